@@ -1,0 +1,2 @@
+//! Skep measured.
+fn main() {}

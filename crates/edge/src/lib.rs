@@ -1,0 +1,1 @@
+//! The ways into a Skep hub: HTTP, WebSocket, Unix socket, in process.

@@ -1,0 +1,73 @@
+//! The one way the log reaches storage: a flat folder of files, written at offsets and synced.
+//!
+//! Two implementations, one contract: [`real::RealDisk`] on a folder, [`recording::RecordingDisk`] in memory, which records
+//! every operation and rebuilds what a crash could have left. Nothing above this seam calls the file system.
+
+pub mod real;
+pub mod recording;
+
+use std::io;
+use std::sync::Arc;
+
+/// A folder of files.
+///
+/// Calls may come from several threads. None retries by itself, and none may be retried by the caller when it was a sync.
+pub trait Disk: Send + Sync + 'static {
+    /// The names of all files, in no order. Read-only; called once when a log is opened.
+    ///
+    /// # Errors
+    /// Whatever the folder answers.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Creates a file of `bytes` zeros. When it returns, the zeros and the name are durable.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or `StorageFull` when there is no room; then the file is gone again as far as that was possible.
+    fn create_zeroed(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file for reading and writing; for reading alone when the folder may not be written.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the file system answers.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Removes a file. When it returns, its absence is durable. Open handles stay readable.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the file system answers.
+    fn remove(&self, name: &str) -> io::Result<()>;
+}
+
+/// One open file.
+pub trait DiskFile: Send + Sync {
+    /// Writes all bytes at the offset, extending the file when needed. Durable only after [`DiskFile::sync_data`].
+    ///
+    /// # Errors
+    /// Any part of the bytes may have been written.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Fills the buffer from the offset. Returns fewer bytes than asked only where the file ends.
+    ///
+    /// # Errors
+    /// What the file system answers; end of file is not an error.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// After an error nobody knows what is durable, and a second call may answer success although the bytes are lost:
+    /// never retry, never go on with this file.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    fn size(&self) -> io::Result<u64>;
+}
+
+/// Whether the error says that there is no room, which a caller can survive, unlike other errors.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

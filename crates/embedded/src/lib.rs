@@ -1,0 +1,1 @@
+//! Skep's default backend: durable queues on one own log.

@@ -1,0 +1,110 @@
+//! One message handed to one consumer, and how that ends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{PROGRESS_BYTES_MAX, REASON_BYTES_MAX};
+use crate::{Code, Error, LeaseToken, Message, Position, QueueName, SubscriptionId};
+
+/// One message handed to one consumer under a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The subscription it answers.
+    pub subscription: SubscriptionId,
+    /// The queue it comes from.
+    pub queue: QueueName,
+    /// Where the message stands.
+    pub position: Position,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Proof of the lease; every settle names it.
+    pub lease: LeaseToken,
+    /// How long the lease lasts from when it was given, in milliseconds.
+    pub lease_ms: u64,
+    /// How the attempt before this one ended, if there was one.
+    #[serde(default)]
+    pub previous: Option<Ended>,
+    /// The message.
+    pub message: Message,
+}
+
+/// How an attempt ended without success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Why: the consumer's own words, or `lease_expired`, `consumer_lost`, `hub_restarted`.
+    pub reason: String,
+    /// The last progress it reported.
+    #[serde(default)]
+    pub progress: Option<String>,
+}
+
+/// A message as a look at a queue or a replay shows it: no lease, nothing is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Where the message stands.
+    pub position: Position,
+    /// When it was stored, in unix milliseconds.
+    pub time_ms: u64,
+    /// Deliveries so far.
+    pub attempts: u32,
+    /// How the last attempt ended; of a dead letter, why it died.
+    #[serde(default)]
+    pub previous: Option<Ended>,
+    /// The message.
+    pub message: Message,
+}
+
+/// What is to become of a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settle {
+    /// The lease.
+    pub lease: LeaseToken,
+    /// What to do.
+    pub action: Action,
+}
+
+/// The ways to settle a delivery, and to extend its lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Done: it never comes back.
+    Ack,
+    /// Not done: deliver again.
+    Nack {
+        /// After this many milliseconds; unsaid, after the queue's backoff.
+        after_ms: Option<u64>,
+        /// Why, for the next attempt and the trace.
+        reason: String,
+    },
+    /// Never to be done: to the dead letters.
+    Reject {
+        /// Why, for whoever looks at the dead letters, and for the sender.
+        reason: String,
+    },
+    /// Not yet done: the lease lasts this much longer from now.
+    Extend {
+        /// In milliseconds; unsaid, the queue's lease.
+        lease_ms: Option<u64>,
+        /// How far it came, for the next attempt if this one fails.
+        progress: Option<String>,
+    },
+    /// Never begun: deliver again at once, uncharged.
+    Return,
+}
+
+impl Action {
+    /// Checks the bounds on reason and progress.
+    ///
+    /// # Errors
+    /// `too_large`, naming the bound.
+    pub fn check(&self) -> Result<(), Error> {
+        let (what, bytes, max) = match self {
+            Action::Nack { reason, .. } | Action::Reject { reason } => ("reason", reason.len(), REASON_BYTES_MAX),
+            Action::Extend { progress: Some(text), .. } => ("progress", text.len(), PROGRESS_BYTES_MAX),
+            _ => return Ok(()),
+        };
+        if bytes > max {
+            return Err(Error::new(Code::TooLarge, format!("{what} has {bytes} bytes; at most {max} are taken")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Action, Code, Ended, MessageId, QueueSpec, Stored, Topic};
+
+fn message(n: u32) -> Message {
+    let id = MessageId::new(&format!("m-{n}")).unwrap();
+    let topic = Topic::new("jobs").unwrap();
+    Message::build(&id, "agent/alice", "task").to(&topic).json(format!(r#"{{"n":{n}}}"#)).finish().unwrap()
+}
+
+/// One frame of every kind, with every member said; the vectors are made of them.
+#[expect(clippy::too_many_lines, reason = "a table: one row a frame")]
+fn every_frame() -> Vec<(&'static str, Frame)> {
+    let queue = QueueName::new("jobs").unwrap();
+    let agent = AgentId::new("alice").unwrap();
+    let lease = LeaseToken([7; 16]);
+    let previous = Some(Ended { reason: "lease_expired".into(), progress: Some("half".into()) });
+    let delivery = Delivery {
+        subscription: 1,
+        queue: queue.clone(),
+        position: Position::Number(9),
+        attempt: 2,
+        lease,
+        lease_ms: 60_000,
+        previous: previous.clone(),
+        message: message(1),
+    };
+    let accepted = Accepted {
+        position: Some(Position::Number(9)),
+        durability: Some(Durability::Fsync),
+        guarantee: Guarantee::AtLeastOnce,
+        queues: 1,
+        skipped: 0,
+        live: 2,
+        duplicate: false,
+        recipient: Some(Recipient { agent: agent.clone(), waiting: 3, connected: Some(false), last_seen_ms: Some(5) }),
+    };
+    let refused = Error::new(Code::UnknownAgent, "no agent \"bob\"");
+    let publication = |result| Publication { sequence: 4, count: 2, result };
+    let stored = Stored { position: Position::Number(9), time_ms: 5, attempts: 1, previous: None, message: message(2) };
+    let settles = vec![
+        Settle { lease, action: Action::Ack },
+        Settle { lease, action: Action::Nack { after_ms: Some(5), reason: "busy".into() } },
+        Settle { lease, action: Action::Reject { reason: "bad".into() } },
+        Settle { lease, action: Action::Extend { lease_ms: None, progress: Some("half".into()) } },
+        Settle { lease, action: Action::Return },
+    ];
+    vec![
+        (
+            "connect",
+            Frame::Connect(Connect {
+                version: 1,
+                features: 0,
+                token: Some("secret".into()),
+                agent: Some(agent.clone()),
+                producer: Some(ProducerId([1; 16])),
+                resume: Some(ResumeToken([2; 16])),
+                held: vec![lease],
+                client: "test 1".into(),
+            }),
+        ),
+        (
+            "welcome",
+            Frame::Welcome(Welcome {
+                version: 1,
+                features: 0,
+                hub: "skep 0.1.0".into(),
+                agent: Some(agent.clone()),
+                producer: ProducerId([1; 16]),
+                resume: ResumeToken([2; 16]),
+                resumed: true,
+                lost: vec![lease],
+                replies: "$reply.00".into(),
+                heartbeat_ms: 30_000,
+                payload_bytes_max: 1 << 20,
+            }),
+        ),
+        ("publish", Frame::Publish(Publish { sequence: 4, messages: vec![message(1), message(2)] })),
+        (
+            "receipt",
+            Frame::Receipt(vec![
+                publication(Settlement::Ok(accepted)),
+                publication(Settlement::Error(refused.clone())),
+            ]),
+        ),
+        (
+            "subscribe",
+            Frame::Subscribe(Subscribe {
+                id: 1,
+                target: Target::Queue(queue.clone()),
+                window: Window { subscription: 1, messages: 10, bytes: 1 << 20 },
+                handlers: 2,
+                binding: Binding::Deadline,
+            }),
+        ),
+        ("subscribed", Frame::Subscribed(1)),
+        ("unsubscribe", Frame::Unsubscribe(1)),
+        ("window", Frame::Window(Window { subscription: 1, messages: 10, bytes: 1 << 20 })),
+        ("deliver", Frame::Deliver(vec![delivery.clone(), Delivery { previous: None, ..delivery }])),
+        ("live", Frame::Live(vec![message(1)])),
+        (
+            "settle",
+            Frame::Settle(SettleBatch {
+                tag: 5,
+                settles,
+                atomic: true,
+                publish: Some(Publish { sequence: 6, messages: vec![message(3)] }),
+            }),
+        ),
+        (
+            "settled",
+            Frame::Settled(Settled {
+                tag: 5,
+                results: vec![Settlement::Ok(()), Settlement::Error(Error::new(Code::LeaseLost, "lease is lost"))],
+                receipts: vec![publication(Settlement::Error(refused.clone()))],
+            }),
+        ),
+        ("manage", Frame::Manage(Manage { tag: 6, command: Command::Declare(QueueSpec::new(queue.clone())) })),
+        ("managed", Frame::Managed(Managed { tag: 6, result: Settlement::Ok(Answer::Done { changed: true }) })),
+        ("query", Frame::Query(Query { tag: 7, ask: Ask::Peek { queue, limit: 10 } })),
+        (
+            "page",
+            Frame::Page(Report {
+                tag: 7,
+                result: Settlement::Ok(Page::Messages { messages: vec![stored], next: Some(Position::Number(10)) }),
+            }),
+        ),
+        ("ping", Frame::Ping(8)),
+        ("pong", Frame::Pong(8)),
+        ("error", Frame::Error(refused)),
+        ("goodbye", Frame::Goodbye(Goodbye { reason: "done".into() })),
+    ]
+}
+
+#[test]
+fn every_frame_is_the_same_in_both_encodings() {
+    for (name, frame) in every_frame() {
+        for encoding in [Encoding::Json, Encoding::Compact] {
+            let mut out = Vec::new();
+            encoding.encode(&frame, &mut out);
+            assert_eq!(encoding.decode(&Bytes::from(out)).unwrap(), frame, "{name} {encoding:?}");
+        }
+    }
+}
+
+/// The golden frames that every client must read and write. `SKEP_VECTORS=write` makes them anew.
+#[test]
+fn the_vectors_are_fresh() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors");
+    for (name, frame) in every_frame() {
+        let mut compact = Vec::new();
+        Encoding::Compact.encode(&frame, &mut compact);
+        let hex: String = compact.iter().map(|b| format!("{b:02x}")).collect();
+        let vector = serde_json::json!({ "name": name, "json": serde_json::to_value(&frame).unwrap(), "compact": hex });
+        let fresh = serde_json::to_string_pretty(&vector).unwrap() + "\n";
+        let file = folder.join(format!("{name}.json"));
+        if std::env::var("SKEP_VECTORS").as_deref() == Ok("write") {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&file, &fresh).unwrap();
+        }
+        let golden = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(golden, fresh, "{} changed: the wire is fixed", file.display());
+    }
+}
+
+#[test]
+fn a_message_of_a_compact_publish_shares_the_memory_of_its_frame() {
+    let mut out = Vec::new();
+    Encoding::Compact.encode(&Frame::Publish(Publish { sequence: 1, messages: vec![message(1)] }), &mut out);
+    let bytes = Bytes::from(out);
+    let Frame::Publish(publish) = Encoding::Compact.decode(&bytes).unwrap() else { panic!("a publish") };
+    assert!(bytes.as_ptr_range().contains(&publish.messages[0].bytes().as_ptr()));
+}
+
+#[test]
+fn a_broken_frame_says_what_was_expected() {
+    for (encoding, bytes, part) in [
+        (Encoding::Json, &b"hello"[..], "object with one member"),
+        (Encoding::Json, br#"{"shout":1}"#, "unknown variant"),
+        (Encoding::Json, br#"{"publish":{"sequence":1,"messages":[{"id":"1"}]}}"#, "source is missing"),
+        (Encoding::Compact, &[0xc0], "expected [number, body]"),
+        (Encoding::Compact, &[0x92, 99, 0xc0], "no frame has number 99"),
+        (Encoding::Compact, &[0x92, 3, 0x92, 1, 0x91, 0xc4, 1, 0xc0], "array"),
+    ] {
+        let error = encoding.decode(&Bytes::from_static(bytes)).unwrap_err();
+        assert!(error.text.contains(part), "{error}");
+    }
+    let huge = Bytes::from(vec![b' '; crate::limits::FRAME_BYTES_MAX + 1]);
+    assert_eq!(Encoding::Json.decode(&huge).unwrap_err().code, Code::TooLarge);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_decoders_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let bytes = Bytes::from(bytes);
+        let _ = (Encoding::Json.decode(&bytes), Encoding::Compact.decode(&bytes));
+    }
+
+    #[test]
+    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..20usize, at in any::<usize>(), to in any::<u8>()) {
+        let mut out = Vec::new();
+        Encoding::Compact.encode(&every_frame()[which].1, &mut out);
+        let at = at % out.len();
+        out[at] = to;
+        let _ = Encoding::Compact.decode(&Bytes::from(out));
+    }
+}

@@ -1,0 +1,44 @@
+//! Skep's messages, topics, frames and errors: data only, no I/O, no clock.
+//!
+//! A [`Message`] is its own encoding: MessagePack bytes beside a small table of
+//! offsets, read in place. In JSON it is a CloudEvent 1.0. [`Frame`] is what two
+//! sides of a connection say to each other, in either [`Encoding`].
+//!
+//! ```
+//! use skep_protocol::{Message, MessageId, Topic};
+//! let message = Message::build(&MessageId::new("m-1")?, "agent/alice", "note")
+//!     .to(&Topic::inbox(&"bob".parse()?))
+//!     .json(r#"{"hello":"bob"}"#)
+//!     .finish()?;
+//! let event = message.to_json();
+//! assert_eq!(Message::from_json(event.as_bytes())?, message);
+//! # Ok::<(), skep_protocol::Error>(())
+//! ```
+
+mod delivery;
+mod error;
+mod frame;
+mod id;
+mod kind;
+pub mod limits;
+mod message;
+mod name;
+mod options;
+mod pack;
+mod queue;
+mod topic;
+
+pub use delivery::{Action, Delivery, Ended, Settle, Stored};
+pub use error::{Code, Error, Outcome, Retry};
+pub use frame::{
+    Accepted, AgentInfo, Answer, Ask, Binding, Command, Connect, Encoding, Event, FEATURES, Frame, Goodbye, Manage,
+    Managed, Page, Publication, Publish, Query, Recipient, Report, Resumed, SettleBatch, Settled, Settlement, Status,
+    Subscribe, SubscriptionId, Target, VERSION, Welcome, Window,
+};
+pub use id::{LeaseToken, MessageId, Position, ProducerId, ResumeToken};
+pub use kind::{Kind, STANDARD_KINDS};
+pub use message::{Attribute, Defaults, Message, MessageBuilder, MessageRef, content_is_json, format_time};
+pub use name::{AgentId, QueueName, WorkspaceId};
+pub use options::{Durability, Guarantee, Priority};
+pub use queue::{QueueInfo, QueueSpec};
+pub use topic::{Filter, Topic};

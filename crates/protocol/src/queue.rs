@@ -1,0 +1,133 @@
+//! What a queue is declared as, and what it is seen to hold.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::FILTERS_MAX;
+use crate::{Code, Error, Filter, QueueName};
+
+/// The declaration of a durable queue. Its defaults suit work that takes seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueSpec {
+    /// Its name.
+    pub name: QueueName,
+    /// Messages to a matching topic are held; empty means the queue's own name.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+    /// How long a consumer may hold a message before it counts as lost, in milliseconds.
+    #[serde(default = "QueueSpec::default_lease_ms")]
+    pub lease_ms: u64,
+    /// Deliveries before a message goes to the dead letters; 0 is without end.
+    #[serde(default = "QueueSpec::default_attempts_max")]
+    pub attempts_max: u32,
+    /// Shortest wait before a message is delivered again after a nack, in milliseconds; it doubles.
+    #[serde(default = "QueueSpec::default_backoff_min_ms")]
+    pub backoff_min_ms: u64,
+    /// Longest such wait, in milliseconds.
+    #[serde(default = "QueueSpec::default_backoff_max_ms")]
+    pub backoff_max_ms: u64,
+    /// Most messages held, ready and leased.
+    #[serde(default = "QueueSpec::default_messages_max")]
+    pub messages_max: u64,
+    /// Most bytes of messages held.
+    #[serde(default = "QueueSpec::default_bytes_max")]
+    pub bytes_max: u64,
+}
+
+impl QueueSpec {
+    /// A queue with all defaults, that takes what is published to its own name.
+    #[must_use]
+    pub fn new(name: QueueName) -> Self {
+        QueueSpec {
+            filters: vec![Filter::from(&name)],
+            name,
+            lease_ms: Self::default_lease_ms(),
+            attempts_max: Self::default_attempts_max(),
+            backoff_min_ms: Self::default_backoff_min_ms(),
+            backoff_max_ms: Self::default_backoff_max_ms(),
+            messages_max: Self::default_messages_max(),
+            bytes_max: Self::default_bytes_max(),
+        }
+    }
+
+    /// Fills what is left empty and checks every bound.
+    ///
+    /// # Errors
+    /// `invalid_argument`, naming the field and its range.
+    pub fn checked(mut self) -> Result<Self, Error> {
+        if self.filters.is_empty() {
+            self.filters.push(Filter::from(&self.name));
+        }
+        for (field, value, min, max) in [
+            ("filters", self.filters.len() as u64, 1, FILTERS_MAX as u64),
+            ("lease_ms", self.lease_ms, 100, 24 * 3_600_000),
+            ("attempts_max", u64::from(self.attempts_max), 0, 10_000),
+            ("backoff_min_ms", self.backoff_min_ms, 0, self.backoff_max_ms),
+            ("backoff_max_ms", self.backoff_max_ms, 0, 7 * 24 * 3_600_000),
+            ("messages_max", self.messages_max, 1, u64::from(u32::MAX)),
+            ("bytes_max", self.bytes_max, 1, 1 << 50),
+        ] {
+            if value < min || value > max {
+                let text = format!("queue {}: {field} is {value}; expected {min} to {max}", self.name);
+                return Err(Error::new(Code::InvalidArgument, text));
+            }
+        }
+        Ok(self)
+    }
+
+    fn default_lease_ms() -> u64 {
+        60_000
+    }
+    fn default_attempts_max() -> u32 {
+        5
+    }
+    fn default_backoff_min_ms() -> u64 {
+        1_000
+    }
+    fn default_backoff_max_ms() -> u64 {
+        300_000
+    }
+    fn default_messages_max() -> u64 {
+        1_000_000
+    }
+    fn default_bytes_max() -> u64 {
+        1 << 30
+    }
+}
+
+/// What a queue holds at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueInfo {
+    /// Its declaration.
+    pub spec: QueueSpec,
+    /// Messages ready to be delivered.
+    pub ready: u64,
+    /// Messages a consumer holds under a lease.
+    pub leased: u64,
+    /// Messages that wait for their backoff to pass.
+    pub delayed: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Consumers attached now.
+    pub consumers: u64,
+    /// Messages in its dead letters.
+    pub dead: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_of_only_a_name_takes_the_defaults() {
+        let spec: QueueSpec = serde_json::from_str(r#"{"name":"jobs"}"#).unwrap();
+        assert_eq!(spec.checked().unwrap(), QueueSpec::new(QueueName::new("jobs").unwrap()));
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_its_range() {
+        let spec = QueueSpec { lease_ms: 5, ..QueueSpec::new(QueueName::new("jobs").unwrap()) };
+        let error = spec.checked().unwrap_err();
+        assert_eq!(error.code, Code::InvalidArgument);
+        assert!(error.text.contains("lease_ms is 5; expected 100 to"), "{error}");
+    }
+}

@@ -1,0 +1,1 @@
+//! A Skep hub put together: configuration, wiring, shutdown.

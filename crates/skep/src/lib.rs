@@ -1,0 +1,1 @@
+//! Skep for embedders: a hub and its clients in one process.

@@ -1,0 +1,34 @@
+//! `help`: what the chores are for.
+
+const TEXT: &str = "\
+Skep's own chores. Run them from anywhere inside the repository.
+
+  cargo xtask test [--quick]  everything a change must pass, in order: fmt, tidy, clippy, doc,
+                              release build, Python environment, tests. Stops at the first step
+                              that fails and prints the command that repeats it alone.
+                              --quick leaves out the release build; the stories then run
+                              against the debug binary.
+  cargo xtask tidy            the house rules no compiler knows: which crate may know which,
+                              file size, names, forbidden words, protocol vectors
+  cargo xtask fix             let clippy and rustfmt repair what they can
+  cargo xtask demo [ARGS]     build the release binary and run `skep demo ARGS` over this
+                              repository (or over the folder given with --input)
+  cargo xtask python          prepare the Python environment the stories use
+  cargo xtask help            this text
+
+A usual round:
+
+  cargo xtask fix && cargo xtask test --quick     while working
+  cargo xtask test                                before handing in; CI runs the same
+
+`test` tells the tests SKEP_BIN (the release binary) and SKEP_PYTHON (an interpreter with the
+packages they need); whoever runs `cargo test` alone may set both.
+
+The rules behind `tidy` are told in STYLE.md, the way to a change in CONTRIBUTING.md.
+";
+
+/// Prints the help.
+pub(crate) fn run() -> anyhow::Result<()> {
+    print!("{TEXT}");
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Skep's own chores: each is one file, this one is their table of contents.
+#![expect(
+    clippy::print_stdout,
+    reason = "a chore talks to the person who started it"
+)]
+
+mod chore;
+mod demo;
+mod fix;
+mod help;
+mod python;
+mod repo;
+mod steps;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(chore::exit_code(&error))
+        }
+    }
+}
+
+fn run(args: &[&str]) -> anyhow::Result<()> {
+    let (chore, rest) = args.split_first().unwrap_or((&"help", &[]));
+    if *chore != "demo" && rest.iter().any(|arg| matches!(*arg, "--help" | "-h")) {
+        return help::run();
+    }
+    let repo = repo::Repo::find()?;
+    match (*chore, rest) {
+        ("test", rest) => test::run(&repo, rest),
+        ("tidy", []) => tidy::run(&repo),
+        ("fix", []) => fix::run(&repo),
+        ("python", []) => python::run(&repo),
+        ("demo", rest) => demo::run(&repo, rest),
+        ("help" | "--help" | "-h", _) => help::run(),
+        ("tidy" | "fix" | "python", [extra, ..]) => Err(chore::misuse(format!(
+            "`{chore}` takes no arguments, but got `{extra}`"
+        ))),
+        (unknown, _) => Err(chore::misuse(format!("there is no chore `{unknown}`"))),
+    }
+}

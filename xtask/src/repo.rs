@@ -1,0 +1,75 @@
+//! Where the repository is, and how cargo is called in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+
+/// The checkout this chore works on, wherever the user stands in it.
+pub(crate) struct Repo {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl Repo {
+    /// Finds the checkout `cargo xtask` was started in.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let package = std::env::var_os("CARGO_MANIFEST_DIR")
+            .context("CARGO_MANIFEST_DIR is not set; start chores as `cargo xtask ..`")?;
+        let root = Path::new(&package)
+            .parent()
+            .context("the xtask package has no parent folder")?;
+        // We are <target>/debug/xtask, whatever configuration chose <target>.
+        let own = std::env::current_exe().context("cannot find the running executable")?;
+        let target = own
+            .ancestors()
+            .nth(2)
+            .context("the executable is not in a target folder")?;
+        Ok(Self {
+            root: root.to_owned(),
+            target: target.to_owned(),
+        })
+    }
+
+    /// The folder of the workspace's `Cargo.toml`.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path in the build folder, absolute.
+    pub(crate) fn in_target(&self, path: &str) -> PathBuf {
+        self.target.join(path)
+    }
+
+    /// The release build of the `skep` command.
+    pub(crate) fn skep(&self) -> PathBuf {
+        self.in_target("release")
+            .join(format!("skep{}", std::env::consts::EXE_SUFFIX))
+    }
+
+    /// A cargo command at the root, without stdin.
+    pub(crate) fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo
+            .args(args)
+            .current_dir(&self.root)
+            .stdin(Stdio::null());
+        // What cargo told *us* about xtask would make build scripts that watch these run again.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                cargo.env_remove(name.as_ref());
+            }
+        }
+        // The children must build where we look, also when the user's setting is a relative path.
+        if std::env::var_os("CARGO_TARGET_DIR").is_some() {
+            cargo.env("CARGO_TARGET_DIR", &self.target);
+        }
+        cargo
+    }
+
+    /// The one release build of a run: the demo and the stories both use it.
+    pub(crate) fn cargo_release_build(&self) -> Command {
+        self.cargo(["build", "--release", "--bin", "skep"])
+    }
+}

@@ -1,0 +1,53 @@
+//! `test`: everything a change must pass. CI runs exactly this.
+
+use crate::chore;
+use crate::python;
+use crate::repo::Repo;
+use crate::steps::Steps;
+use crate::tidy;
+
+/// Runs the steps and prints their table, also when one failed.
+pub(crate) fn run(repo: &Repo, args: &[&str]) -> anyhow::Result<()> {
+    let quick = match args {
+        [] => false,
+        ["--quick"] => true,
+        _ => {
+            return Err(chore::misuse(format!(
+                "`test` takes only --quick, but got `{}`",
+                args.join(" ")
+            )));
+        }
+    };
+    let mut steps = Steps::default();
+    let result = run_steps(repo, quick, &mut steps);
+    print!("\n{}", steps.table());
+    result
+}
+
+/// The cheap steps first, the tests last, so that theirs are the closing lines.
+///
+/// Clippy, doc and test name no package: one shape, so that no dependency is built twice.
+fn run_steps(repo: &Repo, quick: bool, steps: &mut Steps) -> anyhow::Result<()> {
+    steps.command("fmt", &mut repo.cargo(["fmt", "--all", "--check"]))?;
+    steps.step("tidy", "cargo xtask tidy", || tidy::run(repo))?;
+    steps.command(
+        "clippy",
+        &mut repo.cargo(["clippy", "--all-targets", "--", "-D", "warnings"]),
+    )?;
+    steps.command(
+        "doc",
+        repo.cargo(["doc", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-Dwarnings"),
+    )?;
+    if !quick {
+        steps.command("release", &mut repo.cargo_release_build())?;
+    }
+    let python = steps.step("python", "cargo xtask python", || python::prepare(repo))?;
+
+    let mut tests = repo.cargo(["test"]);
+    tests.env("SKEP_PYTHON", python);
+    if !quick {
+        tests.env("SKEP_BIN", repo.skep());
+    }
+    steps.command("test", &mut tests)
+}
