@@ -1,1 +1,45 @@
 //! The Skep hub: sessions, routing, live queues and the traits it calls out through.
+//!
+//! Read [`session`] first. A [`Connection`] turns frames into calls on a [`Session`]
+//! without any I/O; the [`Hub`] holds what sessions share; durable queues live behind the
+//! trait [`Backend`], small facts behind [`Facts`], judgement behind [`Policy`].
+
+mod admission;
+mod backend;
+pub mod clock;
+mod command;
+mod connection;
+mod event;
+mod facts;
+mod hub;
+pub mod limits;
+mod live;
+mod mailbox;
+mod policy;
+mod publication;
+mod registry;
+mod reply;
+mod request;
+mod resume;
+mod router;
+pub mod session;
+mod subscription;
+mod telemetry;
+
+pub use backend::{
+    Backend, BoxFuture, Capabilities, Changed, Completion, Consume, Consumer, End, Kept, Outgoing, QueueCommand, Read,
+    Run, Seen, Write,
+};
+pub use clock::{Clock, Now};
+pub use command::unknown_queue;
+pub use connection::{Closing, Connection, Form, Incoming, Transmit};
+pub use event::SessionEvent;
+pub use facts::{Fact, Facts};
+pub use hub::{Hub, HubOptions};
+pub use live::LiveMessage;
+pub use mailbox::{Entry, Mailbox, Outlet, Wakes};
+pub use policy::{Action, Credentials, Party, Policy};
+pub use reply::{Answer, Asked, Reply};
+pub use router::Router;
+pub use session::Session;
+pub use telemetry::{Counters, Telemetry};

@@ -11,8 +11,7 @@ use crate::topic::text_type;
 use crate::{Code, Error};
 
 /// The id of a message: 1 to 128 bytes, unique within its source. Ours are UUIDv7.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(Box<str>);
 
 impl MessageId {

@@ -2,28 +2,28 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::{AGENT_BYTES_MAX, QUEUE_NAME_BYTES_MAX};
 use crate::topic::text_type;
 use crate::{Code, Error, Filter};
 
 /// The id of an agent: 1 to 64 of `[A-Za-z0-9_-]`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AgentId(Box<str>);
 
 /// The id of a workspace: 1 to 64 of `[A-Za-z0-9_-]`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkspaceId(Box<str>);
 
 /// The name of a queue: dotted tokens of `[A-Za-z0-9_-]`, at most 200 bytes, such as `jobs`
 /// or `agent.alice.inbox`. Names that begin with `$` are the hub's own, such as `$dead.jobs`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct QueueName(Box<str>);
+///
+/// A clone shares the text: every delivery carries one.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueName(Arc<str>);
 
 /// Prefix of the queue that holds another queue's dead letters.
 const DEAD: &str = "$dead.";

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::{TOPIC_BYTES_MAX, TOPIC_TOKENS_MAX};
 use crate::{AgentId, Code, Error, QueueName};
@@ -12,15 +12,13 @@ use crate::{AgentId, Code, Error, QueueName};
 ///
 /// Tokens are separated by `.`, none is empty, and none holds white space, control
 /// characters, `,`, `*` or `>`. A topic whose first token begins with `$` belongs to the hub.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(Box<str>);
 
 /// A topic in which `*` stands for one token and a last `>` for one token or more.
 ///
 /// A leading wildcard never matches a topic that begins with `$`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Filter(Box<str>);
 
 /// The topic that reaches everyone.
@@ -173,6 +171,11 @@ macro_rules! text_type {
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
                 &self.0
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
             }
         }
         impl<'de> Deserialize<'de> for $name {

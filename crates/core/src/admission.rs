@@ -1,0 +1,130 @@
+//! What may be published, and by which way it goes. The order of the checks is the order
+//! of the lines in [`Hub::admit`].
+
+use skep_protocol::{AgentId, Code, Error, Guarantee, Message, MessageRef, Topic};
+
+use crate::hub::Hub;
+use crate::policy::{Action, Party};
+use crate::request;
+
+/// The way of one message.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// Nowhere.
+    Refused(Error),
+    /// To the one session that waits for this reply.
+    Reply,
+    /// To live listeners only: no durable queue matches, and none was asked for.
+    Live,
+    /// To durable queues and, once stored, to live listeners.
+    Store {
+        /// Refuse it if no queue matches.
+        required: bool,
+        /// Recognise it by party, source and id.
+        by_id: bool,
+    },
+    /// To live listeners at once, and to durable queues without waiting.
+    Both,
+}
+
+/// Attributes that promise what is not built yet; better refused than silently ignored.
+const UNSUPPORTED: [&str; 3] = ["partitionkey", "notbefore", "expirytime"];
+
+impl Hub {
+    /// Judges one message.
+    pub(crate) fn admit(&self, party: &Party, message: &Message) -> Way {
+        let view = message.view();
+        let checked = self
+            .check_limits(&view)
+            .and_then(|()| check_options(&view))
+            .and_then(|()| check_source(party, &view))
+            .and_then(|()| self.check_destinations(party, &view));
+        match checked {
+            Ok(matching) => way(&view, matching),
+            Err(error) => Way::Refused(error),
+        }
+    }
+
+    fn check_limits(&self, message: &MessageRef<'_>) -> Result<(), Error> {
+        let (bytes, max) = (message.payload().map_or(0, <[u8]>::len), self.options.payload_bytes_max);
+        if bytes > max {
+            return Err(Error::new(Code::TooLarge, format!("payload has {bytes} bytes; this hub takes {max} at most")));
+        }
+        Ok(())
+    }
+
+    /// Answers how many durable queues match.
+    fn check_destinations(&self, party: &Party, message: &MessageRef<'_>) -> Result<usize, Error> {
+        let (mut topics, mut matching) = (0, 0);
+        for topic in message.to() {
+            topics += 1;
+            if Topic::is_reserved(topic) && !topic.starts_with(request::ROOT) {
+                return Err(Error::new(Code::Forbidden, format!("topic {topic}: only the hub publishes under $")));
+            }
+            self.policy.authorize(party, Action::Publish(topic))?;
+            let queues = self.backend.matching(topic);
+            if let (0, Some(agent)) = (queues, Topic::agent_of(topic)) {
+                return Err(self.unknown_agent(agent));
+            }
+            matching += queues;
+        }
+        if topics == 0 {
+            let text = "message has no destination: give it a topic in \"to\", or post it to the endpoint of a topic";
+            return Err(Error::new(Code::NoDestination, text));
+        }
+        Ok(matching)
+    }
+
+    pub(crate) fn unknown_agent(&self, agent: &str) -> Error {
+        let near = match self.registry.nearest(agent) {
+            Some(near) => format!(" Did you mean {:?}?", near.as_str()),
+            None => String::new(),
+        };
+        let text = format!("no agent {agent:?}.{near} Add it: skep agents add {agent}");
+        Error::new(Code::UnknownAgent, text)
+    }
+}
+
+fn check_options(message: &MessageRef<'_>) -> Result<(), Error> {
+    for (name, _) in message.attributes() {
+        if UNSUPPORTED.contains(&name) {
+            return Err(Error::new(Code::Unsupported, format!("{name} is not supported by this version of the hub")));
+        }
+    }
+    match message.text_attribute("durability") {
+        None | Some("fsync") => Ok(()),
+        Some(other) => {
+            let text = format!("durability {other:?} is not supported by this version of the hub; expected fsync");
+            Err(Error::new(Code::Unsupported, text))
+        }
+    }
+}
+
+/// An agent speaks for itself only; a foreign event keeps its source, and the party travels beside it.
+fn check_source(party: &Party, message: &MessageRef<'_>) -> Result<(), Error> {
+    let Some(named) = message.source().strip_prefix("agent/") else { return Ok(()) };
+    if party.agent.as_ref().map(AgentId::as_str) == Some(named) {
+        return Ok(());
+    }
+    let who = party.agent.as_ref().map_or_else(|| "no agent".into(), |agent| format!("agent {agent}"));
+    let text = format!("source agent/{named} is not yours: this session acts as {who}; connect as {named}");
+    Err(Error::new(Code::Forbidden, text))
+}
+
+fn way(message: &MessageRef<'_>, matching: usize) -> Way {
+    let mut topics = message.to();
+    let first_is_reply = topics.next().is_some_and(|topic| topic.starts_with(request::ROOT));
+    let more = topics.any(|topic| first_is_reply || topic.starts_with(request::ROOT));
+    match message.guarantee() {
+        _ if more => {
+            Way::Refused(Error::new(Code::InvalidMessage, "a reply goes to one topic only, the request's replyto"))
+        }
+        _ if first_is_reply => Way::Reply,
+        None if matching == 0 => Way::Live,
+        Some(Guarantee::BestEffort) if matching == 0 => Way::Live,
+        Some(Guarantee::BestEffort) => Way::Both,
+        None => Way::Store { required: false, by_id: false },
+        Some(Guarantee::AtLeastOnce) => Way::Store { required: true, by_id: false },
+        Some(Guarantee::ExactlyOnce) => Way::Store { required: true, by_id: true },
+    }
+}

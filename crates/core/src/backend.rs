@@ -1,0 +1,232 @@
+//! The seam to where durable queues live.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use skep_protocol::{
+    Binding, Durability, Error, Event, Filter, LeaseToken, Message, MessageRef, Position, ProducerId, QueueInfo,
+    QueueName, QueueSpec, Settle, Stored,
+};
+
+use crate::clock::Now;
+use crate::mailbox::Outlet;
+use crate::reply::Reply;
+
+/// A boxed future, for verbs that are not hot.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a backend can give. A configuration that needs more is refused at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// The strongest durability of a receipt.
+    pub durability: Durability,
+    /// Positions are numbers that only grow.
+    pub ordered_positions: bool,
+    /// Settles and publishes can be one atomic step.
+    pub atomic: bool,
+}
+
+/// Where durable queues live.
+///
+/// Hot verbs are synchronous, batched and borrowed; cold ones are boxed futures. Errors
+/// carry the stable code that the client will see, and whether it may have happened.
+pub trait Backend: Send + Sync + 'static {
+    /// What it can give; the same for its whole life.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Takes settles and publishes. Never blocks: without room it completes the reply with
+    /// `busy`. The reply is completed once everything it says is durable, in the order of
+    /// commits, from any thread. Input is borrowed: what must outlive the call is copied.
+    fn submit(&self, write: Write<'_>, now: Now, reply: Reply);
+
+    /// Attaches a consumer: deliveries go to the outlet, never more than its window holds.
+    /// Cancelling the future attaches nothing.
+    ///
+    /// # Errors
+    /// `unknown_queue`, or why it cannot serve now.
+    fn consume(&self, queue: &QueueName, how: Consume, to: Outlet) -> BoxFuture<'_, Result<Box<dyn Consumer>, Error>>;
+
+    /// Declares, deletes, purges, redrives. Durable when it returns; may be retried; once
+    /// begun, cancelling the future does not undo it.
+    ///
+    /// # Errors
+    /// `unknown_queue`, `in_use`, or why it cannot serve now.
+    fn manage(&self, command: QueueCommand, now: Now) -> BoxFuture<'_, Result<Changed, Error>>;
+
+    /// Looks, and takes nothing. Shows only what is durable. May be cancelled.
+    ///
+    /// # Errors
+    /// `unknown_queue`, `not_found`, or why it cannot serve now.
+    fn read(&self, read: Read) -> BoxFuture<'_, Result<Seen, Error>>;
+
+    /// How many durable queues match a topic just now. On the path of every publish: cheap.
+    fn matching(&self, topic: &str) -> usize;
+
+    /// What one queue holds, at once; none if there is no such queue.
+    fn info(&self, queue: &QueueName) -> Option<QueueInfo>;
+
+    /// Why it takes no publishes now; none when it does.
+    fn trouble(&self) -> Option<Error>;
+
+    /// What was found when it opened, one line for people.
+    fn recovery(&self) -> String;
+
+    /// Finishes what was accepted and closes. Afterwards every verb answers `shutting_down`.
+    ///
+    /// # Errors
+    /// When what was accepted could not be made durable.
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// One consumer of one queue. Dropping it is [`End::Lost`].
+pub trait Consumer: Send + Sync {
+    /// Sets the most that may be unsettled at once; zero pauses. Repeating it is harmless.
+    fn set_window(&self, messages: u32, bytes: u64);
+
+    /// After a resume: every lease that is not in `held` returns to the queue, uncharged.
+    /// Answers which of `held` are leases of this consumer still.
+    fn keep(&self, held: &[LeaseToken], now: Now) -> Vec<LeaseToken>;
+
+    /// Ends deliveries; what becomes of its leases, `end` says.
+    fn detach(&self, end: End, now: Now);
+}
+
+/// What becomes of the leases of a consumer that goes. Leases bound to their deadline stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It said goodbye: messages return at once, uncharged.
+    Goodbye,
+    /// It was lost: the oldest leases, as many as it had handlers, are charged an attempt.
+    Lost,
+}
+
+/// How a consumer wants its deliveries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consume {
+    /// Most unsettled messages.
+    pub messages: u32,
+    /// Most unsettled bytes; one message may always pass.
+    pub bytes: u64,
+    /// How many messages are worked on at once.
+    pub handlers: u32,
+    /// When leases end.
+    pub binding: Binding,
+    /// Who consumes, for the history.
+    pub party: String,
+}
+
+/// Settles and publishes that belong together.
+pub struct Write<'a> {
+    /// What became of leases.
+    pub settles: &'a [Settle],
+    /// What to store.
+    pub publishes: &'a [Outgoing<'a>],
+    /// All or nothing, guarded by every lease; else each item has its own result.
+    pub atomic: bool,
+    /// Who writes, for dedup by id and for the history.
+    pub party: &'a str,
+    /// Whose sequences the publishes carry, to recognise resends.
+    pub producer: Option<ProducerId>,
+}
+
+/// One message to store, judged already.
+#[derive(Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The message.
+    pub message: MessageRef<'a>,
+    /// The producer's number of it, from 1.
+    pub sequence: u64,
+    /// Refuse it with `no_queue` when no durable queue matches.
+    pub required: bool,
+    /// Recognise it by (party, source, id), too.
+    pub by_id: bool,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, Default)]
+pub struct Completion {
+    /// One for each settle, in order.
+    pub settles: Vec<Result<(), Error>>,
+    /// What became of the publishes, by runs of which the same can be said, in order.
+    pub publishes: Vec<Run>,
+}
+
+/// What became of a run of publishes.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// How many; the positions of a stored run follow one by one.
+    pub count: u32,
+    /// What became of them.
+    pub result: Result<Kept, Error>,
+}
+
+/// What is true of a publish now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Where the first of the run stands; none when no durable queue matched.
+    pub position: Option<Position>,
+    /// What was reached; none when nothing holds it.
+    pub durability: Option<Durability>,
+    /// Queues that took it.
+    pub queues: u32,
+    /// Queues that matched but were full.
+    pub skipped: u32,
+    /// It was here already.
+    pub duplicate: bool,
+    /// The queue, when one alone took it, and how many wait there, this one included.
+    pub waiting: Option<(QueueName, u64)>,
+}
+
+/// What can be done to queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueCommand {
+    /// Declares; one of that name gets the new declaration and keeps its messages.
+    Declare(QueueSpec),
+    /// Deletes; with messages only by force.
+    Delete(QueueName, bool),
+    /// Drops what is ready.
+    Purge(QueueName),
+    /// Moves at most so many dead letters back to this queue, oldest first.
+    Redrive(QueueName, u32),
+}
+
+/// What a queue command changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Messages moved or dropped; of a declaration, 1 if it was not so before.
+    pub count: u64,
+}
+
+/// What can be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// All queues.
+    Queues,
+    /// Messages of a queue, oldest first, at most so many.
+    Peek(QueueName, u32),
+    /// Stored messages whose topic matches, from a position on, at most so many.
+    Replay(Filter, Position, u32),
+    /// What happened to messages of this id.
+    Trace(String),
+}
+
+/// What there is to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Queues.
+    Queues(Vec<QueueInfo>),
+    /// Messages, and where to go on.
+    Messages(Vec<Stored>, Option<Position>),
+    /// What happened, in order.
+    Events(Vec<Event>),
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message without sequence, stored if a queue matches.
+    #[must_use]
+    pub fn new(message: &'a Message) -> Self {
+        Outgoing { message: message.view(), sequence: 0, required: false, by_id: false }
+    }
+}

@@ -1,0 +1,209 @@
+//! The cold verbs: queues and agents are declared, deleted and looked at.
+
+use skep_protocol::{
+    AgentId, AgentInfo, Answer, Ask, Code, Command, Error, Filter, Page, QueueInfo, QueueName, QueueSpec, Status,
+    Topic, WorkspaceId,
+};
+
+use crate::backend::{Changed, QueueCommand, Read, Seen};
+use crate::clock::Now;
+use crate::hub::Hub;
+use crate::limits::METADATA_BYTES_MAX;
+use crate::policy::{Action, Party};
+
+/// Most messages one look shows; more by asking on from `next`.
+const LOOK_MAX: u32 = 1_000;
+
+impl Hub {
+    /// Runs a command. What it answers is durable.
+    ///
+    /// # Errors
+    /// Why it was refused, or that its outcome is not known.
+    pub async fn manage(&self, party: &Party, command: Command, now: Now) -> Result<Answer, Error> {
+        self.policy.authorize(party, Action::Manage(&command))?;
+        match command {
+            Command::Declare(spec) => self.declare(spec.checked()?, now).await,
+            Command::Delete { queue, force } => {
+                check_name(&queue)?;
+                self.change(QueueCommand::Delete(queue, force), now).await.map(done)
+            }
+            Command::Purge { queue } => self.change(QueueCommand::Purge(queue), now).await.map(count),
+            Command::Redrive { queue, limit } => self.change(QueueCommand::Redrive(queue, limit), now).await.map(count),
+            Command::Register { agent, metadata } => self.register(&agent, &metadata, now).await,
+            Command::Deregister { agent, force } => self.deregister(&agent, force, now).await,
+            Command::Join { agent, workspace } => self.join(&agent, &workspace, true, now).await,
+            Command::Leave { agent, workspace } => self.join(&agent, &workspace, false, now).await,
+        }
+    }
+
+    /// Looks. Nothing is taken by looking.
+    ///
+    /// # Errors
+    /// Why it was refused, or `not_found`.
+    pub async fn look(&self, party: &Party, ask: Ask, now: Now) -> Result<Page, Error> {
+        self.policy.authorize(party, Action::Look(&ask))?;
+        let seen = match ask {
+            Ask::Queues => self.backend.read(Read::Queues).await?,
+            Ask::Queue { queue } => Seen::Queues(vec![self.queue(&queue)?]),
+            Ask::Peek { queue, limit } => self.backend.read(Read::Peek(queue, limit.min(LOOK_MAX))).await?,
+            Ask::Replay { filter, from, limit } => {
+                self.backend.read(Read::Replay(filter, from, limit.min(LOOK_MAX))).await?
+            }
+            Ask::Trace { message } => self.backend.read(Read::Trace(message)).await?,
+            Ask::Agents => return self.agents(now).await.map(Page::Agents),
+            Ask::Status => return self.status().await.map(Page::Status),
+        };
+        Ok(match seen {
+            Seen::Queues(queues) => Page::Queues(queues),
+            Seen::Messages(messages, next) => Page::Messages { messages, next },
+            Seen::Events(events) => Page::Trace(events),
+        })
+    }
+
+    async fn declare(&self, spec: QueueSpec, now: Now) -> Result<Answer, Error> {
+        check_name(&spec.name)?;
+        if let Ok(agent) = AgentId::new(spec.name.as_str())
+            && self.registry.is_known(&agent)
+        {
+            return Err(Error::new(Code::NameTaken, format!("{agent} is an agent: choose another name for the queue")));
+        }
+        if let Some(filter) = spec.filters.iter().find(|filter| filter.as_str().starts_with('$')) {
+            let text = format!("filter {filter}: what the hub publishes under $ cannot be held in a queue");
+            return Err(Error::new(Code::Forbidden, text));
+        }
+        self.change(QueueCommand::Declare(spec), now).await.map(done)
+    }
+
+    async fn register(&self, agent: &AgentId, metadata: &str, now: Now) -> Result<Answer, Error> {
+        check_metadata(metadata)?;
+        if QueueName::new(agent.as_str()).is_ok_and(|queue| self.backend.info(&queue).is_some()) {
+            return Err(Error::new(Code::NameTaken, format!("{agent} is a queue: choose another name for the agent")));
+        }
+        let inbox = QueueName::inbox(agent);
+        let changed = self.backend.info(&inbox).is_none();
+        if changed {
+            let filters = vec![Filter::from(Topic::inbox(agent)), Filter::from(Topic::broadcast())];
+            let spec = QueueSpec { filters, ..QueueSpec::new(inbox) };
+            self.change(QueueCommand::Declare(spec), now).await?;
+        }
+        // The inbox first: an agent is known when its inbox exists, whatever is known of it besides.
+        self.facts.put(&metadata_key(agent), metadata.as_bytes(), None, now).await?;
+        self.registry.know(agent, None);
+        Ok(Answer::Done { changed })
+    }
+
+    async fn deregister(&self, agent: &AgentId, force: bool, now: Now) -> Result<Answer, Error> {
+        if !self.registry.is_known(agent) {
+            return Err(self.unknown_agent(agent.as_str()));
+        }
+        self.change(QueueCommand::Delete(QueueName::inbox(agent), force), now).await?;
+        self.registry.forget(agent);
+        self.facts.delete(&metadata_key(agent), now).await?;
+        self.facts.delete(&crate::hub::seen_key(agent), now).await?;
+        Ok(Answer::Done { changed: true })
+    }
+
+    async fn join(&self, agent: &AgentId, workspace: &WorkspaceId, join: bool, now: Now) -> Result<Answer, Error> {
+        let Some(inbox) = self.backend.info(&QueueName::inbox(agent)) else {
+            return Err(self.unknown_agent(agent.as_str()));
+        };
+        let (filter, mut spec) = (workspace.filter(), inbox.spec);
+        let changed = spec.filters.contains(&filter) != join;
+        if changed {
+            spec.filters.retain(|known| *known != filter);
+            spec.filters.extend(join.then_some(filter));
+            self.change(QueueCommand::Declare(spec.checked()?), now).await?;
+        }
+        Ok(Answer::Done { changed })
+    }
+
+    async fn agents(&self, now: Now) -> Result<Vec<AgentInfo>, Error> {
+        let mut agents = Vec::new();
+        for agent in self.registry.known() {
+            let Some(inbox) = self.backend.info(&QueueName::inbox(&agent)) else { continue };
+            let fact = self.facts.get(&metadata_key(&agent)).await?;
+            let metadata = fact.and_then(|fact| String::from_utf8(fact.value).ok()).unwrap_or_else(|| "{}".into());
+            let waiting = inbox.ready + inbox.leased + inbox.delayed;
+            let seen = self.registry.recipient(&agent, waiting, now);
+            agents.push(AgentInfo {
+                agent,
+                metadata,
+                connected: seen.connected,
+                last_seen_ms: seen.last_seen_ms,
+                waiting,
+                workspaces: inbox.spec.filters.iter().filter_map(workspace_of).collect(),
+            });
+        }
+        Ok(agents)
+    }
+
+    async fn status(&self) -> Result<Status, Error> {
+        let Seen::Queues(queues) = self.backend.read(Read::Queues).await? else {
+            return Err(Error::new(Code::Internal, "the backend answered another question"));
+        };
+        Ok(Status {
+            hub: self.options.name.clone(),
+            started_ms: self.registry.started().unix_ms,
+            sessions: self.sessions(),
+            agents: self.registry.known().len() as u64,
+            queues: queues.len() as u64,
+            messages: queues.iter().map(|queue| queue.ready + queue.leased + queue.delayed).sum(),
+            not_ready: self.trouble().map(|error| error.to_string()),
+            recovery: self.backend.recovery(),
+        })
+    }
+
+    fn queue(&self, name: &QueueName) -> Result<QueueInfo, Error> {
+        self.backend.info(name).ok_or_else(|| unknown_queue(name))
+    }
+
+    async fn change(&self, command: QueueCommand, now: Now) -> Result<Changed, Error> {
+        self.backend.manage(command, now).await
+    }
+}
+
+/// The error of a queue that does not exist.
+#[must_use]
+pub fn unknown_queue(name: &QueueName) -> Error {
+    let text = match Topic::agent_of(name.as_str()) {
+        Some(agent) => format!("no agent {agent:?}, so no inbox. Add it: skep agents add {agent}"),
+        None => format!("no queue {:?}. Add it: skep queue add {name}", name.as_str()),
+    };
+    Error::new(Code::UnknownQueue, text)
+}
+
+/// Names under the reserved roots are the hub's to give.
+fn check_name(name: &QueueName) -> Result<(), Error> {
+    let root = name.as_str().split('.').next().unwrap_or_default();
+    if root.starts_with('$') || ["agent", "service", "workspace", "broadcast"].contains(&root) {
+        let text = format!("queue name {name}: names that begin with {root} are the hub's own; choose another");
+        return Err(Error::new(Code::InvalidName, text));
+    }
+    Ok(())
+}
+
+fn check_metadata(metadata: &str) -> Result<(), Error> {
+    if metadata.len() > METADATA_BYTES_MAX {
+        let text = format!("metadata has {} bytes; at most {METADATA_BYTES_MAX} are taken", metadata.len());
+        return Err(Error::new(Code::TooLarge, text));
+    }
+    Ok(())
+}
+
+fn workspace_of(filter: &Filter) -> Option<WorkspaceId> {
+    let id = filter.as_str().strip_prefix("workspace.")?.strip_suffix(".>")?;
+    WorkspaceId::new(id).ok()
+}
+
+/// The fact that says what an agent says of itself.
+fn metadata_key(agent: &AgentId) -> String {
+    format!("agent.{agent}.metadata")
+}
+
+fn done(changed: Changed) -> Answer {
+    Answer::Done { changed: changed.count > 0 }
+}
+
+fn count(changed: Changed) -> Answer {
+    Answer::Count(changed.count)
+}

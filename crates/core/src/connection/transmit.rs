@@ -1,0 +1,119 @@
+//! What happened to the session becomes frames, and frames become blocks of bytes.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use skep_protocol::{Code, Delivery, Error, Frame, Managed, Publication, Settlement};
+
+use super::{Connection, Form, State};
+use crate::clock::Now;
+use crate::event::SessionEvent;
+use crate::limits::FRAME_BYTES;
+
+/// Frames to write, in the connection's form, and how many bytes are wanted at most.
+#[derive(Debug, Default)]
+pub struct Transmit {
+    /// Encoded frames.
+    pub blocks: Vec<Bytes>,
+    /// Frames as values.
+    pub values: Vec<Frame>,
+    /// Bytes of the blocks so far.
+    pub bytes: usize,
+    events: Vec<SessionEvent>,
+}
+
+impl Connection {
+    /// Appends the frames that are to be written. Pending when there is none: the context's
+    /// waker is called when that changes.
+    pub fn poll_transmit(&mut self, cx: &mut Context<'_>, now: Now, out: &mut Transmit) -> Poll<()> {
+        if let State::Connecting { party, .. } = &mut self.state
+            && let Poll::Ready(result) = party.as_mut().poll(cx)
+        {
+            self.welcome(result, now);
+        }
+        let before = (out.blocks.len(), out.values.len());
+        for frame in std::mem::take(&mut self.out) {
+            self.put(frame, out);
+        }
+        if let State::Open(session) = &mut self.state {
+            let mut events = std::mem::take(&mut out.events);
+            if session.poll_events(cx, now, &mut events).is_ready() {
+                self.put_events(&mut events, out);
+            }
+            out.events = events;
+        }
+        if before == (out.blocks.len(), out.values.len()) {
+            return Poll::Pending;
+        }
+        self.said_ms = now.mono_ms;
+        Poll::Ready(())
+    }
+
+    /// Receipts that come together travel together, and so do deliveries.
+    fn put_events(&mut self, events: &mut Vec<SessionEvent>, out: &mut Transmit) {
+        let mut receipts: Vec<Publication> = Vec::new();
+        let mut deliveries: Vec<Delivery> = Vec::new();
+        let mut bytes = 0;
+        for event in events.drain(..) {
+            let frame = match event {
+                SessionEvent::Receipt(receipt) => {
+                    receipts.push(receipt);
+                    continue;
+                }
+                SessionEvent::Deliver(delivery) => {
+                    bytes += delivery.message.bytes().len();
+                    deliveries.push(delivery);
+                    if bytes < FRAME_BYTES {
+                        continue;
+                    }
+                    bytes = 0;
+                    self.hub.telemetry.delivered(deliveries.len());
+                    Frame::Deliver(std::mem::take(&mut deliveries))
+                }
+                SessionEvent::Live(live) => {
+                    match self.form {
+                        Form::Encoded(encoding) => put_block(live.frame(encoding), out),
+                        Form::Values => out.values.push(Frame::Live(vec![live.message().clone()])),
+                    }
+                    continue;
+                }
+                SessionEvent::Settled(settled) => Frame::Settled(settled),
+                SessionEvent::Subscribed(id) => Frame::Subscribed(id),
+                SessionEvent::NotSubscribed(id, error) => {
+                    Frame::Managed(Managed { tag: u64::from(id), result: Settlement::Error(error) })
+                }
+                SessionEvent::Managed(managed) => Frame::Managed(managed),
+                SessionEvent::Page(page) => Frame::Page(page),
+                SessionEvent::Dropped(count) => {
+                    self.hub.telemetry.live_dropped(usize::try_from(count).unwrap_or(usize::MAX));
+                    let text = format!("{count} live messages were dropped: this session reads too slowly");
+                    Frame::Error(Error::new(Code::QueueFull, text))
+                }
+            };
+            self.put(frame, out);
+        }
+        if !receipts.is_empty() {
+            self.put(Frame::Receipt(receipts), out);
+        }
+        if !deliveries.is_empty() {
+            self.hub.telemetry.delivered(deliveries.len());
+            self.put(Frame::Deliver(deliveries), out);
+        }
+    }
+
+    fn put(&self, frame: Frame, out: &mut Transmit) {
+        match self.form {
+            Form::Values => out.values.push(frame),
+            Form::Encoded(encoding) => {
+                let mut block = Vec::with_capacity(256);
+                encoding.encode(&frame, &mut block);
+                put_block(block.into(), out);
+            }
+        }
+    }
+}
+
+fn put_block(block: Bytes, out: &mut Transmit) {
+    out.bytes += block.len();
+    out.blocks.push(block);
+}

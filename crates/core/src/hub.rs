@@ -1,0 +1,255 @@
+//! What sessions share: the backend, the facts, the policy, who listens live, who is here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use skep_protocol::{AgentId, Code, Error, Filter, Message, ProducerId, ResumeToken, Topic};
+use tokio::sync::mpsc;
+
+use crate::backend::{Backend, Read, Seen};
+use crate::clock::{Clock, Now};
+use crate::facts::Facts;
+use crate::limits::LIVE_COPIES_MAX;
+use crate::live::LiveMessage;
+use crate::mailbox::{Mailbox, Wakes};
+use crate::policy::{Credentials, Party, Policy};
+use crate::registry::Registry;
+use crate::request::{self, Replies};
+use crate::resume::Parked;
+use crate::router::Router;
+use crate::session::Session;
+use crate::telemetry::{Counters, Telemetry};
+
+/// What a hub is told when it opens.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// Name and version, for people.
+    pub name: String,
+    /// Largest payload, in bytes.
+    pub payload_bytes_max: usize,
+}
+
+/// The hub: one, shared by all sessions.
+pub struct Hub {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) facts: Arc<dyn Facts>,
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) registry: Registry,
+    pub(crate) replies: Replies,
+    pub(crate) parked: Mutex<Parked>,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) options: HubOptions,
+    /// Committed messages on their way to live listeners.
+    pub(crate) tap: mpsc::Sender<Message>,
+    tap_end: Mutex<Option<mpsc::Receiver<Message>>>,
+    live: RwLock<Router<Arc<Mailbox>>>,
+    sessions: AtomicU64,
+    clock: Clock,
+}
+
+impl Hub {
+    /// Opens a hub on a backend, and learns which agents it knows.
+    ///
+    /// # Errors
+    /// When the backend or the facts cannot be read.
+    pub async fn open(
+        options: HubOptions,
+        clock: Clock,
+        backend: Arc<dyn Backend>,
+        facts: Arc<dyn Facts>,
+        policy: Arc<dyn Policy>,
+    ) -> Result<Arc<Self>, Error> {
+        let (tap, tap_end) = mpsc::channel(LIVE_COPIES_MAX);
+        let hub = Hub {
+            backend,
+            facts,
+            policy,
+            registry: Registry::new(clock.now()),
+            replies: Replies::default(),
+            parked: Mutex::default(),
+            telemetry: Telemetry::default(),
+            options,
+            tap,
+            tap_end: Mutex::new(Some(tap_end)),
+            live: RwLock::default(),
+            sessions: AtomicU64::new(0),
+            clock,
+        };
+        if let Seen::Queues(queues) = hub.backend.read(Read::Queues).await? {
+            let inboxes = queues.iter().filter_map(|queue| Topic::agent_of(queue.spec.name.as_str()));
+            for agent in inboxes.filter_map(|id| AgentId::new(id).ok()) {
+                let seen = hub.facts.get(&seen_key(&agent)).await?;
+                let seen_ms = seen.and_then(|fact| std::str::from_utf8(&fact.value).ok()?.parse().ok());
+                hub.registry.know(&agent, seen_ms);
+            }
+        }
+        Ok(Arc::new(hub))
+    }
+
+    /// The moment.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// What it was told when it opened.
+    #[must_use]
+    pub fn options(&self) -> &HubOptions {
+        &self.options
+    }
+
+    /// What it counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.telemetry.counters()
+    }
+
+    /// Sessions attached now, parked ones included.
+    #[must_use]
+    pub fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Why it is not ready; none when it is.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Error> {
+        self.backend.trouble()
+    }
+
+    /// Who brings these credentials.
+    ///
+    /// # Errors
+    /// `unauthenticated` or `forbidden`.
+    pub async fn authenticate(&self, credentials: Credentials) -> Result<Party, Error> {
+        self.policy.authenticate(credentials).await
+    }
+
+    /// Attaches a party. With a producer its resends are recognised.
+    ///
+    /// # Errors
+    /// `internal` when the system gives no random bytes.
+    pub fn attach(self: &Arc<Self>, party: Party, producer: Option<ProducerId>) -> Result<Session, Error> {
+        let (resume, replies) = (ResumeToken(random()?), ResumeToken(random()?).to_string());
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.telemetry.sessions(1);
+        if let Some(agent) = &party.agent {
+            self.registry.arrive(agent, self.now());
+        }
+        Ok(Session::new(self.clone(), party, producer, resume, &replies))
+    }
+
+    /// Serves what belongs to no session: copies committed messages to live listeners and ends
+    /// sessions that nobody resumed. Ends when its future is dropped; nothing is lost by that.
+    pub async fn run(&self) {
+        let end = self.tap_end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut end) = end else { return };
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(250));
+        let mut batch = Vec::with_capacity(256);
+        loop {
+            tokio::select! {
+                count = end.recv_many(&mut batch, 256) => {
+                    if count == 0 {
+                        return;
+                    }
+                    let mut wakes = Wakes::default();
+                    batch.drain(..).for_each(|message| { self.publish_live(&message, &mut wakes); });
+                    wakes.wake();
+                }
+                _ = tick.tick() => {
+                    self.end_parked(self.now());
+                    self.keep_presence().await;
+                }
+            }
+        }
+    }
+
+    /// Keeps when agents were last seen; if the facts cannot take it now, that is no harm.
+    async fn keep_presence(&self) {
+        for (agent, seen_ms) in self.registry.take_unkept() {
+            let kept = self.facts.put(&seen_key(&agent), seen_ms.to_string().as_bytes(), None, self.now()).await;
+            if let Err(error) = kept {
+                tracing::debug!(%agent, %error, "when it was last seen is not kept");
+            }
+        }
+    }
+
+    /// Hands a message to every session that listens, once each; answers how many.
+    pub(crate) fn publish_live(&self, message: &Message, wakes: &mut Wakes) -> u32 {
+        let router = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let listeners = listeners(&router, message);
+        if listeners.is_empty() {
+            return 0;
+        }
+        let live = LiveMessage::new(message.clone());
+        for mailbox in &listeners {
+            mailbox.push_live(&live);
+            wakes.add(mailbox);
+        }
+        self.telemetry.live(listeners.len());
+        u32::try_from(listeners.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Of a batch, the messages that live listeners want a copy of once they are stored.
+    pub(crate) fn live_copies(&self, batch: &[Message]) -> Vec<(u32, u32, Message)> {
+        let router = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        if router.is_empty() {
+            return Vec::new();
+        }
+        let copy = |(index, message): (u32, &Message)| {
+            let count = u32::try_from(listeners(&router, message).len()).unwrap_or(u32::MAX);
+            (count > 0).then(|| (index, count, message.clone()))
+        };
+        (0..).zip(batch).filter_map(copy).collect()
+    }
+
+    /// # Errors
+    /// `forbidden` for the replies of others.
+    pub(crate) fn listen(&self, filter: &Filter, mailbox: &Arc<Mailbox>) -> Result<(), Error> {
+        if filter.as_str().starts_with(request::ROOT) {
+            return Err(Error::new(Code::Forbidden, "replies go to the session that asked, and to nobody else"));
+        }
+        self.live.write().unwrap_or_else(PoisonError::into_inner).insert(filter, mailbox.clone());
+        Ok(())
+    }
+
+    pub(crate) fn unlisten(&self, filter: &Filter, mailbox: &Arc<Mailbox>) {
+        let mut router = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        router.remove(filter, |known| Arc::ptr_eq(known, mailbox));
+    }
+
+    /// A session ended.
+    pub(crate) fn gone(&self, party: &Party, now: Now) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+        let Some(agent) = &party.agent else { return };
+        self.registry.leave(agent, now);
+    }
+}
+
+/// The mailboxes that listen to any of a message's topics, once each.
+fn listeners<'a>(router: &'a Router<Arc<Mailbox>>, message: &Message) -> Vec<&'a Arc<Mailbox>> {
+    let mut found = Vec::new();
+    message.view().to().for_each(|topic| router.visit(topic, &mut |mailbox| found.push(mailbox)));
+    if found.len() > 1 {
+        found.sort_unstable_by_key(|mailbox| Arc::as_ptr(mailbox));
+        found.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    }
+    found
+}
+
+/// The fact that says when an agent was last seen.
+pub(crate) fn seen_key(agent: &AgentId) -> String {
+    format!("agent.{agent}.seen")
+}
+
+pub(crate) fn random() -> Result<[u8; 16], Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Error::new(Code::Internal, format!("the system gives no random bytes: {e}")))?;
+    Ok(bytes)
+}

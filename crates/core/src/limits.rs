@@ -1,0 +1,39 @@
+//! The bounds of a hub, each with its unit and what happens when it is full.
+
+/// Messages of one session that wait for their receipt; beyond it the hub reads no more from it.
+pub const UNANSWERED_MESSAGES_MAX: usize = 8_192;
+/// Bytes of such messages.
+pub const UNANSWERED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Commands and queries of one session that wait for their answer; beyond it: `busy`.
+pub const UNANSWERED_COMMANDS_MAX: usize = 64;
+/// Subscriptions of one session; beyond it: `busy`.
+pub const SUBSCRIPTIONS_MAX: usize = 1_024;
+/// Live messages that wait for one session; beyond it the oldest is dropped and counted.
+pub const LIVE_MESSAGES_MAX: usize = 16_384;
+/// Bytes of such messages; one larger message may always wait alone.
+pub const LIVE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Live replies that wait for one session; beyond it the reply is refused with `queue_full`.
+pub const REPLIES_MAX: usize = 4_096;
+/// Bytes of such replies.
+pub const REPLIES_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Messages stronger than best effort that wait to be copied to live listeners, hub-wide;
+/// beyond it the copy is dropped and counted (the message itself is safe in its queues).
+pub const LIVE_COPIES_MAX: usize = 65_536;
+/// Sessions without a connection that wait to be resumed; beyond it the newest is ended at once.
+pub const PARKED_MAX: usize = 10_000;
+/// How long such a session waits, in milliseconds; then its leases are lost.
+pub const RESUME_GRACE_MS: u64 = 5_000;
+/// How long after its start the hub says `unknown` of an agent's presence, in milliseconds.
+pub const PRESENCE_UNKNOWN_MS: u64 = 60_000;
+/// A session says something at least this often, in milliseconds.
+pub const HEARTBEAT_MS: u64 = 30_000;
+/// A connection that said nothing for so long is closed, in milliseconds.
+pub const SILENCE_MAX_MS: u64 = 60_000;
+/// A connection must say who it is within this time, in milliseconds.
+pub const CONNECT_MAX_MS: u64 = 10_000;
+/// Bytes of deliveries gathered in one frame; one larger message may always go alone.
+pub const FRAME_BYTES: usize = 256 * 1024;
+/// Longest JSON an agent may say of itself, in bytes.
+pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Largest window of a subscription, in messages.
+pub const WINDOW_MESSAGES_MAX: u32 = 65_536;

@@ -1,0 +1,122 @@
+//! Ephemeral queues: live messages on their way to one session, bounded, never in a backend.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use skep_protocol::{Encoding, Frame, Message};
+
+use crate::limits::{LIVE_BYTES_MAX, LIVE_MESSAGES_MAX, REPLIES_BYTES_MAX, REPLIES_MAX};
+
+/// A live message, shared by every session that gets it, and encoded at most once per encoding.
+#[derive(Debug)]
+pub struct LiveMessage {
+    message: Message,
+    json: OnceLock<Bytes>,
+    compact: OnceLock<Bytes>,
+}
+
+impl LiveMessage {
+    /// Shares a message.
+    #[must_use]
+    pub fn new(message: Message) -> Arc<Self> {
+        Arc::new(LiveMessage { message, json: OnceLock::new(), compact: OnceLock::new() })
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The frame that holds it alone.
+    #[must_use]
+    pub fn frame(&self, encoding: Encoding) -> Bytes {
+        let cell = match encoding {
+            Encoding::Json => &self.json,
+            Encoding::Compact => &self.compact,
+        };
+        cell.get_or_init(|| {
+            let mut out = Vec::with_capacity(self.message.bytes().len() + 16);
+            encoding.encode(&Frame::Live(vec![self.message.clone()]), &mut out);
+            out.into()
+        })
+        .clone()
+    }
+}
+
+/// Live messages that wait for one session.
+#[derive(Debug, Default)]
+pub(crate) struct LiveQueue {
+    messages: VecDeque<Arc<LiveMessage>>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl LiveQueue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Adds a message; if there is no room the oldest go and are counted.
+    pub(crate) fn push_over(&mut self, message: &Arc<LiveMessage>) {
+        self.add(message);
+        while self.messages.len() > 1 && (self.messages.len() > LIVE_MESSAGES_MAX || self.bytes > LIVE_BYTES_MAX) {
+            if let Some(oldest) = self.messages.pop_front() {
+                self.bytes -= oldest.message.bytes().len();
+                self.dropped += 1;
+            }
+        }
+    }
+
+    /// Adds a reply if there is room.
+    pub(crate) fn push(&mut self, message: &Arc<LiveMessage>) -> bool {
+        let room = self.messages.len() < REPLIES_MAX && self.bytes < REPLIES_BYTES_MAX;
+        if room {
+            self.add(message);
+        }
+        room
+    }
+
+    /// Moves everything out; answers how many were dropped since the last time.
+    pub(crate) fn drain(&mut self, into: &mut Vec<Arc<LiveMessage>>) -> u64 {
+        into.extend(self.messages.drain(..));
+        self.bytes = 0;
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn add(&mut self, message: &Arc<LiveMessage>) {
+        self.bytes += message.message.bytes().len();
+        self.messages.push_back(message.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_protocol::MessageId;
+
+    use super::*;
+
+    fn message(bytes: usize) -> Arc<LiveMessage> {
+        let id = MessageId::new("1").unwrap();
+        LiveMessage::new(Message::build(&id, "s", "t").payload("x/y", vec![0; bytes]).finish().unwrap())
+    }
+
+    #[test]
+    fn a_full_live_queue_drops_its_oldest_and_counts_them() {
+        let mut queue = LiveQueue::default();
+        let large = message(1024 * 1024);
+        (0..10).for_each(|_| queue.push_over(&large));
+        let mut all = Vec::new();
+        assert_eq!(queue.drain(&mut all) + all.len() as u64, 10);
+        assert!(all.len() * 1024 * 1024 <= LIVE_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_full_reply_queue_refuses() {
+        let mut queue = LiveQueue::default();
+        let small = message(1);
+        assert!((0..REPLIES_MAX).all(|_| queue.push(&small)));
+        assert!(!queue.push(&small));
+    }
+}

@@ -1,0 +1,152 @@
+//! The mailbox of a session: everything that comes back to it arrives here, by batch.
+//!
+//! One lock around a buffer that the session swaps with a spare, and one waker. Every
+//! entry is paid for beforehand, so the buffer needs no bound of its own: an answer by the
+//! session's limit on unanswered verbs, a delivery by its window, a live message by the
+//! byte bound of the live queue.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use skep_protocol::{Delivery, LeaseToken, SubscriptionId};
+
+use crate::live::{LiveMessage, LiveQueue};
+use crate::reply::Answer;
+
+/// Something that came back to a session.
+#[derive(Debug)]
+pub enum Entry {
+    /// The answer to a publish or settle.
+    Answer(Answer),
+    /// A message under a lease.
+    Delivery(Delivery),
+}
+
+/// Where everything that comes back to one session arrives.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: Vec<Entry>,
+    live: LiveQueue,
+    replies: LiveQueue,
+    waker: Option<Waker>,
+    /// The session is gone: nothing is kept any more.
+    closed: bool,
+}
+
+/// What was taken from a mailbox at once.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// Answers and deliveries, in order.
+    pub(crate) entries: Vec<Entry>,
+    /// Live messages and replies, in order.
+    pub(crate) live: Vec<Arc<LiveMessage>>,
+    /// Live messages that were dropped since the last time, for want of room.
+    pub(crate) dropped: u64,
+}
+
+impl Mailbox {
+    /// Puts an entry in; the session is woken by [`Wakes`], once a batch.
+    pub fn push(&self, entry: Entry) {
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.entries.push(entry);
+        }
+    }
+
+    /// Puts a live message in, over the oldest ones if there is no room.
+    pub fn push_live(&self, message: &Arc<LiveMessage>) {
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.live.push_over(message);
+        }
+    }
+
+    /// Puts a live reply in; answers whether there was room.
+    #[must_use]
+    pub fn push_reply(&self, message: &Arc<LiveMessage>) -> bool {
+        let mut inner = self.lock();
+        !inner.closed && inner.replies.push(message)
+    }
+
+    /// Wakes the session, if it sleeps and there is something for it.
+    pub fn wake(&self) {
+        let waker = self.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes everything; with nothing there, remembers whom to wake. `into` is the spare
+    /// buffer: it must be empty, and its room is kept.
+    pub(crate) fn take(&self, into: &mut Taken, waker: &Waker) -> bool {
+        let mut inner = self.lock();
+        if inner.entries.is_empty() && inner.live.is_empty() && inner.replies.is_empty() {
+            match &mut inner.waker {
+                Some(known) => known.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
+            return false;
+        }
+        std::mem::swap(&mut inner.entries, &mut into.entries);
+        into.dropped += inner.live.drain(&mut into.live);
+        inner.replies.drain(&mut into.live);
+        true
+    }
+
+    /// Drops deliveries that nobody has taken yet: their leases return by
+    /// [`Consumer::keep`](crate::Consumer::keep).
+    pub(crate) fn forget_deliveries(&self) {
+        self.lock().entries.retain(|entry| !matches!(entry, Entry::Delivery(_)));
+    }
+
+    /// Closes it: what is in it and what still comes is dropped. Answers the leases of
+    /// deliveries that nobody took.
+    pub(crate) fn close(&self) -> Vec<LeaseToken> {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.waker = None;
+        (inner.live, inner.replies) = (LiveQueue::default(), LiveQueue::default());
+        let lease = |entry| match entry {
+            Entry::Delivery(delivery) => Some(delivery.lease),
+            Entry::Answer(_) => None,
+        };
+        std::mem::take(&mut inner.entries).into_iter().filter_map(lease).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here can panic halfway through a change, so a poisoned lock still guards whole entries.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the deliveries of one subscription go.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    /// The mailbox of its session.
+    pub mailbox: Arc<Mailbox>,
+    /// The subscription's number in that session.
+    pub subscription: SubscriptionId,
+}
+
+/// Mailboxes that got something and are to be woken, once each, when all locks are released.
+#[derive(Debug, Default)]
+pub struct Wakes(Vec<Arc<Mailbox>>);
+
+impl Wakes {
+    /// Remembers a mailbox. Runs of the same one are kept once.
+    pub fn add(&mut self, mailbox: &Arc<Mailbox>) {
+        if !self.0.iter().rev().take(4).any(|known| Arc::ptr_eq(known, mailbox)) {
+            self.0.push(mailbox.clone());
+        }
+    }
+
+    /// Wakes all and forgets them.
+    pub fn wake(&mut self) {
+        self.0.drain(..).for_each(|mailbox| mailbox.wake());
+    }
+}

@@ -1,0 +1,122 @@
+//! The ways of a publish, one function each, and the promise to answer it.
+
+use skep_protocol::{Accepted, Code, Error, Guarantee, Message, Publication, SettleBatch};
+
+use crate::admission::Way;
+use crate::backend::{Outgoing, Write};
+use crate::clock::Now;
+use crate::event::SessionEvent;
+use crate::mailbox::Wakes;
+use crate::reply::{Asked, Promise, Reply};
+use crate::session::Session;
+
+impl Session {
+    /// Stores a run of messages; their receipts come when they are durable.
+    pub(crate) fn store(&mut self, sequence: u64, batch: &[Message], ways: &[Way], now: Now) {
+        let publishes: Vec<Outgoing<'_>> = batch
+            .iter()
+            .zip(ways)
+            .zip(sequence..)
+            .map(|((message, way), sequence)| {
+                let (required, by_id) = match way {
+                    Way::Store { required, by_id } => (*required, *by_id),
+                    _ => (false, false),
+                };
+                Outgoing { message: message.view(), sequence, required, by_id }
+            })
+            .collect();
+        let reply = self.promise(Asked::Publish { sequence }, 0, batch, false);
+        let write = Write {
+            settles: &[],
+            publishes: &publishes,
+            atomic: false,
+            party: &self.party.name,
+            producer: self.producer,
+        };
+        self.hub.backend.submit(write, now, reply);
+    }
+
+    pub(crate) fn reply(&self, message: &Message, wakes: &mut Wakes) -> Result<Accepted, Error> {
+        let topic = message.view().to().next().unwrap_or_default();
+        self.hub.replies.deliver(topic, message, wakes)?;
+        Ok(live_receipt(1, 0))
+    }
+
+    pub(crate) fn publish_live(&self, message: &Message, queues: u32, wakes: &mut Wakes) -> Result<Accepted, Error> {
+        let live = self.hub.publish_live(message, wakes);
+        if live == 0 && queues == 0 && message.view().replyto().is_some() {
+            let to = message.view().to().collect::<Vec<_>>().join(", ");
+            return Err(Error::new(Code::NoResponders, format!("nobody listens at {to} to answer this request")));
+        }
+        Ok(live_receipt(live, queues))
+    }
+
+    /// Best effort, and durable queues match: they keep it, but the publisher does not wait.
+    pub(crate) fn publish_both(&mut self, message: &Message, now: Now, wakes: &mut Wakes) -> Result<Accepted, Error> {
+        let queues: usize = message.view().to().map(|topic| self.hub.backend.matching(topic)).sum();
+        let reply = self.promise(Asked::Publish { sequence: 0 }, 0, std::slice::from_ref(message), true);
+        let write = Write {
+            settles: &[],
+            publishes: &[Outgoing::new(message)],
+            atomic: false,
+            party: &self.party.name,
+            producer: self.producer,
+        };
+        self.hub.backend.submit(write, now, reply);
+        self.publish_live(message, u32::try_from(queues).unwrap_or(u32::MAX), wakes)
+    }
+
+    pub(crate) fn receipt(&mut self, sequence: u64, result: Result<Accepted, Error>) {
+        self.hub.telemetry.refused(usize::from(result.is_err()));
+        self.ready.push(SessionEvent::Receipt(Publication { sequence, count: 1, result: result.into() }));
+    }
+
+    pub(crate) fn promise_settle(&mut self, batch: &SettleBatch, sequence: u64, messages: &[Message]) -> Reply {
+        self.promise(Asked::Settle { tag: batch.tag, sequence }, batch.settles.len(), messages, false)
+    }
+
+    fn promise(&mut self, asked: Asked, settles: usize, batch: &[Message], silent: bool) -> Reply {
+        let bytes = batch.iter().map(|message| message.bytes().len()).sum();
+        if !silent {
+            self.unanswered_messages += batch.len();
+            self.unanswered_bytes += bytes;
+        }
+        let copies = if silent { Vec::new() } else { self.hub.live_copies(batch) };
+        let (mailbox, tap) = (self.mailbox.clone(), self.hub.tap.clone());
+        Reply::to(Promise { mailbox, asked, settles, messages: batch.len(), bytes, copies, tap, silent })
+    }
+
+    pub(crate) fn check_settle(&self, batch: &SettleBatch, messages: &[Message]) -> Result<(), Error> {
+        batch.settles.iter().try_for_each(|settle| settle.action.check())?;
+        if !messages.is_empty() && !batch.atomic {
+            return Err(Error::new(
+                Code::InvalidFrame,
+                "publishes beside settles must be atomic; else publish them alone",
+            ));
+        }
+        for message in messages {
+            match self.hub.admit(&self.party, message) {
+                Way::Store { by_id: false, .. } | Way::Live => {}
+                Way::Refused(error) => return Err(error),
+                Way::Reply | Way::Both | Way::Store { .. } => {
+                    let text = "an atomic step stores messages: no live replies, best effort or dedup by id in it";
+                    return Err(Error::new(Code::Unsupported, text));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn live_receipt(live: u32, queues: u32) -> Accepted {
+    Accepted {
+        position: None,
+        durability: None,
+        guarantee: Guarantee::BestEffort,
+        queues,
+        skipped: 0,
+        live,
+        duplicate: false,
+        recipient: None,
+    }
+}

@@ -1,0 +1,158 @@
+//! The promise to answer a write exactly once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use skep_protocol::{Code, Error, Message};
+use tokio::sync::mpsc;
+
+use crate::backend::{Completion, Run};
+use crate::mailbox::{Entry, Mailbox, Wakes};
+
+/// The answer to a write, as it arrives in a mailbox.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it answers.
+    pub to: Asked,
+    /// What became of it.
+    pub completion: Completion,
+    /// How many live sessions each publish went to, by its index in the write, if to any.
+    pub live: Vec<(u32, u32)>,
+    /// Bytes of messages that were unanswered until now.
+    pub(crate) bytes: usize,
+    /// How many.
+    pub(crate) messages: usize,
+}
+
+/// What was asked of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To store messages, the first with this sequence.
+    Publish {
+        /// The first sequence.
+        sequence: u64,
+    },
+    /// To settle leases, and perhaps to publish.
+    Settle {
+        /// The number the client gave it.
+        tag: u64,
+        /// The first sequence of what it publishes.
+        sequence: u64,
+    },
+}
+
+/// A promise to answer a write. Dropped without an answer, it answers `unknown`.
+pub struct Reply(Option<Inner>);
+
+enum Inner {
+    Mailbox(Promise),
+    Call(Box<dyn FnOnce(Completion) + Send>),
+}
+
+/// What is needed to answer into a mailbox.
+pub(crate) struct Promise {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) asked: Asked,
+    pub(crate) settles: usize,
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    /// Messages to copy to live listeners once they are stored: index, listeners, message.
+    pub(crate) copies: Vec<(u32, u32, Message)>,
+    pub(crate) tap: mpsc::Sender<Message>,
+    /// The publisher does not wait: no receipt is written.
+    pub(crate) silent: bool,
+}
+
+impl Reply {
+    pub(crate) fn to(promise: Promise) -> Self {
+        Reply(Some(Inner::Mailbox(promise)))
+    }
+
+    /// A reply that calls a function, for tests and callers outside a session. If the write
+    /// is lost it is called with nothing in it.
+    #[must_use]
+    pub fn call(answer: impl FnOnce(Completion) + Send + 'static) -> Self {
+        Reply(Some(Inner::Call(Box::new(answer))))
+    }
+
+    /// Answers. The mailbox is woken with the others of the batch.
+    pub fn complete(mut self, completion: Completion, wakes: &mut Wakes) {
+        match self.0.take() {
+            Some(Inner::Mailbox(promise)) => promise.complete(completion, wakes),
+            Some(Inner::Call(answer)) => answer(completion),
+            None => {}
+        }
+    }
+
+    /// Answers every item with the same error.
+    pub fn fail(mut self, error: &Error, wakes: &mut Wakes) {
+        match self.0.take() {
+            Some(Inner::Mailbox(promise)) => {
+                let completion = promise.all(error);
+                promise.complete(completion, wakes);
+            }
+            Some(Inner::Call(answer)) => {
+                let run = Run { count: 1, result: Err(error.clone()) };
+                answer(Completion { settles: vec![Err(error.clone())], publishes: vec![run] });
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.take() {
+            let mut wakes = Wakes::default();
+            let error = Error::new(Code::StoreFailed, "the hub lost this write before it was known to be durable");
+            Reply(Some(inner)).fail(&error, &mut wakes);
+            wakes.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reply")
+    }
+}
+
+impl Promise {
+    fn all(&self, error: &Error) -> Completion {
+        let publishes = u32::try_from(self.messages).unwrap_or(u32::MAX);
+        Completion {
+            settles: vec![Err(error.clone()); self.settles],
+            publishes: (publishes > 0)
+                .then(|| Run { count: publishes, result: Err(error.clone()) })
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    fn complete(self, completion: Completion, wakes: &mut Wakes) {
+        let mut live = Vec::with_capacity(self.copies.len());
+        for (index, listeners, message) in self.copies {
+            // Full: the copy is dropped. The message is safe in its queues, and live listeners may miss.
+            if is_new(&completion.publishes, index) && self.tap.try_send(message).is_ok() {
+                live.push((index, listeners));
+            }
+        }
+        let answer = Answer { to: self.asked, completion, live, bytes: self.bytes, messages: self.messages };
+        if !self.silent {
+            self.mailbox.push(Entry::Answer(answer));
+            wakes.add(&self.mailbox);
+        }
+    }
+}
+
+/// Whether the publish of that index was taken, and for the first time.
+fn is_new(runs: &[Run], index: u32) -> bool {
+    let mut first = 0;
+    for run in runs {
+        if index < first + run.count {
+            return run.result.as_ref().is_ok_and(|kept| !kept.duplicate);
+        }
+        first += run.count;
+    }
+    false
+}

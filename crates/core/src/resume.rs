@@ -1,0 +1,78 @@
+//! Sessions whose connection was lost: kept for some seconds, so that a client that comes
+//! back loses no lease, no reply and no receipt.
+
+use std::sync::PoisonError;
+
+use foldhash::HashMap;
+use skep_protocol::{LeaseToken, ResumeToken};
+
+use crate::clock::Now;
+use crate::hub::Hub;
+use crate::limits::{PARKED_MAX, RESUME_GRACE_MS};
+use crate::policy::Party;
+use crate::session::Session;
+
+/// Parked sessions, by the secret that takes them up again, and until when they wait.
+#[derive(Default)]
+pub(crate) struct Parked(HashMap<ResumeToken, (Session, u64)>);
+
+impl Session {
+    /// The secret that takes this session up again after its connection was lost.
+    #[must_use]
+    pub fn resume_token(&self) -> ResumeToken {
+        self.resume
+    }
+
+    /// Parks the session of a lost connection: nothing more is delivered to it until it is
+    /// resumed; after the grace it ends, and its leases are lost.
+    pub fn park(self, now: Now) {
+        self.subscriptions.consumers().for_each(|consumer| consumer.set_window(0, 0));
+        let hub = self.hub.clone();
+        let mut parked = hub.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = if parked.0.len() < PARKED_MAX {
+            let until = now.mono_ms + RESUME_GRACE_MS;
+            parked.0.insert(self.resume, (self, until)).map(|(older, _)| older)
+        } else {
+            Some(self)
+        };
+        // A session that ends takes other locks: never under this one.
+        drop(parked);
+        drop(refused);
+    }
+}
+
+impl Hub {
+    /// Takes up a parked session of the same party. Answers it and which of the leases that
+    /// the client still holds are lost; messages that never reached it return, uncharged.
+    pub fn resume(
+        &self,
+        token: ResumeToken,
+        party: &Party,
+        held: &[LeaseToken],
+        now: Now,
+    ) -> Option<(Session, Vec<LeaseToken>)> {
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        if parked.0.get(&token).is_none_or(|(session, _)| session.party() != party) {
+            return None;
+        }
+        let (session, _) = parked.0.remove(&token)?;
+        drop(parked);
+        session.mailbox.forget_deliveries();
+        let mut kept: Vec<LeaseToken> =
+            session.subscriptions.consumers().flat_map(|consumer| consumer.keep(held, now)).collect();
+        kept.sort_unstable();
+        let lost = held.iter().filter(|lease| kept.binary_search(lease).is_err()).copied().collect();
+        self.telemetry.resumed(1);
+        Some((session, lost))
+    }
+
+    /// Ends the parked sessions whose grace has passed.
+    pub(crate) fn end_parked(&self, now: Now) {
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let late: Vec<ResumeToken> =
+            parked.0.iter().filter(|(_, (_, until))| *until <= now.mono_ms).map(|(token, _)| *token).collect();
+        let ended: Vec<_> = late.iter().filter_map(|token| parked.0.remove(token)).collect();
+        drop(parked);
+        drop(ended);
+    }
+}

@@ -1,0 +1,278 @@
+//! One party, attached to the hub, however it came. Read this file first.
+//!
+//! Everything a party does goes through its [`Session`]: `publish`, `settle`, `subscribe`,
+//! `set_window`, `manage`, `query`. The verbs return at once; what becomes of them arrives
+//! in the session's mailbox and comes out of [`Session::poll_events`]: receipts (true ones:
+//! what they say has happened), deliveries, live messages, answers.
+//!
+//! A connection that is lost parks its session for some seconds, so that the client can
+//! resume it and lose no lease. A session that is dropped is lost: its leases return.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use skep_protocol::{
+    Error, Manage, Managed, Message, ProducerId, Query, Report, ResumeToken, SettleBatch, Settlement, Subscribe,
+    SubscriptionId, Window,
+};
+
+use crate::admission::Way;
+use crate::backend::{BoxFuture, Consumer, End, Outgoing, Write};
+use crate::clock::Now;
+use crate::event::SessionEvent;
+use crate::hub::Hub;
+use crate::limits::{UNANSWERED_BYTES_MAX, UNANSWERED_COMMANDS_MAX, UNANSWERED_MESSAGES_MAX, WINDOW_MESSAGES_MAX};
+use crate::mailbox::{Entry, Mailbox, Taken, Wakes};
+use crate::policy::Party;
+use crate::subscription::{Subscription, Subscriptions};
+
+/// One authenticated party, attached to the hub.
+pub struct Session {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) party: Party,
+    /// Whose numbers its publishes carry, to recognise resends; without, numbers only name receipts.
+    pub(crate) producer: Option<ProducerId>,
+    pub(crate) resume: ResumeToken,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Where live replies to this session go.
+    pub(crate) replies: String,
+    pub(crate) subscriptions: Subscriptions,
+    /// Cold verbs that wait for their answer.
+    pending: Vec<BoxFuture<'static, Done>>,
+    /// What was known at once.
+    pub(crate) ready: Vec<SessionEvent>,
+    taken: Taken,
+    pub(crate) unanswered_messages: usize,
+    pub(crate) unanswered_bytes: usize,
+}
+
+/// A cold verb is done.
+pub(crate) enum Done {
+    Consumer(SubscriptionId, Result<Box<dyn Consumer>, Error>),
+    Event(SessionEvent),
+}
+
+impl Session {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        party: Party,
+        producer: Option<ProducerId>,
+        resume: ResumeToken,
+        replies: &str,
+    ) -> Self {
+        let mailbox = Arc::new(Mailbox::default());
+        let replies = hub.replies.open(replies, &mailbox);
+        Session {
+            hub,
+            party,
+            producer,
+            resume,
+            mailbox,
+            replies,
+            subscriptions: Subscriptions::default(),
+            pending: Vec::new(),
+            ready: Vec::new(),
+            taken: Taken::default(),
+            unanswered_messages: 0,
+            unanswered_bytes: 0,
+        }
+    }
+
+    /// Who is attached.
+    #[must_use]
+    pub fn party(&self) -> &Party {
+        &self.party
+    }
+
+    /// The topic to which replies to live requests go; a token may be added.
+    #[must_use]
+    pub fn replies(&self) -> &str {
+        &self.replies
+    }
+
+    /// Publishes messages, numbered from `sequence` on. Each gets a receipt, under its
+    /// number, when what the receipt says is true.
+    pub fn publish(&mut self, sequence: u64, batch: &[Message], now: Now) {
+        let mut wakes = Wakes::default();
+        let ways: Vec<Way> = batch.iter().map(|message| self.hub.admit(&self.party, message)).collect();
+        let mut at = 0;
+        while let (Some(way), Some(message)) = (ways.get(at), batch.get(at)) {
+            let number = sequence + at as u64;
+            let result = match way {
+                Way::Store { .. } => {
+                    let run = ways[at..].iter().take_while(|way| matches!(way, Way::Store { .. })).count();
+                    self.store(number, &batch[at..at + run], &ways[at..at + run], now);
+                    at += run;
+                    continue;
+                }
+                Way::Refused(error) => Err(error.clone()),
+                Way::Reply => self.reply(message, &mut wakes),
+                Way::Live => self.publish_live(message, 0, &mut wakes),
+                Way::Both => self.publish_both(message, now, &mut wakes),
+            };
+            self.receipt(number, result);
+            at += 1;
+        }
+        wakes.wake();
+        self.hub.telemetry.published(batch.len());
+    }
+
+    /// Settles leases; with publishes, as one atomic step guarded by every lease.
+    pub fn settle(&mut self, batch: &SettleBatch, now: Now) {
+        let publish = batch.publish.as_ref();
+        let messages = publish.map_or(&[][..], |publish| &publish.messages);
+        let sequence = publish.map_or(0, |publish| publish.sequence);
+        if let Err(error) = self.check_settle(batch, messages) {
+            let reply = self.promise_settle(batch, sequence, messages);
+            let mut wakes = Wakes::default();
+            reply.fail(&error, &mut wakes);
+            return wakes.wake();
+        }
+        let outgoing: Vec<Outgoing<'_>> = messages
+            .iter()
+            .zip(sequence..)
+            .map(|(message, sequence)| Outgoing { sequence, ..Outgoing::new(message) })
+            .collect();
+        let reply = self.promise_settle(batch, sequence, messages);
+        let write = Write {
+            settles: &batch.settles,
+            publishes: &outgoing,
+            atomic: batch.atomic,
+            party: &self.party.name,
+            producer: self.producer,
+        };
+        self.hub.backend.submit(write, now, reply);
+    }
+
+    /// Subscribes to a queue or to live topics; answered by an event.
+    pub fn subscribe(&mut self, subscribe: Subscribe) {
+        let id = subscribe.id;
+        if let Err(error) = self.begin_subscription(subscribe) {
+            self.ready.push(SessionEvent::NotSubscribed(id, error));
+        }
+    }
+
+    /// Ends a subscription. What it holds returns, uncharged.
+    pub fn unsubscribe(&mut self, id: SubscriptionId, now: Now) {
+        if let Some(subscription) = self.subscriptions.remove(id) {
+            subscription.end(&self.hub, &self.mailbox, End::Goodbye, now);
+        }
+    }
+
+    /// Sets the most that may be unsettled at once. Of a live subscription it says nothing.
+    pub fn set_window(&mut self, window: Window) {
+        let (messages, bytes) = (window.messages.min(WINDOW_MESSAGES_MAX), window.bytes);
+        match self.subscriptions.get(window.subscription) {
+            Some(Subscription::Queue(consumer)) => consumer.set_window(messages, bytes),
+            Some(Subscription::Pending { window }) => *window = (messages, bytes),
+            Some(Subscription::Live(_)) | None => {}
+        }
+    }
+
+    /// Runs a command; answered by an event.
+    pub fn manage(&mut self, Manage { tag, command }: Manage, now: Now) {
+        let (hub, party) = (self.hub.clone(), self.party.clone());
+        self.begin(
+            |error| SessionEvent::Managed(Managed { tag, result: Settlement::Error(error) }),
+            Box::pin(async move {
+                let result = hub.manage(&party, command, now).await.into();
+                Done::Event(SessionEvent::Managed(Managed { tag, result }))
+            }),
+        );
+    }
+
+    /// Answers a question; answered by an event.
+    pub fn query(&mut self, Query { tag, ask }: Query, now: Now) {
+        let (hub, party) = (self.hub.clone(), self.party.clone());
+        self.begin(
+            |error| SessionEvent::Page(Report { tag, result: Settlement::Error(error) }),
+            Box::pin(async move {
+                let result = hub.look(&party, ask, now).await.into();
+                Done::Event(SessionEvent::Page(Report { tag, result }))
+            }),
+        );
+    }
+
+    /// What happened, in order, appended to `into`; pending when nothing did.
+    pub fn poll_events(&mut self, cx: &mut Context<'_>, now: Now, into: &mut Vec<SessionEvent>) -> Poll<()> {
+        let before = into.len();
+        self.poll_pending(cx, now);
+        into.append(&mut self.ready);
+        while into.len() == before && self.mailbox.take(&mut self.taken, cx.waker()) {
+            self.tell(now, into);
+        }
+        if into.len() > before { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether it may publish more now: what waits for its receipt is bounded.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.unanswered_messages < UNANSWERED_MESSAGES_MAX
+            && self.unanswered_bytes < UNANSWERED_BYTES_MAX
+            && self.pending.len() < UNANSWERED_COMMANDS_MAX
+    }
+
+    /// Leaves: everything it holds returns at once, uncharged.
+    pub fn goodbye(mut self, now: Now) {
+        self.end(End::Goodbye, now);
+    }
+
+    pub(crate) fn begin(&mut self, refused: impl FnOnce(Error) -> SessionEvent, verb: BoxFuture<'static, Done>) {
+        if self.pending.len() < UNANSWERED_COMMANDS_MAX {
+            self.pending.push(verb);
+        } else {
+            let text = format!("this session has {UNANSWERED_COMMANDS_MAX} commands unanswered; wait for one");
+            self.ready.push(refused(Error::new(skep_protocol::Code::Busy, text)));
+        }
+    }
+
+    fn poll_pending(&mut self, cx: &mut Context<'_>, now: Now) {
+        let mut at = 0;
+        while let Some(verb) = self.pending.get_mut(at) {
+            match verb.as_mut().poll(cx) {
+                Poll::Pending => at += 1,
+                Poll::Ready(done) => {
+                    drop(self.pending.swap_remove(at));
+                    self.finish(done, now);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, now: Now, into: &mut Vec<SessionEvent>) {
+        let Taken { entries, live, dropped } = &mut self.taken;
+        for entry in entries.drain(..) {
+            match entry {
+                Entry::Delivery(delivery) => into.push(SessionEvent::Deliver(delivery)),
+                Entry::Answer(answer) => {
+                    self.unanswered_messages -= answer.messages;
+                    self.unanswered_bytes -= answer.bytes;
+                    self.hub.explain(answer, now, into);
+                }
+            }
+        }
+        if *dropped > 0 {
+            into.push(SessionEvent::Dropped(std::mem::take(dropped)));
+        }
+        into.extend(live.drain(..).map(SessionEvent::Live));
+    }
+
+    fn end(&mut self, end: End, now: Now) {
+        self.mailbox.close();
+        let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
+        self.subscriptions.drain().for_each(|subscription| subscription.end(&hub, &mailbox, end, now));
+        hub.replies.close(&self.replies);
+        self.replies.clear();
+        hub.gone(&self.party, now);
+    }
+}
+
+impl Drop for Session {
+    /// A session that did not say goodbye is lost.
+    fn drop(&mut self) {
+        if !self.replies.is_empty() {
+            let now = self.hub.now();
+            self.end(End::Lost, now);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a session listens to.
+
+use std::sync::Arc;
+
+use skep_protocol::{Code, Error, Filter, Subscribe, SubscriptionId, Target};
+
+use crate::backend::{Consume, Consumer, End};
+use crate::clock::Now;
+use crate::event::SessionEvent;
+use crate::hub::Hub;
+use crate::limits::{SUBSCRIPTIONS_MAX, WINDOW_MESSAGES_MAX};
+use crate::mailbox::{Mailbox, Outlet};
+use crate::policy::Action;
+use crate::session::{Done, Session};
+
+/// One subscription of a session.
+pub(crate) enum Subscription {
+    /// To a durable queue: it holds leases.
+    Queue(Box<dyn Consumer>),
+    /// To live messages.
+    Live(Filter),
+    /// Asked for; the consumer comes when the backend answers, with this window.
+    Pending {
+        /// Messages and bytes.
+        window: (u32, u64),
+    },
+}
+
+impl Subscription {
+    /// Ends it.
+    pub(crate) fn end(self, hub: &Hub, mailbox: &Arc<Mailbox>, end: End, now: Now) {
+        match self {
+            Subscription::Queue(consumer) => consumer.detach(end, now),
+            Subscription::Live(filter) => hub.unlisten(&filter, mailbox),
+            Subscription::Pending { .. } => {}
+        }
+    }
+}
+
+/// The subscriptions of a session, few, in the order of their making.
+#[derive(Default)]
+pub(crate) struct Subscriptions(Vec<(SubscriptionId, Subscription)>);
+
+impl Subscriptions {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn get(&mut self, id: SubscriptionId) -> Option<&mut Subscription> {
+        self.0.iter_mut().find(|(known, _)| *known == id).map(|(_, subscription)| subscription)
+    }
+
+    pub(crate) fn insert(&mut self, id: SubscriptionId, subscription: Subscription) {
+        self.0.push((id, subscription));
+    }
+
+    pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<Subscription> {
+        let at = self.0.iter().position(|(known, _)| *known == id)?;
+        Some(self.0.remove(at).1)
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Subscription> {
+        self.0.drain(..).map(|(_, subscription)| subscription)
+    }
+
+    /// The consumers of durable queues.
+    pub(crate) fn consumers(&self) -> impl Iterator<Item = &dyn Consumer> {
+        self.0.iter().filter_map(|(_, subscription)| match subscription {
+            Subscription::Queue(consumer) => Some(&**consumer),
+            Subscription::Live(_) | Subscription::Pending { .. } => None,
+        })
+    }
+}
+
+impl Session {
+    pub(crate) fn begin_subscription(&mut self, subscribe: Subscribe) -> Result<(), Error> {
+        let Subscribe { id, target, window, handlers, binding } = subscribe;
+        if self.subscriptions.get(id).is_some() {
+            return Err(Error::new(Code::InvalidFrame, format!("subscription {id} exists already")));
+        }
+        if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            return Err(Error::new(Code::Busy, format!("a session has at most {SUBSCRIPTIONS_MAX} subscriptions")));
+        }
+        match target {
+            Target::Live(filter) => {
+                self.hub.policy.authorize(&self.party, Action::Listen(&filter))?;
+                self.hub.listen(&filter, &self.mailbox)?;
+                self.subscriptions.insert(id, Subscription::Live(filter));
+                self.ready.push(SessionEvent::Subscribed(id));
+            }
+            Target::Queue(queue) => {
+                self.hub.policy.authorize(&self.party, Action::Consume(&queue))?;
+                let window = (window.messages.min(WINDOW_MESSAGES_MAX), window.bytes);
+                let party = self.party.name.clone();
+                let how = Consume { messages: window.0, bytes: window.1, handlers, binding, party };
+                let outlet = Outlet { mailbox: self.mailbox.clone(), subscription: id };
+                let hub = self.hub.clone();
+                self.subscriptions.insert(id, Subscription::Pending { window });
+                self.begin(
+                    |error| SessionEvent::NotSubscribed(id, error),
+                    Box::pin(async move { Done::Consumer(id, hub.backend.consume(&queue, how, outlet).await) }),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A cold verb is done.
+    pub(crate) fn finish(&mut self, done: Done, now: Now) {
+        let event = match done {
+            Done::Event(event) => event,
+            Done::Consumer(id, result) => match (self.subscriptions.remove(id), result) {
+                (Some(Subscription::Pending { window }), Ok(consumer)) => {
+                    consumer.set_window(window.0, window.1);
+                    self.subscriptions.insert(id, Subscription::Queue(consumer));
+                    SessionEvent::Subscribed(id)
+                }
+                (_, Ok(consumer)) => return consumer.detach(End::Goodbye, now),
+                (_, Err(error)) => SessionEvent::NotSubscribed(id, error),
+            },
+        };
+        self.ready.push(event);
+    }
+}
