@@ -79,8 +79,11 @@ impl Registry {
             return Vec::new();
         }
         let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
-        let unkept = agents.iter_mut().filter(|(_, presence)| std::mem::take(&mut presence.unkept));
-        unkept.filter_map(|(agent, presence)| Some((agent.clone(), presence.last_seen_ms?))).collect()
+        let take = |(agent, presence): (&AgentId, &mut Presence)| {
+            std::mem::take(&mut presence.unkept).then_some(())?;
+            Some((agent.clone(), presence.last_seen_ms?))
+        };
+        agents.iter_mut().filter_map(take).collect()
     }
 
     /// An agent as a receipt shows it.
