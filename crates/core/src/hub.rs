@@ -144,6 +144,15 @@ impl Hub {
         Ok(Session::new(self.clone(), party, producer, resume, &replies))
     }
 
+    /// Closes the backend: what was accepted is finished. The sessions should be ended before.
+    ///
+    /// # Errors
+    /// When what was accepted could not be made durable.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.keep_presence().await;
+        self.backend.close().await
+    }
+
     /// Serves what belongs to no session: copies committed messages to live listeners and ends
     /// sessions that nobody resumed. Ends when its future is dropped; nothing is lost by that.
     pub async fn run(&self) {

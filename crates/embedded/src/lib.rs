@@ -1,1 +1,23 @@
-//! Skep's default backend: durable queues on one own log.
+//! Skep's default backend: durable queues and facts on one own log, in one folder.
+//!
+//! The log is the database. Queues, leases, dedup and facts are one pure engine, rebuilt
+//! from the log at every open; one thread writes what the engine stages, syncs it, and lets
+//! it take effect. A receipt is given when the record it speaks of is synced.
+
+mod backend;
+mod cache;
+mod commit;
+#[doc(hidden)]
+pub mod disk;
+mod engine;
+mod facts;
+mod journal;
+mod ledger;
+mod limits;
+#[doc(hidden)]
+pub mod log;
+mod look;
+mod notice;
+mod store;
+
+pub use backend::{Embedded, EmbeddedOptions};

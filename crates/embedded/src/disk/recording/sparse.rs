@@ -41,7 +41,8 @@ impl Sparse {
         for (number, block) in self.blocks.range(first..=last) {
             let at = number * BLOCK_BYTES as u64;
             let (from, to) = (at.max(offset), (at + BLOCK_BYTES as u64).min(end));
-            buffer[(from - offset) as usize..(to - offset) as usize].copy_from_slice(&block[(from - at) as usize..(to - at) as usize]);
+            buffer[(from - offset) as usize..(to - offset) as usize]
+                .copy_from_slice(&block[(from - at) as usize..(to - at) as usize]);
         }
         bytes
     }

@@ -1,0 +1,269 @@
+//! The embedded backend: opens the store, starts its threads, answers the hub.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
+
+use skep_core::{
+    Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Now, Outlet, QueueCommand, Read, Reply,
+    Router, Seen, Wakes, Write,
+};
+use skep_protocol::{Code, Durability, Error, LeaseToken, QueueInfo, QueueName};
+use tokio::sync::oneshot;
+
+use crate::commit::{Committer, Preparer};
+use crate::disk::{Disk, real::RealDisk};
+use crate::engine::{ConsumerId, Effects, Engine};
+use crate::journal::QueueId;
+use crate::log::{Mode, OpenWith, open};
+use crate::look::{self, Looks};
+use crate::store::{State, Store};
+
+/// What the embedded backend can be told.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct EmbeddedOptions {}
+
+/// Durable queues and facts in one folder of this machine.
+pub struct Embedded {
+    store: Arc<Store>,
+    router: Arc<RwLock<Router<QueueId>>>,
+    looks: Looks,
+    recovery: String,
+    /// The threads that end when the store closes; joined once.
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+impl Embedded {
+    /// Opens the store in a folder, making it if there is none. One process at a time: the
+    /// caller holds the folder's lock.
+    ///
+    /// A store that is damaged where it was proven durable opens read-only: it shows what can
+    /// be read and refuses the rest with `read_only`, naming the range.
+    ///
+    /// # Errors
+    /// `store_failed`, `disk_full` or `unsupported_version`, naming the file.
+    pub fn open(folder: &Path, clock: Clock, _options: EmbeddedOptions) -> Result<Arc<Self>, Error> {
+        let disk = RealDisk::new(folder).map_err(|error| {
+            Error::new(Code::StoreFailed, format!("the folder {} cannot be opened: {error}", folder.display()))
+        })?;
+        Self::open_on(Arc::new(disk), clock)
+    }
+
+    /// Opens the store on any disk.
+    #[doc(hidden)]
+    pub fn open_on(disk: Arc<dyn Disk>, clock: Clock) -> Result<Arc<Self>, Error> {
+        let now = clock.now();
+        let mut random = [0; 24];
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::new(Code::Internal, format!("the system gives no random bytes: {error}")))?;
+        let (id, seed) = random.split_at(16);
+        let new_store_id = id.try_into().expect("16 of 24 bytes");
+        let seed = seed.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
+        let mut engine = Engine::new(seed);
+        let opened = open(disk, OpenWith::new(new_store_id, now.unix_ms), &mut |view| engine.replay(&view))
+            .map_err(|error| Error::new(Code::StoreFailed, error.to_string()))?;
+        engine.recovered(opened.next_position, opened.open_count, now);
+        let recovery = opened.report.to_string();
+        tracing::info!(%recovery, "the store is open");
+        let router = engine.router();
+        let (looks, asked) = Looks::new();
+        let (writer, state) = match opened.mode {
+            Mode::ReadWrite(writer) => (Some(writer), State::Open),
+            Mode::ReadOnly => {
+                tracing::error!(%recovery, "the store is damaged and open read-only");
+                (None, State::Stopped(Error::new(Code::ReadOnly, recovery.clone())))
+            }
+        };
+        let store = Arc::new(Store::new(engine, clock, opened.reader, state));
+        let mut threads = Vec::new();
+        if let Some(writer) = writer {
+            let preparer = Arc::new(Preparer::new(writer.spares()));
+            let committer = Committer::new(store.clone(), *writer, preparer.clone());
+            let (reading, preparing) = (store.clone(), store.clone());
+            threads.push(spawn("skep-log", move || committer.run())?);
+            threads.push(spawn("skep-read", move || reading.read_cold())?);
+            threads.push(spawn("skep-spare", move || preparer.run(&preparing))?);
+        }
+        let looking = store.clone();
+        // It ends when nobody can ask any more, so it is not among those that closing joins.
+        drop(spawn("skep-look", move || look::run(&looking, &asked))?);
+        Ok(Arc::new(Embedded { store, router, looks, recovery, threads: Mutex::new(threads) }))
+    }
+
+    fn begin_close(&self) {
+        let mut shared = self.store.lock();
+        if matches!(shared.state, State::Open) {
+            shared.state = State::Closing;
+        }
+        drop(shared);
+        self.store.to_write.notify_all();
+        self.store.stop_reading();
+    }
+
+    fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+    }
+}
+
+impl Drop for Embedded {
+    /// Finishes what was accepted, as [`Backend::close`] does.
+    fn drop(&mut self) {
+        self.begin_close();
+        self.join();
+    }
+}
+
+impl Backend for Embedded {
+    fn capabilities(&self) -> &Capabilities {
+        &Capabilities { name: "embedded", durability: Durability::Fsync, ordered_positions: true, atomic: true }
+    }
+
+    fn submit(&self, write: Write<'_>, now: Now, reply: Reply) {
+        let refused = match write.publishes {
+            [] => self.refusal(false),
+            _ => self.refusal(true),
+        };
+        let mut wakes = Wakes::default();
+        match refused {
+            Some(error) => reply.fail(&error, &mut wakes),
+            None => {
+                // The reply is answered by the engine, or by being dropped with the error.
+                drop(self.store.step(move |engine, fx| engine.submit(&write, now, reply, fx)));
+            }
+        }
+        wakes.wake();
+    }
+
+    fn consume(&self, queue: &QueueName, how: Consume, to: Outlet) -> BoxFuture<'_, Result<Box<dyn Consumer>, Error>> {
+        let queue = queue.clone();
+        Box::pin(async move {
+            if let Some(error) = self.refusal(false) {
+                return Err(error);
+            }
+            let now = self.store.clock.now();
+            let id = self.store.step(|engine, fx| engine.attach(&queue, &how, to, now, fx))??;
+            let consumer: Box<dyn Consumer> = Box::new(EmbeddedConsumer { store: self.store.clone(), id });
+            Ok(consumer)
+        })
+    }
+
+    fn manage(&self, command: QueueCommand, now: Now) -> BoxFuture<'_, Result<Changed, Error>> {
+        let refused = self.refusal(matches!(command, QueueCommand::Declare(_)));
+        let done = durably_with(self, move |engine, fx| engine.command(&command, now, fx));
+        Box::pin(async move {
+            match refused {
+                Some(error) => Err(error),
+                None => done.await.map(|count| Changed { count }),
+            }
+        })
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'_, Result<Seen, Error>> {
+        self.looks.ask(read)
+    }
+
+    fn matching(&self, topic: &str) -> usize {
+        let mut count = 0;
+        self.router.read().unwrap_or_else(PoisonError::into_inner).visit(topic, &mut |_| count += 1);
+        count
+    }
+
+    fn info(&self, queue: &QueueName) -> Option<QueueInfo> {
+        self.store.lock().engine.info(queue)
+    }
+
+    fn trouble(&self) -> Option<Error> {
+        self.refusal(true)
+    }
+
+    fn recovery(&self) -> String {
+        self.recovery.clone()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            self.begin_close();
+            // The writer finishes within the time of some syncs, and nothing else is left to serve.
+            self.join();
+            match &self.store.lock().state {
+                State::Stopped(error) if error.code == Code::StoreFailed => Err(error.clone()),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+impl Embedded {
+    /// Why a verb is refused now, if it is; with a full disk only what grows the store is.
+    fn refusal(&self, grows: bool) -> Option<Error> {
+        let shared = self.store.lock();
+        match &shared.state {
+            State::Open => shared.full.clone().filter(|_| grows),
+            State::Closing => Some(Error::new(Code::ShuttingDown, "the hub is closing")),
+            State::Stopped(error) => Some(error.clone()),
+        }
+    }
+}
+
+/// Runs a step now, and answers once everything staged so far is durable. With a store that
+/// stopped, the step still looks at what there is if it can.
+pub(crate) fn durably<T: Send + 'static>(
+    embedded: &Embedded,
+    step: impl FnOnce(&mut Engine) -> Result<T, Error> + Send + 'static,
+) -> BoxFuture<'static, Result<T, Error>> {
+    durably_with(embedded, move |engine, _| step(engine))
+}
+
+fn durably_with<T: Send + 'static>(
+    embedded: &Embedded,
+    step: impl FnOnce(&mut Engine, &mut Effects) -> Result<T, Error> + Send + 'static,
+) -> BoxFuture<'static, Result<T, Error>> {
+    let store = embedded.store.clone();
+    Box::pin(async move {
+        let (answer, done) = oneshot::channel();
+        store.step(move |engine, fx| match step(engine, fx) {
+            // Whoever waits may have gone.
+            Ok(value) => engine.when_durable(move || drop(answer.send(Ok(value)))),
+            Err(error) => drop(answer.send(Err(error))),
+        })?;
+        done.await.map_err(|_| Error::new(Code::StoreFailed, "the log stopped before this was known to be durable"))?
+    })
+}
+
+/// A consumer of one queue.
+struct EmbeddedConsumer {
+    store: Arc<Store>,
+    id: ConsumerId,
+}
+
+impl Consumer for EmbeddedConsumer {
+    fn set_window(&self, messages: u32, bytes: u64) {
+        let now = self.store.clock.now();
+        // A store that stopped delivers nothing anyway.
+        drop(self.store.step(|engine, fx| engine.set_window(self.id, messages, bytes, now, fx)));
+    }
+
+    fn keep(&self, held: &[LeaseToken], now: Now) -> Vec<LeaseToken> {
+        self.store.step(|engine, fx| engine.keep(self.id, held, now, fx)).unwrap_or_default()
+    }
+
+    fn detach(&self, end: End, now: Now) {
+        drop(self.store.step(|engine, fx| engine.detach(self.id, end, now, fx)));
+    }
+}
+
+impl Drop for EmbeddedConsumer {
+    /// A consumer that was not detached is lost; one that was is not there any more.
+    fn drop(&mut self) {
+        self.detach(End::Lost, self.store.clock.now());
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, Error> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| Error::new(Code::StoreFailed, format!("the thread {name} cannot be started: {error}")))
+}

@@ -1,0 +1,232 @@
+//! The writing thread: takes what is staged, writes it, syncs it once, lets it take effect.
+//!
+//! While one batch is on its way to disk the next one fills, so batches grow with load and
+//! nobody waits to fill one.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use skep_protocol::{Code, Error};
+
+use crate::engine::Effects;
+use crate::limits::IDLE_PROOF_MS;
+use crate::log::{LogBuffer, LogError, Spares, Writer, Written};
+use crate::store::{Shared, State, Store};
+
+/// Effects that are let out under one hold of the lock.
+const ADVANCE_MAX: usize = 256;
+/// How long to wait before a full disk is tried again.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// The writing thread's own state.
+pub(crate) struct Committer {
+    store: Arc<Store>,
+    writer: Writer,
+    preparer: Arc<Preparer>,
+    /// When the last batch was written that nothing proves durable yet, on the monotonic clock.
+    unproven_since_ms: Option<u64>,
+}
+
+/// What the writer is to do next.
+enum Next {
+    Write(LogBuffer),
+    Prove,
+    Close,
+}
+
+impl Committer {
+    pub(crate) fn new(store: Arc<Store>, writer: Writer, preparer: Arc<Preparer>) -> Self {
+        Committer { store, writer, preparer, unproven_since_ms: None }
+    }
+
+    /// Runs until the store closes or the log fails.
+    pub(crate) fn run(mut self) {
+        loop {
+            let result = match self.next() {
+                Next::Write(buffer) => self.write(buffer),
+                Next::Prove => self.prove(false),
+                Next::Close => {
+                    let proved = self.prove(true);
+                    let why = match proved {
+                        Ok(()) => Error::new(Code::ShuttingDown, "the hub is closed"),
+                        Err(error) => failed(&error),
+                    };
+                    return self.end(why);
+                }
+            };
+            if let Err(error) = result {
+                tracing::error!(%error, "the log has stopped");
+                return self.end(failed(&error));
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    fn next(&mut self) -> Next {
+        let store = self.store.clone();
+        let mut shared = store.lock();
+        loop {
+            let now = store.clock.now();
+            if shared.engine.next_tick().is_some_and(|at| at <= now.mono_ms) {
+                let mut fx = Effects::default();
+                shared.engine.tick(now, &mut fx);
+                store.settle_effects(shared, &mut fx);
+                shared = store.lock();
+                continue;
+            }
+            let closing = !matches!(shared.state, State::Open);
+            if (shared.engine.is_due() || closing)
+                && let Some(buffer) = shared.engine.staging().take(|next| self.writer.reservation_due(next))
+            {
+                return Next::Write(buffer);
+            }
+            if closing {
+                return Next::Close;
+            }
+            let proof_at = self.unproven_since_ms.map(|since| since + IDLE_PROOF_MS);
+            if proof_at.is_some_and(|at| at <= now.mono_ms) {
+                return Next::Prove;
+            }
+            let until = [shared.engine.next_tick(), proof_at].into_iter().flatten().min();
+            shared.is_idle = true;
+            shared = self.sleep(shared, until);
+            shared.is_idle = false;
+        }
+    }
+
+    fn sleep<'a>(&'a self, shared: MutexGuard<'a, Shared>, until_ms: Option<u64>) -> MutexGuard<'a, Shared> {
+        let condition = &self.store.to_write;
+        match until_ms {
+            None => condition.wait(shared).unwrap_or_else(PoisonError::into_inner),
+            Some(at) => {
+                // A millisecond more: the clock counts whole ones, and must have passed it.
+                let wait = self.store.clock.until(at) + Duration::from_millis(1);
+                condition.wait_timeout(shared, wait).unwrap_or_else(PoisonError::into_inner).0
+            }
+        }
+    }
+
+    fn write(&mut self, mut buffer: LogBuffer) -> Result<(), LogError> {
+        let written = loop {
+            let now = self.store.clock.now();
+            match self.writer.write(&mut buffer, now.unix_ms, true) {
+                Ok(written) => break written,
+                Err(LogError::DiskFull { file, bytes }) => self.wait_for_room(&LogError::DiskFull { file, bytes }),
+                Err(error) => return Err(error),
+            }
+        };
+        if !self.writer.spare_ready() {
+            self.preparer.hurry();
+        }
+        self.advance(written, buffer);
+        self.unproven_since_ms = Some(self.store.clock.now().mono_ms);
+        Ok(())
+    }
+
+    fn advance(&self, written: Written, buffer: LogBuffer) {
+        let batch = Bytes::copy_from_slice(buffer.bytes());
+        let mut shared = self.store.lock();
+        shared.cache.insert(written.batch, batch);
+        shared.engine.staging().give_back(buffer);
+        loop {
+            let mut fx = Effects::default();
+            let more = shared.engine.advance(written, self.store.clock.now(), ADVANCE_MAX, &mut fx);
+            self.store.settle_effects(shared, &mut fx);
+            if !more {
+                return;
+            }
+            shared = self.store.lock();
+        }
+    }
+
+    fn prove(&mut self, clean: bool) -> Result<(), LogError> {
+        self.unproven_since_ms = None;
+        match self.writer.prove(self.store.clock.now().unix_ms, clean) {
+            // A proof is a help for recovery; without room it is left out.
+            Ok(_) | Err(LogError::DiskFull { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn wait_for_room(&self, error: &LogError) {
+        let mut shared = self.store.lock();
+        shared.full = Some(disk_full(error));
+        let waited = self.store.to_write.wait_timeout(shared, FULL_RETRY);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn end(self, why: Error) {
+        self.store.lock().stop(why);
+        self.store.stop_reading();
+        self.preparer.stop();
+    }
+}
+
+/// Prepares the next segment ahead of need, on its own thread.
+pub(crate) struct Preparer {
+    spares: Arc<Spares>,
+    asked: Mutex<Asked>,
+    wake: Condvar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    Spare,
+    Stop,
+}
+
+impl Preparer {
+    pub(crate) fn new(spares: Arc<Spares>) -> Self {
+        // One is prepared at once: the first roll should not wait.
+        Preparer { spares, asked: Mutex::new(Asked::Spare), wake: Condvar::new() }
+    }
+
+    fn hurry(&self) {
+        self.ask(Asked::Spare);
+    }
+
+    fn stop(&self) {
+        self.ask(Asked::Stop);
+    }
+
+    fn ask(&self, what: Asked) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if *asked != Asked::Stop {
+            *asked = what;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Runs until it is stopped. A full disk is told to the store, and tried again.
+    pub(crate) fn run(&self, store: &Store) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match *asked {
+                Asked::Stop => return,
+                Asked::Nothing => asked = self.wake.wait(asked).unwrap_or_else(PoisonError::into_inner),
+                Asked::Spare => {
+                    *asked = Asked::Nothing;
+                    drop(asked);
+                    let prepared = self.spares.prepare();
+                    let full = prepared.as_ref().err().map(disk_full);
+                    store.lock().full.clone_from(&full);
+                    asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+                    if full.is_some() && *asked == Asked::Nothing {
+                        *asked = Asked::Spare;
+                        asked = self.wake.wait_timeout(asked, FULL_RETRY).unwrap_or_else(PoisonError::into_inner).0;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn disk_full(error: &LogError) -> Error {
+    Error::new(Code::DiskFull, format!("{error}; publishes are refused, acks are taken"))
+}
+
+fn failed(error: &LogError) -> Error {
+    Error::new(Code::StoreFailed, error.to_string())
+}

@@ -1,0 +1,184 @@
+//! Queues are declared, deleted, purged, redriven; and looked at.
+
+use std::sync::PoisonError;
+
+use skep_core::{Now, QueueCommand, unknown_queue};
+use skep_protocol::{Code, Ended, Error, QueueInfo, QueueName, QueueSpec};
+
+use super::queue::{Entry, Queue};
+use super::{Effects, Engine, Pending};
+use crate::journal::{QueueId, Record};
+use crate::limits::QUEUES_MAX;
+
+/// Positions of a purge that go into one record.
+const PURGE_RUNS_MAX: usize = 4096;
+
+impl Engine {
+    /// Runs a command; answers how much it changed. It holds once everything staged is durable.
+    pub(crate) fn command(&mut self, command: &QueueCommand, now: Now, fx: &mut Effects) -> Result<u64, Error> {
+        if !self.staging.has_room(256 * 1024, 1) {
+            return Err(Error::new(Code::Busy, "the log has no room just now; try again"));
+        }
+        match command {
+            QueueCommand::Declare(spec) => self.declare(spec, now, fx),
+            QueueCommand::Delete(name, force) => self.delete(name, *force),
+            QueueCommand::Purge(name) => self.purge(name),
+            QueueCommand::Redrive(name, limit) => self.redrive(name, *limit),
+        }
+    }
+
+    /// What a queue holds.
+    pub(crate) fn info(&self, name: &QueueName) -> Option<QueueInfo> {
+        let queue = self.queues.get(self.names.get(name)?)?;
+        let dead = name.dead().and_then(|dead| self.queues.get(self.names.get(&dead)?));
+        Some(QueueInfo { dead: dead.map_or(0, |dead| dead.held), ..queue.info() })
+    }
+
+    /// What all queues hold, by name.
+    pub(crate) fn infos(&self) -> Vec<QueueInfo> {
+        let mut all: Vec<QueueInfo> = self.names.keys().filter_map(|name| self.info(name)).collect();
+        all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        all
+    }
+
+    /// The messages a queue holds, leased and delayed ones included, oldest first, and how the
+    /// last attempt on each ended.
+    pub(crate) fn held(&self, name: &QueueName, limit: usize) -> Result<Vec<(Entry, Option<Ended>)>, Error> {
+        let id = self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        let queue = self.queues.get(id).ok_or_else(|| unknown_queue(name))?;
+        let leased = self.leases.values().filter(|lease| lease.queue == *id).map(|lease| &lease.entry);
+        let delayed = self.delayed.iter().filter(|((of, _), _)| of == id).map(|(_, (entry, _))| entry);
+        let mut entries: Vec<Entry> = queue.ready().chain(leased).chain(delayed).copied().collect();
+        entries.sort_unstable_by_key(|entry| entry.position);
+        entries.truncate(limit);
+        Ok(entries.into_iter().map(|entry| (entry, queue.notes.get(&entry.position).cloned())).collect())
+    }
+
+    fn declare(&mut self, spec: &QueueSpec, now: Now, fx: &mut Effects) -> Result<u64, Error> {
+        let Some(id) = self.names.get(&spec.name).copied() else {
+            if self.queues.len() >= QUEUES_MAX {
+                return Err(Error::new(Code::Busy, format!("there are {QUEUES_MAX} queues, and more are not taken")));
+            }
+            self.declare_new(spec.clone());
+            return Ok(1);
+        };
+        if self.queues.get(&id).is_some_and(|queue| queue.spec == *spec) {
+            return Ok(0);
+        }
+        self.staging.append(&Record::Declare { queue: id, spec: spec.clone() });
+        self.set_spec(id, spec.clone());
+        self.dispatch(id, now, fx);
+        Ok(1)
+    }
+
+    /// Declares a queue that is not there yet.
+    pub(super) fn declare_new(&mut self, spec: QueueSpec) -> QueueId {
+        let id = self.next_queue;
+        self.staging.append(&Record::Declare { queue: id, spec: spec.clone() });
+        self.set_spec(id, spec);
+        id
+    }
+
+    /// A queue has this declaration from now on.
+    pub(super) fn set_spec(&mut self, id: QueueId, spec: QueueSpec) {
+        self.next_queue = self.next_queue.max(id + 1);
+        self.names.insert(spec.name.clone(), id);
+        let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
+        let old = self.queues.get(&id).map(|queue| queue.spec.filters.clone()).unwrap_or_default();
+        for filter in &old {
+            router.remove(filter, |known| *known == id);
+        }
+        spec.filters.iter().for_each(|filter| router.insert(filter, id));
+        match self.queues.get_mut(&id) {
+            Some(queue) => queue.spec = spec,
+            None => drop(self.queues.insert(id, Queue::new(spec))),
+        }
+    }
+
+    fn delete(&mut self, name: &QueueName, force: bool) -> Result<u64, Error> {
+        let id = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        let Some(queue) = self.queues.get(&id) else { return Err(unknown_queue(name)) };
+        if !force && (queue.held > 0 || !queue.consumers.is_empty()) {
+            let text = format!(
+                "queue {name} holds {} messages and has {} consumers; to delete it with them, use force",
+                queue.held,
+                queue.consumers.len()
+            );
+            return Err(Error::new(Code::InUse, text));
+        }
+        self.staging.append(&Record::Undeclare { queue: id });
+        self.forget(id);
+        Ok(1)
+    }
+
+    /// A queue is no more, and nothing in it.
+    pub(super) fn forget(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.remove(&id) else { return };
+        self.names.remove(&queue.name);
+        let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
+        for filter in &queue.spec.filters {
+            router.remove(filter, |known| *known == id);
+        }
+        drop(router);
+        self.delayed.retain(|(of, _), _| *of != id);
+        let leases: Vec<u64> =
+            self.leases.iter().filter(|(_, lease)| lease.queue == id).map(|(count, _)| *count).collect();
+        leases.into_iter().for_each(|count| drop(self.end_lease(count)));
+        self.consumers.retain(|_, consumer| consumer.queue != id);
+    }
+
+    fn purge(&mut self, name: &QueueName) -> Result<u64, Error> {
+        let id = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        let Some(queue) = self.queues.get_mut(&id) else { return Err(unknown_queue(name)) };
+        let entries: Vec<Entry> = std::iter::from_fn(|| queue.take()).collect();
+        entries.iter().for_each(|entry| queue.release(entry));
+        let mut positions: Vec<u64> = entries.iter().map(|entry| entry.position).collect();
+        positions.sort_unstable();
+        for part in runs(&positions).chunks(PURGE_RUNS_MAX) {
+            let bytes: Vec<u8> =
+                part.iter().flat_map(|(first, count)| [first.to_le_bytes(), count.to_le_bytes()]).flatten().collect();
+            self.staging.append(&Record::Purge { queue: id, runs: &bytes });
+        }
+        Ok(positions.len() as u64)
+    }
+
+    /// Moves dead letters back, oldest first, as if they had never been tried.
+    fn redrive(&mut self, name: &QueueName, limit: u32) -> Result<u64, Error> {
+        let to = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        let Some(dead) = name.dead().and_then(|dead| self.names.get(&dead).copied()) else { return Ok(0) };
+        let Some(queue) = self.queues.get_mut(&dead) else { return Ok(0) };
+        let mut positions: Vec<u64> = queue.ready().map(|entry| entry.position).collect();
+        positions.sort_unstable();
+        positions.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        for position in &positions {
+            let Some(entry) = self.queues.get_mut(&dead).and_then(|queue| queue.take_at(*position)) else { continue };
+            let at = self.staging.append(&Record::Redrive { dead, to, position: *position });
+            self.revive(dead, to, entry);
+            self.pending
+                .push_back((at, Pending::Show { queue: to, entry: Entry { attempts: 0, ..entry }, is_new: false }));
+        }
+        Ok(positions.len() as u64)
+    }
+
+    /// A dead letter is held by its queue again.
+    pub(super) fn revive(&mut self, dead: QueueId, to: QueueId, entry: Entry) {
+        if let Some(queue) = self.queues.get_mut(&dead) {
+            queue.release(&entry);
+        }
+        if let Some(queue) = self.queues.get_mut(&to) {
+            queue.hold(&entry);
+        }
+    }
+}
+
+/// Sorted positions as runs of first and count.
+fn runs(positions: &[u64]) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for position in positions {
+        match runs.last_mut() {
+            Some((first, count)) if *first + *count == *position => *count += 1,
+            _ => runs.push((*position, 1)),
+        }
+    }
+    runs
+}

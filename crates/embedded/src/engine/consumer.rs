@@ -1,0 +1,113 @@
+//! Consumers: who takes from a queue, and how much each may hold.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use skep_core::{Consume, End, Now, Outlet, unknown_queue};
+use skep_protocol::{Binding, Error, LeaseToken, QueueName};
+
+use super::{Effects, Engine};
+use crate::journal::{QueueId, Token};
+
+/// Names a consumer; never reused while the store is open.
+pub(crate) type ConsumerId = u64;
+
+/// One consumer of one queue.
+pub(super) struct ConsumerState {
+    pub(super) queue: QueueId,
+    pub(super) outlet: Outlet,
+    pub(super) party: Arc<str>,
+    pub(super) binding: Binding,
+    handlers: usize,
+    window_messages: u32,
+    window_bytes: u64,
+    pub(super) held_bytes: u64,
+    /// Its leases, oldest first.
+    pub(super) leases: BTreeSet<u64>,
+}
+
+impl ConsumerState {
+    /// Whether one more message of so many bytes is within its window; one may always pass.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        (self.leases.len() as u64) < u64::from(self.window_messages)
+            && (self.leases.is_empty() || self.held_bytes + bytes <= self.window_bytes)
+    }
+}
+
+impl Engine {
+    /// Attaches a consumer.
+    pub(crate) fn attach(
+        &mut self,
+        name: &QueueName,
+        how: &Consume,
+        outlet: Outlet,
+        now: Now,
+        fx: &mut Effects,
+    ) -> Result<ConsumerId, Error> {
+        let queue = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        let id = self.next_consumer;
+        self.next_consumer += 1;
+        let state = ConsumerState {
+            queue,
+            outlet,
+            party: how.party.as_str().into(),
+            binding: how.binding,
+            handlers: usize::try_from(how.handlers).unwrap_or(usize::MAX),
+            window_messages: how.messages,
+            window_bytes: how.bytes,
+            held_bytes: 0,
+            leases: BTreeSet::new(),
+        };
+        self.consumers.insert(id, state);
+        if let Some(held) = self.queues.get_mut(&queue) {
+            held.consumers.push(id);
+        }
+        self.dispatch(queue, now, fx);
+        Ok(id)
+    }
+
+    /// Sets a consumer's window.
+    pub(crate) fn set_window(&mut self, id: ConsumerId, messages: u32, bytes: u64, now: Now, fx: &mut Effects) {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return };
+        (consumer.window_messages, consumer.window_bytes) = (messages, bytes);
+        let queue = consumer.queue;
+        self.dispatch(queue, now, fx);
+    }
+
+    /// After a resume: gives back, uncharged, every lease of a consumer that is not held;
+    /// answers which of `held` are its leases.
+    pub(crate) fn keep(&mut self, id: ConsumerId, held: &[LeaseToken], now: Now, fx: &mut Effects) -> Vec<LeaseToken> {
+        let Some(consumer) = self.consumers.get(&id) else { return Vec::new() };
+        let queue = consumer.queue;
+        let mine: Vec<u64> = consumer.leases.iter().copied().collect();
+        let mut kept = Vec::new();
+        for count in mine {
+            let token = Token { open: self.open, count };
+            let lease = LeaseToken(token.bytes());
+            if held.contains(&lease) {
+                kept.push(lease);
+            } else if let Some(lease) = self.end_lease(count) {
+                self.give_back(&lease, token, None);
+            }
+        }
+        self.dispatch(queue, now, fx);
+        kept
+    }
+
+    /// Detaches a consumer. Leases bound to their deadline stay; of the others, those of a lost
+    /// consumer that it worked on are charged, and the rest is not.
+    pub(crate) fn detach(&mut self, id: ConsumerId, end: End, now: Now, fx: &mut Effects) {
+        let Some(consumer) = self.consumers.remove(&id) else { return };
+        if let Some(queue) = self.queues.get_mut(&consumer.queue) {
+            queue.consumers.retain(|known| *known != id);
+        }
+        if consumer.binding == Binding::Connection {
+            for (nth, count) in consumer.leases.iter().enumerate() {
+                let Some(lease) = self.end_lease(*count) else { continue };
+                let charge = (end == End::Lost && nth < consumer.handlers).then_some("consumer_lost");
+                self.give_back(&lease, Token { open: self.open, count: *count }, charge);
+            }
+        }
+        self.dispatch(consumer.queue, now, fx);
+    }
+}

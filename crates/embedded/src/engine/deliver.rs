@@ -1,0 +1,142 @@
+//! From ready to in flight, and what time does to leases.
+
+use skep_core::Now;
+
+use super::queue::Entry;
+use super::timers::Timer;
+use super::{Due, Effects, Engine};
+use crate::journal::{LeaseOf, QueueId, Record, Token};
+
+/// A message handed to a consumer.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) queue: QueueId,
+    /// Its `attempts` count this one.
+    pub(super) entry: Entry,
+    consumer: u64,
+    /// On the monotonic clock.
+    pub(super) deadline_ms: u64,
+    pub(super) progress: Option<String>,
+}
+
+impl Engine {
+    /// Hands out what the windows of a queue's consumers allow.
+    pub(super) fn dispatch(&mut self, id: QueueId, now: Now, fx: &mut Effects) {
+        while let Some(consumer) = self.next_consumer(id) {
+            let Some(queue) = self.queues.get_mut(&id) else { return };
+            let Some(mut entry) = queue.take() else { return };
+            entry.attempts += 1;
+            let max = queue.spec.attempts_max;
+            if max > 0 && entry.attempts > max {
+                // Only a crash leads here: the last attempt ended with the hub.
+                let reason = queue.notes.get(&entry.position).map_or("hub_restarted", |ended| &ended.reason).to_owned();
+                entry.attempts -= 1;
+                let lease =
+                    LeaseOf { queue: id, position: entry.position, token: Token::default(), attempt: entry.attempts };
+                self.bury(&lease, entry, None, &reason);
+                continue;
+            }
+            self.lease(id, entry, consumer, now, fx);
+        }
+        fx.notices.append(&mut self.notices);
+    }
+
+    /// Hands out from every queue that the write at hand has touched.
+    pub(super) fn dispatch_touched(&mut self, now: Now, fx: &mut Effects) {
+        while let Some(queue) = self.touched.pop() {
+            self.dispatch(queue, now, fx);
+        }
+        fx.notices.append(&mut self.notices);
+    }
+
+    /// The consumer whose turn it is and whose window has room; none when nothing is ready.
+    fn next_consumer(&mut self, id: QueueId) -> Option<u64> {
+        let queue = self.queues.get_mut(&id)?;
+        let bytes = queue.next()?.bytes();
+        let count = queue.consumers.len();
+        for step in 0..count {
+            let at = (queue.turn + step) % count;
+            let consumer = *queue.consumers.get(at)?;
+            if self.consumers.get(&consumer).is_some_and(|state| state.has_room(bytes)) {
+                queue.turn = (at + 1) % count;
+                return Some(consumer);
+            }
+        }
+        None
+    }
+
+    fn lease(&mut self, id: QueueId, entry: Entry, consumer: u64, now: Now, fx: &mut Effects) {
+        let (Some(queue), Some(state)) = (self.queues.get_mut(&id), self.consumers.get_mut(&consumer)) else { return };
+        let token = Token { open: self.open, count: self.next_lease };
+        self.next_lease += 1;
+        queue.leased += 1;
+        state.leases.insert(token.count);
+        state.held_bytes += entry.bytes();
+        let deadline_ms = now.mono_ms.saturating_add(queue.spec.lease_ms);
+        let lease = Lease { queue: id, entry, consumer, deadline_ms, progress: None };
+        self.staging.append(&Record::Lease { lease: lease.of(token), party: &state.party });
+        self.timers.set(deadline_ms, Timer::Lease(token.count));
+        fx.due.push(Due {
+            outlet: state.outlet.clone(),
+            queue: queue.name.clone(),
+            position: entry.position,
+            place: entry.place,
+            attempt: entry.attempts,
+            token,
+            lease_ms: queue.spec.lease_ms,
+            previous: queue.notes.get(&entry.position).cloned(),
+        });
+        self.leases.insert(token.count, lease);
+    }
+
+    /// A lease is no more; what becomes of its message, the caller says.
+    pub(super) fn end_lease(&mut self, count: u64) -> Option<Lease> {
+        let lease = self.leases.remove(&count)?;
+        if let Some(consumer) = self.consumers.get_mut(&lease.consumer) {
+            consumer.leases.remove(&count);
+            consumer.held_bytes -= lease.entry.bytes();
+        }
+        if let Some(queue) = self.queues.get_mut(&lease.queue) {
+            queue.leased -= 1;
+        }
+        Some(lease)
+    }
+
+    /// Does what time asks for.
+    pub(crate) fn tick(&mut self, now: Now, fx: &mut Effects) {
+        while let Some(timer) = self.timers.take(now.mono_ms) {
+            match timer {
+                Timer::Lease(count) => self.expire(count, now),
+                Timer::Delayed(queue, position) => {
+                    // A timer may be left over from an earlier delay of the same message.
+                    let key = (queue, position);
+                    if self.delayed.get(&key).is_none_or(|(_, until_ms)| *until_ms > now.mono_ms) {
+                        continue;
+                    }
+                    if let (Some((entry, _)), Some(held)) = (self.delayed.remove(&key), self.queues.get_mut(&queue)) {
+                        held.delayed -= 1;
+                        held.put(entry);
+                        self.touched.push(queue);
+                    }
+                }
+            }
+        }
+        self.dispatch_touched(now, fx);
+    }
+
+    /// When [`tick`](Self::tick) is next to be called, on the monotonic clock.
+    pub(crate) fn next_tick(&self) -> Option<u64> {
+        self.timers.next()
+    }
+
+    fn expire(&mut self, count: u64, now: Now) {
+        // Settled, or extended: then another timer is set.
+        if self.leases.get(&count).is_none_or(|lease| lease.deadline_ms > now.mono_ms) {
+            return;
+        }
+        if let Some(lease) = self.end_lease(count) {
+            self.give_back(&lease, Token { open: self.open, count }, Some("lease_expired"));
+            self.touched.push(lease.queue);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The pure engine: queues, leases, dedup and facts as state machines fed by the log.
+//!
+//! [`Engine::submit`] stages records and remembers who waits; [`Engine::advance`] is told
+//! what has become durable and lets it take effect; [`Engine::tick`] does what time asks
+//! for; [`Engine::replay`] rebuilds the state from the log. No I/O, no clock, no threads:
+//! time, randomness and what is durable are arguments. Staged state never rolls back.
+
+mod command;
+mod consumer;
+mod dead;
+pub(crate) mod dedup;
+mod deliver;
+mod facts;
+mod publish;
+pub(crate) mod queue;
+mod replay;
+mod settle;
+mod staging;
+mod timers;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::HashMap;
+use skep_core::{Completion, Now, Outlet, Reply, Router, Wakes, Write};
+use skep_protocol::{Ended, QueueName};
+
+pub(crate) use self::consumer::ConsumerId;
+use self::consumer::ConsumerState;
+use self::dedup::{Ids, Producers};
+use self::deliver::Lease;
+use self::facts::FactTable;
+use self::queue::{Entry, Place, Queue};
+use self::replay::Recovering;
+use self::settle::Settled;
+pub(crate) use self::staging::Staging;
+use self::timers::Timers;
+use crate::journal::{QueueId, Token};
+use crate::log::Written;
+
+/// The state of a store.
+pub(crate) struct Engine {
+    /// How often the store was opened; the first half of every lease token.
+    open: u64,
+    /// Records below this are durable.
+    durable: u64,
+    queues: HashMap<QueueId, Queue>,
+    names: HashMap<QueueName, QueueId>,
+    next_queue: QueueId,
+    /// From topic to queues; shared, so that a publish can ask without the engine's lock.
+    router: Arc<RwLock<Router<QueueId>>>,
+    consumers: HashMap<ConsumerId, ConsumerState>,
+    next_consumer: ConsumerId,
+    leases: HashMap<u64, Lease>,
+    next_lease: u64,
+    /// Messages that wait, and until when.
+    delayed: HashMap<(QueueId, u64), (Entry, u64)>,
+    timers: Timers,
+    settled: Settled,
+    producers: Producers,
+    ids: Ids,
+    facts: FactTable,
+    /// What takes effect once records below it are durable, in order.
+    pending: VecDeque<(u64, Pending)>,
+    staging: Staging,
+    /// For the jitter of backoff; splitmix64.
+    random: u64,
+    /// Queues matched by the message at hand; kept for its room.
+    matched: Vec<QueueId>,
+    /// Queues from which something may be handed out once the write at hand is staged.
+    touched: Vec<QueueId>,
+    /// Senders to be told of dead letters, until the shell takes them.
+    notices: Vec<Notice>,
+    /// Leases seen during replay that nothing has ended yet.
+    recovering: HashMap<(QueueId, u64), Recovering>,
+}
+
+/// What waits for a record to be durable.
+enum Pending {
+    /// A message becomes ready.
+    Show { queue: QueueId, entry: Entry, is_new: bool },
+    /// A write is answered.
+    Answer(Reply, Completion),
+    /// Somebody is told.
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+/// What is to be done outside: the shell does it, in order.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// Messages on their way to consumers.
+    pub(crate) due: Vec<Due>,
+    /// Senders to be told that their message died.
+    pub(crate) notices: Vec<Notice>,
+    /// Mailboxes to wake once the lock is released.
+    pub(crate) wakes: Wakes,
+}
+
+/// A message to be handed to a consumer.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) outlet: Outlet,
+    pub(crate) queue: QueueName,
+    pub(crate) position: u64,
+    pub(crate) place: Place,
+    pub(crate) attempt: u32,
+    pub(crate) token: Token,
+    pub(crate) lease_ms: u64,
+    pub(crate) previous: Option<Ended>,
+}
+
+/// A sender to be told that a message of theirs died.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    pub(crate) place: Place,
+    pub(crate) position: u64,
+    pub(crate) queue: QueueName,
+    pub(crate) reason: String,
+    pub(crate) attempts: u32,
+}
+
+impl Engine {
+    /// An empty engine. `seed` makes its hashes and jitter its own.
+    pub(crate) fn new(seed: u64) -> Self {
+        Engine {
+            open: 0,
+            durable: 0,
+            queues: HashMap::default(),
+            names: HashMap::default(),
+            next_queue: 1,
+            router: Arc::default(),
+            consumers: HashMap::default(),
+            next_consumer: 1,
+            leases: HashMap::default(),
+            next_lease: 1,
+            delayed: HashMap::default(),
+            timers: Timers::default(),
+            settled: Settled::default(),
+            producers: Producers::default(),
+            ids: Ids::new(seed),
+            facts: FactTable::default(),
+            pending: VecDeque::new(),
+            staging: Staging::default(),
+            random: seed,
+            matched: Vec::new(),
+            touched: Vec::new(),
+            notices: Vec::new(),
+            recovering: HashMap::default(),
+        }
+    }
+
+    /// From topic to queues, for asking without the engine's lock.
+    pub(crate) fn router(&self) -> Arc<RwLock<Router<QueueId>>> {
+        self.router.clone()
+    }
+
+    /// Takes a write: stages what it says, and answers it once that is durable.
+    pub(crate) fn submit(&mut self, write: &Write<'_>, now: Now, reply: Reply, fx: &mut Effects) {
+        let (completion, at) = if write.atomic { self.atomic(write, now) } else { self.each(write, now) };
+        self.answer(at, reply, completion, fx);
+        self.dispatch_touched(now, fx);
+    }
+
+    /// Lets take effect what has become durable, at most so many effects at once; answers
+    /// whether more wait.
+    pub(crate) fn advance(&mut self, written: Written, now: Now, most: usize, fx: &mut Effects) -> bool {
+        self.durable = self.durable.max(written.durable);
+        for _ in 0..most {
+            if self.pending.front().is_none_or(|(at, _)| *at >= self.durable) {
+                return false;
+            }
+            let Some((at, pending)) = self.pending.pop_front() else { return false };
+            match pending {
+                Pending::Show { queue, mut entry, is_new } => {
+                    if is_new && (written.first..written.end).contains(&at) {
+                        entry.place.batch = written.batch;
+                    }
+                    self.show(queue, entry, now, fx);
+                }
+                Pending::Answer(reply, completion) => reply.complete(completion, &mut fx.wakes),
+                Pending::Call(call) => call(),
+            }
+        }
+        self.pending.front().is_some_and(|(at, _)| *at < self.durable)
+    }
+
+    /// Records below this are durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Whether records are to be written now: somebody waits for them, or there are many. Leases
+    /// alone go with the next batch, whenever that is.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.pending.is_empty() || self.staging.is_large()
+    }
+
+    /// The records to be written next.
+    pub(crate) fn staging(&mut self) -> &mut Staging {
+        &mut self.staging
+    }
+
+    /// Calls back once everything staged so far is durable.
+    pub(crate) fn when_durable(&mut self, call: impl FnOnce() + Send + 'static) {
+        let at = self.staging.last();
+        self.call(at, Box::new(call));
+    }
+
+    /// Drops everybody who waits: their replies answer `unknown`.
+    pub(crate) fn abandon(&mut self) {
+        self.pending.clear();
+    }
+
+    fn answer(&mut self, at: Option<u64>, reply: Reply, completion: Completion, fx: &mut Effects) {
+        match at {
+            Some(at) if at >= self.durable => {
+                self.pending.push_back((self.in_order(at), Pending::Answer(reply, completion)))
+            }
+            _ => reply.complete(completion, &mut fx.wakes),
+        }
+    }
+
+    fn call(&mut self, at: Option<u64>, call: Box<dyn FnOnce() + Send>) {
+        match at {
+            Some(at) if at >= self.durable => self.pending.push_back((self.in_order(at), Pending::Call(call))),
+            _ => call(),
+        }
+    }
+
+    /// What waits, waits in order: for an older record no shorter than those who came before.
+    fn in_order(&self, at: u64) -> u64 {
+        self.pending.back().map_or(at, |(last, _)| at.max(*last))
+    }
+
+    fn show(&mut self, queue: QueueId, entry: Entry, now: Now, fx: &mut Effects) {
+        // A queue that was deleted meanwhile holds nothing any more.
+        if let Some(held) = self.queues.get_mut(&queue) {
+            held.put(entry);
+            self.dispatch(queue, now, fx);
+        }
+    }
+
+    fn queues_for(&mut self, topic: &str) {
+        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
+        router.visit(topic, &mut |queue| self.matched.push(*queue));
+    }
+}

@@ -1,0 +1,173 @@
+//! The state, rebuilt from the log: every record takes effect as it did then. Records are
+//! facts, so nothing is decided again.
+
+use skep_core::Now;
+use skep_protocol::{Ended, MessageRef};
+
+use super::Engine;
+use super::dead::hold_dead;
+use super::queue::{Entry, Place};
+use super::settle::Kind;
+use super::timers::Timer;
+use crate::journal::{LeaseOf, MessageRecord, QueueId, Record, Token, runs};
+use crate::log::{Corrupt, RecordView};
+
+/// A message that was leased when its last record was written.
+#[derive(Debug)]
+pub(super) struct Recovering {
+    entry: Entry,
+    progress: Option<String>,
+}
+
+impl Engine {
+    /// Lets a record take effect.
+    ///
+    /// # Errors
+    /// When it contradicts those before it.
+    pub(crate) fn replay(&mut self, view: &RecordView<'_>) -> Result<(), Corrupt> {
+        match Record::decode(view)? {
+            None => {}
+            Some(Record::Message(record)) => self.replay_message(view, &record)?,
+            Some(Record::Lease { lease, .. }) => {
+                let mut entry = self.pull(&lease)?;
+                entry.attempts = lease.attempt;
+                self.recovering.insert((lease.queue, lease.position), Recovering { entry, progress: None });
+            }
+            Some(Record::Extend { lease, progress, .. }) => {
+                let held = self.recovering.get_mut(&(lease.queue, lease.position));
+                if let Some(held) = held.filter(|_| !progress.is_empty()) {
+                    held.progress = Some(progress.to_owned());
+                }
+            }
+            Some(Record::Ack(lease)) => {
+                let entry = self.pull(&lease)?;
+                self.queue(lease.queue)?.release(&entry);
+                self.remember(lease.token, Kind::Ack, view);
+            }
+            Some(Record::Nack { lease, not_before_ms, reason }) => {
+                self.note_replayed(&lease, reason);
+                let entry = self.pull(&lease)?;
+                self.queue(lease.queue)?.delayed += 1;
+                // In wall time until the end of the replay.
+                self.delayed.insert((lease.queue, lease.position), (entry, not_before_ms));
+                self.remember(lease.token, Kind::Nack, view);
+            }
+            Some(Record::Return { lease, charged, reason }) => {
+                if charged {
+                    self.note_replayed(&lease, reason);
+                }
+                let entry = self.pull(&lease)?;
+                let attempts = if charged { lease.attempt } else { lease.attempt.saturating_sub(1) };
+                self.queue(lease.queue)?.put(Entry { attempts, ..entry });
+                self.remember(lease.token, Kind::Return, view);
+            }
+            Some(Record::Dead { lease, to, reason }) => {
+                let progress =
+                    self.recovering.get(&(lease.queue, lease.position)).and_then(|held| held.progress.clone());
+                let entry = self.pull(&lease)?;
+                self.queue(lease.queue)?.release(&entry);
+                let dead = self.queue(to)?;
+                hold_dead(dead, &entry, Ended { reason: reason.to_owned(), progress });
+                dead.put(entry);
+                self.remember(lease.token, Kind::Reject, view);
+            }
+            Some(Record::Declare { queue, spec }) => self.set_spec(queue, spec),
+            Some(Record::Undeclare { queue }) => {
+                self.recovering.retain(|(of, _), _| *of != queue);
+                self.forget(queue);
+            }
+            Some(Record::FactPut { revision, key, value }) => self.facts.put(key, revision, value),
+            Some(Record::FactDelete { key }) => drop(self.facts.delete(key)),
+            Some(Record::Purge { queue, runs: bytes }) => self.replay_purge(queue, bytes)?,
+            Some(Record::Redrive { dead, to, position }) => {
+                let held = self.queue(dead)?.take_at(position);
+                let entry = held.ok_or_else(|| Corrupt(format!("no dead letter stands at position {position}")))?;
+                self.revive(dead, to, entry);
+                self.queue(to)?.put(Entry { attempts: 0, ..entry });
+            }
+        }
+        Ok(())
+    }
+
+    /// The log is read: leases that nothing ended are ready again, and the attempt counts; the
+    /// engine goes on at a position, in the given opening.
+    pub(crate) fn recovered(&mut self, position: u64, open: u64, now: Now) {
+        (self.open, self.durable) = (open, position);
+        self.staging.begin(position);
+        for ((queue, position), held) in std::mem::take(&mut self.recovering) {
+            if let Some(queue) = self.queues.get_mut(&queue) {
+                let reason = "hub_restarted".to_owned();
+                queue.notes.insert(position, Ended { reason, progress: held.progress });
+                queue.put(held.entry);
+            }
+        }
+        self.timers = super::Timers::default();
+        for ((queue, position), (_, until_ms)) in &mut self.delayed {
+            *until_ms = now.mono_ms + until_ms.saturating_sub(now.unix_ms);
+            self.timers.set(*until_ms, Timer::Delayed(*queue, *position));
+        }
+    }
+
+    fn replay_message(&mut self, view: &RecordView<'_>, record: &MessageRecord<'_>) -> Result<(), Corrupt> {
+        let message = MessageRef::parse(record.message).map_err(|error| Corrupt(error.text))?;
+        let place = Place { batch: view.batch, offset: view.offset, len: view.len };
+        let entry = Entry { position: view.position, place, attempts: 0, priority: message.priority() };
+        for id in record.queues() {
+            let queue = self.queue(id)?;
+            queue.hold(&entry);
+            queue.put(entry);
+        }
+        if let Some((id, sequence)) = record.producer {
+            self.producers.store(id, sequence, view.position);
+        }
+        if record.by_id {
+            self.ids.store(self.ids.hash(record.party, &message), view.position, view.time_ms);
+        }
+        Ok(())
+    }
+
+    fn replay_purge(&mut self, queue: QueueId, bytes: &[u8]) -> Result<(), Corrupt> {
+        let held = self.queue(queue)?;
+        for (first, count) in runs(bytes) {
+            for position in first..first.saturating_add(count) {
+                let entry = held.take_at(position).ok_or_else(|| missing(position))?;
+                held.release(&entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a message from wherever it is: leased, delayed or ready.
+    fn pull(&mut self, lease: &LeaseOf) -> Result<Entry, Corrupt> {
+        let key = (lease.queue, lease.position);
+        if let Some(held) = self.recovering.remove(&key) {
+            return Ok(held.entry);
+        }
+        if let Some((entry, _)) = self.delayed.remove(&key) {
+            self.queue(lease.queue)?.delayed -= 1;
+            return Ok(entry);
+        }
+        self.queue(lease.queue)?.take_at(lease.position).ok_or_else(|| missing(lease.position))
+    }
+
+    fn note_replayed(&mut self, lease: &LeaseOf, reason: &str) {
+        let progress = self.recovering.get(&(lease.queue, lease.position)).and_then(|held| held.progress.clone());
+        if let Some(queue) = self.queues.get_mut(&lease.queue) {
+            queue.notes.insert(lease.position, Ended { reason: reason.to_owned(), progress });
+        }
+    }
+
+    fn remember(&mut self, token: Token, kind: Kind, view: &RecordView<'_>) {
+        if token != Token::default() {
+            self.settled.remember(token, kind, view.position, view.time_ms);
+        }
+    }
+
+    fn queue(&mut self, id: QueueId) -> Result<&mut super::queue::Queue, Corrupt> {
+        self.queues.get_mut(&id).ok_or_else(|| Corrupt(format!("queue {id} was never declared, or deleted before")))
+    }
+}
+
+fn missing(position: u64) -> Corrupt {
+    Corrupt(format!("no message at position {position} is held by its queue"))
+}

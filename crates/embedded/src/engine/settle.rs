@@ -1,0 +1,256 @@
+//! Settles, and the atomic step of settles and publishes.
+
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
+use skep_core::{Completion, Now, Run, Write};
+use skep_protocol::{Action, Code, Ended, Error, Settle};
+
+use super::Engine;
+use super::deliver::Lease;
+use super::publish::{Plan, Results};
+use super::queue::Entry;
+use super::timers::Timer;
+use crate::journal::{LeaseOf, Record, Token};
+use crate::limits::{SETTLED_MAX, SETTLED_MS};
+
+/// More bytes than a settle's record takes beside its free text.
+const SETTLE_BYTES: usize = 128;
+
+/// Settles of the last minutes, so that a retry gets the same answer.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    known: HashMap<Token, (Kind, u64)>,
+    order: VecDeque<(u64, Token)>,
+}
+
+/// How a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Ack,
+    Nack,
+    Reject,
+    Return,
+}
+
+impl Settled {
+    pub(super) fn remember(&mut self, token: Token, kind: Kind, at: u64, unix_ms: u64) {
+        while self.order.len() >= SETTLED_MAX || self.order.front().is_some_and(|(then, _)| then + SETTLED_MS < unix_ms)
+        {
+            if let Some((_, oldest)) = self.order.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+        if self.known.insert(token, (kind, at)).is_none() {
+            self.order.push_back((unix_ms, token));
+        }
+    }
+
+    /// The record of an earlier settle of the same kind.
+    fn look(&self, token: Token, action: &Action) -> Option<u64> {
+        let (kind, at) = self.known.get(&token)?;
+        (Some(*kind) == kind_of(action)).then_some(*at)
+    }
+}
+
+fn kind_of(action: &Action) -> Option<Kind> {
+    match action {
+        Action::Ack => Some(Kind::Ack),
+        Action::Nack { .. } => Some(Kind::Nack),
+        Action::Reject { .. } => Some(Kind::Reject),
+        Action::Return => Some(Kind::Return),
+        Action::Extend { .. } => None,
+    }
+}
+
+impl Engine {
+    /// Settles one lease; answers the record to wait for.
+    pub(super) fn settle(&mut self, settle: &Settle, now: Now) -> Result<u64, Error> {
+        let token = Token::from_bytes(settle.lease.0);
+        if let Some(at) = self.settled.look(token, &settle.action) {
+            return Ok(at);
+        }
+        if token.open != self.open || !self.leases.contains_key(&token.count) {
+            return Err(lease_lost());
+        }
+        if let Action::Extend { lease_ms, progress } = &settle.action {
+            return Ok(self.extend(token, *lease_ms, progress.as_deref(), now));
+        }
+        let lease = self.end_lease(token.count).ok_or_else(lease_lost)?;
+        let at = match &settle.action {
+            Action::Ack => self.ack(&lease, token),
+            Action::Nack { after_ms, reason } => self.nack(&lease, token, *after_ms, reason, now),
+            Action::Reject { reason } => self.bury(&lease.of(token), lease.entry, lease.progress.as_deref(), reason),
+            Action::Return | Action::Extend { .. } => self.give_back(&lease, token, None),
+        };
+        if let Some(kind) = kind_of(&settle.action) {
+            self.settled.remember(token, kind, at, now.unix_ms);
+        }
+        self.touched.push(lease.queue);
+        Ok(at)
+    }
+
+    /// All or nothing, guarded by every lease. A resend whose publishes are all known was done
+    /// before, and is answered as it was then, though its leases are gone.
+    pub(super) fn atomic(&mut self, write: &Write<'_>, now: Now) -> (Completion, Option<u64>) {
+        let plans: Vec<Plan> = write.publishes.iter().map(|outgoing| self.plan(write, outgoing, now)).collect();
+        let done_before = !plans.is_empty() && plans.iter().all(|plan| matches!(plan, Plan::Duplicate(_)));
+        if !done_before && let Err(error) = self.check_atomic(write, &plans) {
+            let count = u32::try_from(write.publishes.len()).unwrap_or(u32::MAX);
+            let publishes = (count > 0).then(|| Run { count, result: Err(error.clone()) }).into_iter().collect();
+            return (Completion { settles: vec![Err(error); write.settles.len()], publishes }, None);
+        }
+        let mut results = Results::default();
+        for settle in write.settles {
+            if done_before {
+                results.completion.settles.push(Ok(()));
+            } else {
+                let result = self.settle(settle, now);
+                results.settled(result);
+            }
+        }
+        for (outgoing, plan) in write.publishes.iter().zip(plans) {
+            self.publish(write, outgoing, plan, now, &mut results);
+        }
+        (results.completion, results.at)
+    }
+
+    /// Whether everything of it can be done; and that it goes into one batch.
+    fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan]) -> Result<(), Error> {
+        for settle in write.settles {
+            let token = Token::from_bytes(settle.lease.0);
+            let held = token.open == self.open && self.leases.contains_key(&token.count);
+            if !held && self.settled.look(token, &settle.action).is_none() {
+                return Err(lease_lost());
+            }
+        }
+        // A settle may stage a dead letter with a declaration of its queue before it.
+        let mut bytes: usize = write.settles.iter().map(|settle| SETTLE_BYTES + text_bytes(&settle.action)).sum();
+        let mut records = u32::try_from(2 * write.settles.len()).unwrap_or(u32::MAX);
+        for (outgoing, plan) in write.publishes.iter().zip(plans) {
+            if let Plan::Refused(error) = plan {
+                return Err(error.clone());
+            }
+            let cost = Self::cost(plan, write, outgoing);
+            bytes += cost.0;
+            records = records.saturating_add(cost.1);
+        }
+        if write.settles.iter().any(|settle| matches!(settle.action, Action::Reject { .. } | Action::Nack { .. })) {
+            bytes += write.settles.len() * 128 * 1024;
+        }
+        if !self.staging.has_room(bytes, records) {
+            return Err(Error::new(Code::Busy, "the log has no room for this step just now; try again"));
+        }
+        self.staging.together(bytes, records);
+        Ok(())
+    }
+
+    fn ack(&mut self, lease: &Lease, token: Token) -> u64 {
+        if let Some(queue) = self.queues.get_mut(&lease.queue) {
+            queue.release(&lease.entry);
+        }
+        self.staging.append(&Record::Ack(lease.of(token)))
+    }
+
+    fn nack(&mut self, lease: &Lease, token: Token, after_ms: Option<u64>, reason: &str, now: Now) -> u64 {
+        if self.is_spent(lease.queue, &lease.entry) {
+            return self.bury(&lease.of(token), lease.entry, lease.progress.as_deref(), reason);
+        }
+        let delay_ms = after_ms.unwrap_or_else(|| self.backoff(lease.queue, lease.entry.attempts));
+        let not_before_ms = now.unix_ms.saturating_add(delay_ms);
+        self.note(lease, reason);
+        let at = self.staging.append(&Record::Nack { lease: lease.of(token), not_before_ms, reason });
+        self.delay(lease.queue, lease.entry, now.mono_ms.saturating_add(delay_ms));
+        at
+    }
+
+    fn extend(&mut self, token: Token, lease_ms: Option<u64>, progress: Option<&str>, now: Now) -> u64 {
+        let Some(lease) = self.leases.get_mut(&token.count) else { return 0 };
+        let queue_ms = self.queues.get(&lease.queue).map_or(0, |queue| queue.spec.lease_ms);
+        let lease_ms = lease_ms.unwrap_or(queue_ms).clamp(100, 24 * 3_600_000);
+        lease.deadline_ms = now.mono_ms.saturating_add(lease_ms);
+        if let Some(progress) = progress {
+            lease.progress = Some(progress.to_owned());
+        }
+        let record = Record::Extend { lease: lease.of(token), lease_ms, progress: progress.unwrap_or_default() };
+        self.timers.set(lease.deadline_ms, Timer::Lease(token.count));
+        self.staging.append(&record)
+    }
+
+    /// A leased message is ready again at once: uncharged, or charged with the reason why.
+    pub(super) fn give_back(&mut self, lease: &Lease, token: Token, charge: Option<&str>) -> u64 {
+        let mut entry = lease.entry;
+        match charge {
+            Some(reason) if self.is_spent(lease.queue, &entry) => {
+                return self.bury(&lease.of(token), entry, lease.progress.as_deref(), reason);
+            }
+            Some(reason) => self.note(lease, reason),
+            None => entry.attempts -= 1,
+        }
+        let reason = charge.unwrap_or_default();
+        let record = Record::Return { lease: lease.of(token), charged: charge.is_some(), reason };
+        let at = self.staging.append(&record);
+        if let Some(queue) = self.queues.get_mut(&lease.queue) {
+            queue.put(entry);
+        }
+        at
+    }
+
+    /// The next attempt learns why this one ended.
+    fn note(&mut self, lease: &Lease, reason: &str) {
+        if let Some(queue) = self.queues.get_mut(&lease.queue) {
+            let ended = Ended { reason: reason.to_owned(), progress: lease.progress.clone() };
+            queue.notes.insert(lease.entry.position, ended);
+        }
+    }
+
+    fn delay(&mut self, queue: u32, entry: Entry, until_ms: u64) {
+        if let Some(held) = self.queues.get_mut(&queue) {
+            held.delayed += 1;
+            self.delayed.insert((queue, entry.position), (entry, until_ms));
+            self.timers.set(until_ms, Timer::Delayed(queue, entry.position));
+        }
+    }
+
+    /// Doubles with every attempt, with up to a quarter of jitter.
+    fn backoff(&mut self, queue: u32, attempt: u32) -> u64 {
+        let Some(spec) = self.queues.get(&queue).map(|queue| &queue.spec) else { return 0 };
+        let doubled = spec.backoff_min_ms.saturating_mul(1 << attempt.saturating_sub(1).min(32));
+        let delay = doubled.min(spec.backoff_max_ms);
+        let jitter = self.next_random() % (delay / 4 + 1);
+        delay - jitter
+    }
+
+    /// splitmix64.
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Whether no attempt is left.
+    pub(super) fn is_spent(&self, queue: u32, entry: &Entry) -> bool {
+        let max = self.queues.get(&queue).map_or(0, |queue| queue.spec.attempts_max);
+        max > 0 && entry.attempts >= max
+    }
+}
+
+impl Lease {
+    pub(super) fn of(&self, token: Token) -> LeaseOf {
+        LeaseOf { queue: self.queue, position: self.entry.position, token, attempt: self.entry.attempts }
+    }
+}
+
+fn text_bytes(action: &Action) -> usize {
+    match action {
+        Action::Nack { reason, .. } | Action::Reject { reason } => reason.len(),
+        Action::Extend { progress, .. } => progress.as_ref().map_or(0, String::len),
+        Action::Ack | Action::Return => 0,
+    }
+}
+
+fn lease_lost() -> Error {
+    let text = "the lease ended before this settle: its message was settled, or is delivered again";
+    Error::new(Code::LeaseLost, text)
+}

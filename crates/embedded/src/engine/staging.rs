@@ -1,0 +1,135 @@
+//! Where records wait to be written: one buffer that fills, and full ones in order.
+
+use std::collections::VecDeque;
+
+use skep_protocol::{MessageRef, ProducerId};
+
+use crate::journal::{QueueId, Record, encode_message, message_flags};
+use crate::limits::{BUFFERS_MAX, LAZY_BYTES_MAX};
+use crate::log::{LogBuffer, RecordKind, Staged};
+
+/// Records that the writer appends itself before it writes (a reservation): room is kept for them.
+const KEPT_RECORDS: u32 = 1;
+const KEPT_BYTES: usize = 64;
+
+/// Staged records, in order of position.
+pub(crate) struct Staging {
+    filling: LogBuffer,
+    full: VecDeque<LogBuffer>,
+    /// Written buffers, kept for their room.
+    spare: Vec<LogBuffer>,
+}
+
+impl Default for Staging {
+    fn default() -> Self {
+        Staging { filling: LogBuffer::new(1), full: VecDeque::new(), spare: Vec::new() }
+    }
+}
+
+impl Staging {
+    /// Begins at a position, after recovery.
+    pub(crate) fn begin(&mut self, position: u64) {
+        self.filling = LogBuffer::new(position);
+    }
+
+    /// Whether so many records of so many bytes can be staged together.
+    pub(crate) fn has_room(&self, bytes: usize, records: u32) -> bool {
+        self.fits(bytes, records) || (self.full.len() < BUFFERS_MAX && fits(&LogBuffer::new(0), bytes, records))
+    }
+
+    /// Sees to it that so many records go into one batch, whole.
+    pub(crate) fn together(&mut self, bytes: usize, records: u32) {
+        if !self.fits(bytes, records) {
+            self.seal();
+        }
+    }
+
+    /// The position the next record will have.
+    pub(crate) fn position(&self) -> u64 {
+        self.filling.position()
+    }
+
+    /// The position of the last staged record; none before the first.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.filling.position().checked_sub(1)
+    }
+
+    /// Stages a record; answers its position.
+    pub(crate) fn append(&mut self, record: &Record<'_>) -> u64 {
+        self.together(record_bytes(record), 1);
+        self.filling.append(record.kind(), 0, |out| record.encode(out)).position
+    }
+
+    /// Stages a message.
+    pub(crate) fn append_message(
+        &mut self,
+        producer: Option<(ProducerId, u64)>,
+        by_id: bool,
+        party: &str,
+        queues: &[QueueId],
+        message: &MessageRef<'_>,
+    ) -> Staged {
+        self.together(crate::journal::message_overhead(party, queues.len()) + message.bytes().len(), 1);
+        let flags = message_flags(producer.is_some(), by_id);
+        self.filling.append(RecordKind::Message, flags, |out| encode_message(out, producer, party, queues, message))
+    }
+
+    /// Whether so much is staged that it is to be written although nobody waits for it.
+    pub(crate) fn is_large(&self) -> bool {
+        !self.full.is_empty() || self.filling.len() > LAZY_BYTES_MAX
+    }
+
+    /// Takes the next buffer to write; `reserve` may name the end of a reservation that is due
+    /// at a position.
+    pub(crate) fn take(&mut self, reserve: impl Fn(u64) -> Option<u64>) -> Option<LogBuffer> {
+        if self.full.is_empty() && self.filling.is_empty() {
+            return None;
+        }
+        if self.full.is_empty() {
+            if let Some(until) = reserve(self.filling.position()) {
+                self.filling.append_reserve(until);
+            }
+            self.seal();
+        }
+        self.full.pop_front()
+    }
+
+    /// Gives a written buffer back, for its room.
+    pub(crate) fn give_back(&mut self, buffer: LogBuffer) {
+        if self.spare.is_empty() {
+            self.spare.push(buffer);
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.filling.is_empty() {
+            let mut next = self.spare.pop().unwrap_or_else(|| LogBuffer::new(0));
+            self.filling.hand_over(&mut next);
+            self.full.push_back(next);
+        }
+    }
+
+    fn fits(&self, bytes: usize, records: u32) -> bool {
+        fits(&self.filling, bytes, records)
+    }
+}
+
+fn fits(buffer: &LogBuffer, bytes: usize, records: u32) -> bool {
+    buffer.fits(bytes + KEPT_BYTES, records + KEPT_RECORDS)
+}
+
+/// At least as many bytes as a record takes.
+fn record_bytes(record: &Record<'_>) -> usize {
+    let free = match record {
+        Record::Nack { reason, .. } | Record::Dead { reason, .. } | Record::Return { reason, .. } => reason.len(),
+        Record::Extend { progress, .. } => progress.len(),
+        Record::Lease { party, .. } => party.len(),
+        Record::FactPut { key, value, .. } => key.len() + value.len(),
+        Record::FactDelete { key } => key.len(),
+        Record::Purge { runs, .. } => runs.len(),
+        // A declaration has at most 64 filters of 256 bytes, which JSON may escape.
+        Record::Declare { .. } => 128 * 1024,
+        Record::Message(_) | Record::Ack(_) | Record::Undeclare { .. } | Record::Redrive { .. } => 0,
+    };
+    free + 64
+}

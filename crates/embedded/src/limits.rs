@@ -1,0 +1,32 @@
+//! The bounds of the embedded backend, each with its unit and what happens when it is full.
+
+/// Full log buffers that wait for the writer; beyond it writes are answered `busy`.
+pub(crate) const BUFFERS_MAX: usize = 8;
+/// Bytes of recent batches kept in memory; beyond it the oldest is read from disk when needed.
+pub(crate) const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Producers remembered; beyond it the one unused for longest is forgotten.
+pub(crate) const PRODUCERS_MAX: usize = 100_000;
+/// How long an id is remembered for exactly-once publishes, in milliseconds.
+pub(crate) const DEDUP_MS: u64 = 10 * 60 * 1000;
+/// Ids remembered; beyond it exactly-once publishes are answered `busy`, and no younger id is forgotten.
+pub(crate) const DEDUP_IDS_MAX: usize = 1_000_000;
+/// How long a settle is remembered, so that a retry gets the same answer, in milliseconds.
+pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
+/// Settles remembered; beyond it the oldest is forgotten.
+pub(crate) const SETTLED_MAX: usize = 1_000_000;
+/// Queues; beyond it a declaration is answered `busy`.
+pub(crate) const QUEUES_MAX: usize = 1_000_000;
+/// Bytes of all facts; beyond it a put is answered `busy`.
+pub(crate) const FACTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one fact, key and value.
+pub(crate) const FACT_BYTES_MAX: usize = 256 * 1024;
+/// Looks that wait for their turn; beyond it they are answered `busy`.
+pub(crate) const LOOKS_MAX: usize = 64;
+/// Bytes of messages one look shows; then it says where to go on.
+pub(crate) const LOOK_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// After a pause so long the last batch is proven durable by another, in milliseconds.
+pub(crate) const IDLE_PROOF_MS: u64 = 10;
+/// Records that need no sync of their own are written at the latest when they are so many bytes.
+pub(crate) const LAZY_BYTES_MAX: usize = 1024 * 1024;
+/// A delivery of messages up to so many bytes copies them, so that nobody pins a whole batch.
+pub(crate) const COPY_BYTES_MAX: usize = 16 * 1024;

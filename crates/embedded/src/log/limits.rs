@@ -1,0 +1,31 @@
+//! The log's bounds, each with its unit and its reason.
+
+/// Data bytes of the first segment: a small store is a small file.
+pub const SEGMENT_BYTES_FIRST: u64 = 1 << 20;
+
+/// Data bytes of a segment once doubling has ended: large enough that a roll is rare, small enough to prepare ahead and to remove.
+pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+/// A batch is closed at this length: one write and one sync of it stay in the tens of milliseconds on a slow disk.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// A batch is closed at this many records, so that recovery and the engine's advance work in small steps.
+pub const BATCH_RECORDS_MAX: u32 = 8_192;
+
+/// One write into an empty buffer may be this large, header included. Nothing larger is ever written or believed.
+pub const WRITE_BYTES_MAX: usize = 64 << 20;
+
+/// Positions reserved at a time. At a million messages a second the next block is asked for every half second.
+pub const POSITION_BLOCK: u64 = 1 << 20;
+
+/// Bytes kept free at a segment's end so that an idle proof and a clean mark need no new segment, which a full disk would refuse.
+///
+/// Recovery relies on room for at least one: a segment that holds only empty batches then always follows one that ends with an
+/// empty batch of the same position, whose hash is the same, so that the chain closes when the superseded segment is removed.
+pub const PROOF_ROOM_BYTES: u64 = 128;
+
+/// Recovery reads this much at a time.
+pub const READ_CHUNK_BYTES: usize = 2 << 20;
+
+/// Segments the reader keeps open; the one used longest ago is closed first.
+pub const OPEN_FILES_MAX: usize = 64;

@@ -1,0 +1,44 @@
+//! The log: an ordered, checked, recoverable sequence of records on a [`Disk`](crate::disk::Disk).
+//!
+//! A record is staged in a [`LogBuffer`], a whole buffer is written as one atomic batch by the [`Writer`], and [`open`] visits
+//! every record that survived. The log knows nothing of topics or queues: it understands only its own [`RecordKind::Open`] and
+//! [`RecordKind::Reserve`]. It starts no thread, reads no clock and rolls no dice.
+//!
+//! What must hold: a position names one record for ever; what was proven durable and is now damaged is reported and never cut;
+//! a record is visited once, in order, with the bytes that were staged.
+
+mod batch;
+mod buffer;
+mod catalog;
+mod error;
+mod evidence;
+mod key;
+pub mod limits;
+mod reader;
+mod record;
+mod recovery;
+mod report;
+mod segment;
+mod spares;
+mod walk;
+mod window;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::batch::{BATCH_HEADER_BYTES, BatchHeader, Fault};
+pub use self::buffer::{LogBuffer, Mark, Staged};
+pub use self::error::{Corrupt, LogError, OpenError, ReadError};
+pub use self::key::StoreKey;
+pub use self::reader::{Batch, Reader, Scan};
+pub use self::record::{
+    BatchAt, Open, RECORD_HEADER_BYTES, RecordFault, RecordKind, RecordView, Records, Reserve, records,
+};
+pub use self::recovery::{Mode, OpenWith, Opened, open};
+pub use self::report::{Corruption, Proof, Report, Torn};
+pub use self::segment::{
+    SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, SegmentSizes, file_name, segment_number,
+};
+pub use self::spares::Spares;
+pub use self::writer::{Writer, Written};

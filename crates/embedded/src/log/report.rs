@@ -1,0 +1,138 @@
+//! What opening a log found, for the operator and for tests.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::batch::Fault;
+
+/// What was found and what was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Segments that are part of the log.
+    pub segments: u64,
+    /// Batches verified, empty ones included.
+    pub batches: u64,
+    /// Records verified, the log's own included.
+    pub records: u64,
+    /// Position of the first record the log may hold.
+    pub first_position: u64,
+    /// Every record below this was proven durable by the log itself.
+    pub proven_durable: u64,
+    /// Whether the last batch is the mark of an orderly shutdown.
+    pub clean_shutdown: bool,
+    /// Bytes at the end that nothing proves durable, copied into a fresh segment.
+    pub copied_bytes: u64,
+    /// An unfinished write at the end, cut off.
+    pub torn: Option<Torn>,
+    /// Damage to what was durable; then the log is read-only and untouched.
+    pub corruption: Option<Corruption>,
+}
+
+impl fmt::Display for Report {
+    /// One line for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.segments == 0 {
+            return f.write_str("a new store");
+        }
+        write!(f, "{} records in {} segments", self.records, self.segments)?;
+        match (&self.corruption, &self.torn) {
+            (Some(corruption), _) => return write!(f, ", damaged: {corruption}; nothing was changed"),
+            (None, Some(torn)) => write!(f, ", a torn tail was cut: {torn}")?,
+            (None, None) => {}
+        }
+        match self.clean_shutdown {
+            true => f.write_str(", closed in order"),
+            false => write!(f, ", not closed in order: {} bytes at the end were synced again", self.copied_bytes),
+        }
+    }
+}
+
+/// An unfinished write at the end of the log. Nobody was told that it was durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    /// The segment's file.
+    pub file: String,
+    /// Where it begins.
+    pub offset: u64,
+    /// How much is not zero from there.
+    pub bytes: u64,
+    /// The position its first record would have had.
+    pub position: u64,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// Damage to records that were durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Corruption {
+    /// The segment's file.
+    pub file: String,
+    /// The damaged bytes of the file.
+    pub bytes: Range<u64>,
+    /// The positions that cannot be read.
+    pub positions: Range<u64>,
+    /// What is wrong at the first of the bytes.
+    pub fault: Fault,
+    /// Why this is no unfinished write.
+    pub proof: Proof,
+}
+
+/// What shows that a position had been durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// A valid batch header further on says so.
+    Header {
+        /// The segment's file.
+        file: String,
+        /// Where the header lies.
+        offset: u64,
+        /// Everything below this was durable when it was written.
+        known_durable: u64,
+    },
+    /// A later segment begins only once all before it is durable.
+    NextSegment {
+        /// The segment's file.
+        file: String,
+        /// Its first position.
+        first_position: u64,
+    },
+    /// A snapshot was taken at this position.
+    Snapshot(u64),
+}
+
+impl fmt::Display for Torn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, offset, bytes, position, fault } = self;
+        write!(
+            f,
+            "{file}: {bytes} bytes from byte {offset} were an unfinished write at position {position} ({fault}); they were cut off"
+        )
+    }
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, bytes, positions, fault, proof } = self;
+        let (Range { start, end }, Range { start: from, end: until }) = (bytes, positions);
+        write!(
+            f,
+            "{file}: bytes {start}..{end}, positions {from}..{until} were durable and are damaged ({fault}; {proof})"
+        )?;
+        write!(
+            f,
+            "; nothing was changed: restore the file from a copy, or accept the loss with `skep repair --accept-loss`"
+        )
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header { file, offset, known_durable } => {
+                write!(f, "{file} at byte {offset} knows everything below {known_durable} to be durable")
+            }
+            Self::NextSegment { file, first_position } => write!(f, "{file} begins at {first_position}"),
+            Self::Snapshot(position) => write!(f, "a snapshot was taken at {position}"),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Every crash at every moment: what was answered as durable is there, once, in order, and nothing else is.
+
+use super::*;
+use crate::disk::recording::Image;
+
+/// What the test knows to have happened, each with the moment in the trace.
+#[derive(Default)]
+struct History {
+    /// Records, in order, with the moment before they were written.
+    staged: Vec<(usize, u64, Vec<u8>)>,
+    /// How many of them were answered as durable, and when.
+    durable: Vec<(usize, usize)>,
+    /// Open counts answered.
+    opened: Vec<(usize, u64)>,
+}
+
+impl History {
+    fn note_durable(&mut self, live: &Live, below: u64) {
+        let count = self.staged.iter().filter(|(_, position, _)| *position < below).count();
+        self.durable.push((live.disk.operations(), count));
+    }
+
+    fn open(&mut self, disk: &RecordingDisk) -> Live {
+        // An opening whose sync fails is an opening that crashed.
+        let live = loop {
+            match Live::try_open(disk) {
+                Err(OpenError::Io { .. }) => {}
+                opened => break opened.expect("opens"),
+            }
+        };
+        self.check_visited(&live.seen, usize::MAX);
+        assert_eq!(live.seen.len(), self.staged.len(), "a restart without a power loss loses nothing");
+        self.note_durable(&live, u64::MAX);
+        self.opened.push((disk.operations(), live.open_count));
+        live
+    }
+
+    fn write(&mut self, live: &mut Live, records: usize, bytes: usize, sync: bool) {
+        let moment = live.disk.operations();
+        for _ in 0..records {
+            let body: Vec<u8> = (0..bytes).map(|index| (index + self.staged.len()) as u8).collect();
+            let staged = live.stage(&body);
+            self.staged.push((moment, staged.position, body));
+        }
+        match live.write(sync) {
+            Ok(written) => self.note_durable(live, written.durable),
+            // The roll failed, so the batch was not even written.
+            Err(_) if live.writer.next_position() < live.buffer.position() => {
+                self.staged.truncate(self.staged.len() - records)
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The records visited are the first ones written, byte by byte, and none of those written after the moment.
+    fn check_visited(&self, seen: &[Seen], moment: usize) {
+        assert!(seen.len() <= self.staged.len(), "more records than were ever written");
+        for (seen, (written, position, body)) in seen.iter().zip(&self.staged) {
+            assert_eq!((seen.position, &seen.body), (*position, body), "another record than the one written here");
+            assert!(*written < moment, "a record from the future");
+        }
+    }
+
+    fn durable_at(&self, moment: usize) -> usize {
+        self.durable.iter().filter(|(at, _)| *at <= moment).map(|(_, count)| *count).max().unwrap_or(0)
+    }
+
+    fn positions_used_at(&self, moment: usize) -> u64 {
+        self.staged.iter().filter(|(at, ..)| *at < moment).map(|(_, position, _)| *position).max().unwrap_or(0)
+    }
+
+    fn open_count_at(&self, moment: usize) -> u64 {
+        self.opened.iter().filter(|(at, _)| *at <= moment).map(|(_, count)| *count).max().unwrap_or(0)
+    }
+}
+
+/// Several lives of a store on one disk, with all that a writer does; a failed sync ends one of them.
+fn lives(disk: &RecordingDisk) -> History {
+    let mut history = History::default();
+    let mut live = history.open(disk);
+    history.write(&mut live, 3, 20, true);
+    history.write(&mut live, 2, 700, true);
+    history.write(&mut live, 1, 5, false);
+    history.write(&mut live, 2, 900, false);
+    let durable = live.writer.sync().expect("syncs");
+    history.note_durable(&live, durable);
+    live.writer.prepare_spare().expect("there is room");
+    history.write(&mut live, 2, 1200, true);
+    history.write(&mut live, 1, 30, true);
+    live.writer.prove(2_000, false).expect("proves");
+    history.write(&mut live, 1, 9_000, true);
+    history.write(&mut live, 2, 30, false);
+
+    // Killed: what was written is in the page cache, and no more is known of it.
+    let mut live = history.open(disk);
+    history.write(&mut live, 1, 100, true);
+    live.buffer.append_reserve(live.writer.position_limit() + limits::POSITION_BLOCK);
+    live.write(false).expect("writes");
+    history.write(&mut live, 1, 200, false);
+    disk.fail_sync_after(0);
+    history.write(&mut live, 1, 300, true);
+    assert!(matches!(live.writer.sync(), Err(LogError::Poisoned { .. })));
+
+    // Restarted after the failed sync, then closed in order, then opened once more.
+    let mut live = history.open(disk);
+    history.write(&mut live, 1, 40, true);
+    live.writer.prove(3_000, true).expect("marks");
+    let mut live = history.open(disk);
+    assert!(live.report.clean_shutdown);
+    history.write(&mut live, 1, 50, true);
+    history.write(&mut live, 3, 900, false);
+    history.write(&mut live, 3, 900, false);
+    history.write(&mut live, 3, 900, true);
+
+    // Nothing but the proof failed to be synced.
+    disk.fail_sync_after(0);
+    live.writer.prove(3_000, false).expect_err("the sync fails");
+    let mut live = history.open(disk);
+    history.write(&mut live, 1, 60, true);
+    history
+}
+
+/// A life drawn by chance, in which syncs fail now and then.
+fn random_lives(disk: &RecordingDisk, seed: u64) -> History {
+    let mut history = History::default();
+    let mut random = seed;
+    let mut draw = move |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let mut live = history.open(disk);
+    for _ in 0..30 {
+        let done = match draw(12) {
+            0..=5 => {
+                let (records, bytes) = (1 + draw(3) as usize, [3, 40, 600, 1_500, 5_000][draw(5) as usize]);
+                history.write(&mut live, records, bytes, draw(2) == 0);
+                live.writer.usable()
+            }
+            6 => live.writer.sync().map(|_| ()),
+            7 => live.writer.prove(1_000, draw(2) == 0).map(|_| ()),
+            8 => live.writer.prepare_spare(),
+            9 => {
+                disk.fail_sync_after(draw(3));
+                Ok(())
+            }
+            10 => {
+                live.buffer.append_reserve(live.writer.position_limit() + 9);
+                live.write(false).map(|_| ())
+            }
+            _ => Err(LogError::Refused("a restart for no reason".to_owned())),
+        };
+        if done.is_err() {
+            live = history.open(disk);
+        } else {
+            history.note_durable(&live, live.writer.durable());
+        }
+    }
+    history
+}
+
+fn images() -> impl Iterator<Item = Image> {
+    let random = (0..4).map(|seed| Image::Random { seed });
+    let torn = (0..3).map(|seed| Image::TornLast { seed });
+    [Image::OnlySynced, Image::AllWritten].into_iter().chain(random).chain(torn)
+}
+
+/// Opens an image, checks the promises, writes on, and opens again. Returns how many old records were there.
+fn recover(history: &History, image: &RecordingDisk, moment: usize) -> usize {
+    let mut live = Live::open(image);
+    history.check_visited(&live.seen, moment);
+    assert!(live.seen.len() >= history.durable_at(moment), "a durable record is lost: {:?}", live.report);
+    assert!(live.open_count > history.open_count_at(moment), "an open count is used twice");
+    assert!(live.buffer.position() > history.positions_used_at(moment), "a position is used twice");
+    for seen in &live.seen {
+        let batch = live.reader.batch(seen.batch).expect("a visited batch can be read");
+        assert_eq!(batch.bytes.slice(seen.offset as usize..).slice(..seen.body.len()), seen.body);
+    }
+    let mut expected = live.seen.clone();
+    for body in [&b"after"[..], &[7; 3000], b"the crash"] {
+        let position = live.stage(body).position;
+        let written = live.write(true).expect("a recovered log writes");
+        expected.push(Seen { position, body: body.to_vec(), batch: written.batch, offset: 72 });
+    }
+    let again = Live::open(&image.crash(image.operations(), Image::OnlySynced));
+    let content = |seen: &[Seen]| seen.iter().map(|seen| (seen.position, seen.body.clone())).collect::<Vec<_>>();
+    assert_eq!(content(&again.seen), content(&expected));
+    assert!(again.open_count > live.open_count);
+    live.seen.len()
+}
+
+#[test]
+fn crash_at_every_prefix_of_the_trace_keeps_every_synced_record() {
+    let disk = RecordingDisk::new();
+    let history = lives(&disk);
+    for moment in 0..=disk.operations() {
+        for image in images() {
+            println!("after {moment} of {} operations, {image:?}", disk.operations());
+            recover(&history, &disk.crash(moment, image), moment);
+        }
+    }
+}
+
+#[test]
+fn a_second_crash_at_every_prefix_of_the_recovery_keeps_every_synced_record() {
+    let disk = RecordingDisk::new();
+    let history = lives(&disk);
+    for moment in 0..=disk.operations() {
+        for first in [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 9 }, Image::TornLast { seed: 9 }] {
+            let image = disk.crash(moment, first);
+            let found = Live::open(&image).seen.len();
+            let recovery = image.operations();
+            for second_moment in 0..=recovery {
+                for second in
+                    [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 5 }, Image::TornLast { seed: 5 }]
+                {
+                    println!(
+                        "after {moment} operations, {first:?}, then after {second_moment} of {recovery}, {second:?}"
+                    );
+                    let kept = recover(&history, &image.crash(second_moment, second), moment);
+                    assert!(kept == found || second_moment < recovery, "what an opening showed is durable");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn crashes_in_lives_drawn_by_chance_keep_every_synced_record() {
+    for seed in 0..12 {
+        let disk = RecordingDisk::new();
+        let history = random_lives(&disk, seed);
+        for moment in 0..=disk.operations() {
+            for first in [Image::OnlySynced, Image::AllWritten, Image::Random { seed }, Image::TornLast { seed }] {
+                println!("seed {seed}, after {moment} operations, {first:?}");
+                let image = disk.crash(moment, first);
+                recover(&history, &disk.crash(moment, first), moment);
+                let found = Live::open(&image).seen.len();
+                let second_moment = (moment * 7 + seed as usize) % (image.operations() + 1);
+                println!("then after {second_moment} of {} operations", image.operations());
+                let second = image.crash(second_moment, Image::Random { seed: seed + moment as u64 });
+                let kept = recover(&history, &second, moment);
+                assert!(kept == found || second_moment < image.operations());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_synced_write_survives_an_immediate_power_loss() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    let mut written: Vec<Vec<u8>> = Vec::new();
+    for index in 0..10 {
+        written.push(vec![index; 100]);
+        live.put(&[index; 100]);
+        let after = Live::open(&disk.crash(disk.operations(), Image::OnlySynced));
+        assert_eq!(bodies(&after.seen), written);
+    }
+}
+
+#[test]
+fn a_store_that_crashes_again_and_again_does_not_grow() {
+    let disk = RecordingDisk::new();
+    Live::open(&disk).put(b"kept");
+    let names = |disk: &RecordingDisk| crate::disk::Disk::list(disk).expect("lists").len();
+    for _ in 0..20 {
+        let live = Live::open(&disk);
+        assert_eq!(bodies(&live.seen), [b"kept"]);
+    }
+    assert!(names(&disk) <= 2, "{} files", names(&disk));
+}

@@ -1,0 +1,165 @@
+//! Disks that fail or are full, and callers that break the rules.
+
+use super::*;
+use crate::disk::recording::{Image, Operation};
+
+#[test]
+fn a_failed_sync_stops_the_log_for_ever_and_is_never_retried() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.stage(b"unknown");
+    disk.fail_sync_after(0);
+    let error = live.write(true).expect_err("the sync fails");
+    assert!(matches!(error, LogError::Io { doing: "syncing", .. }), "{error}");
+    let operations = disk.operations();
+    for error in [live.write(true).err(), live.writer.prove(0, true).err(), live.writer.sync().err()] {
+        let error = error.expect("stopped");
+        assert!(matches!(&error, LogError::Poisoned { first } if first.contains("0000000001.seg")), "{error}");
+    }
+    assert_eq!(disk.operations(), operations, "a stopped log touches nothing");
+}
+
+#[test]
+fn a_record_whose_sync_failed_is_durable_once_a_restart_has_shown_it() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.stage(b"unknown");
+    disk.fail_sync_after(0);
+    live.write(true).expect_err("the sync fails");
+    assert_eq!(bodies(&Live::open(&disk).seen), [b"unknown"], "the page cache still has it");
+    let image = disk.crash(disk.operations(), Image::OnlySynced);
+    assert_eq!(bodies(&Live::open(&image).seen), [b"unknown"]);
+}
+
+#[test]
+fn a_full_disk_is_typed_and_leaves_log_and_buffer_usable() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    disk.set_room(Some(0));
+    live.put(&[1; 3_000]);
+    live.stage(&[2; 3_000]);
+    let staged = live.buffer.bytes().to_vec();
+    let operations = disk.operations();
+    let error = live.write(true).expect_err("there is no room for a segment");
+    assert!(matches!(&error, LogError::DiskFull { file, bytes: 12_288 } if file == "0000000002.seg"), "{error}");
+    assert_eq!((live.buffer.bytes(), disk.operations()), (&staged[..], operations));
+    disk.set_room(None);
+    live.write(true).expect("there is room again");
+    assert_eq!(Live::open(&disk).seen.len(), 2);
+}
+
+#[test]
+fn a_full_disk_still_takes_what_fits_into_the_spare() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.writer.prepare_spare().expect("there is room");
+    assert!(live.writer.spare_ready());
+    disk.set_room(Some(0));
+    live.put(&[1; 3_000]);
+    let written = live.put(&[2; 3_000]);
+    assert_eq!(written.batch.segment, 2);
+    assert!(!live.writer.spare_ready());
+    assert!(matches!(live.writer.prepare_spare(), Err(LogError::DiskFull { .. })));
+    live.put(b"ack");
+    live.writer.prove(0, true).expect("the clean mark needs no room");
+}
+
+#[test]
+fn a_full_disk_opens_after_a_crash_by_giving_up_the_spare() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.writer.prepare_spare().expect("there is room");
+    live.put(b"kept");
+    disk.set_room(Some(0));
+    assert_eq!(bodies(&Live::open(&disk).seen), [b"kept"]);
+}
+
+#[test]
+fn an_opening_that_finds_no_room_is_typed_and_can_be_repeated() {
+    let disk = RecordingDisk::new();
+    Live::open(&disk).put(b"kept");
+    disk.set_room(Some(0));
+    let operations = disk.operations();
+    let error = try_open(&disk).map(|(opened, _)| opened.report).expect_err("no room for the tail");
+    assert!(matches!(&error, OpenError::DiskFull { file, bytes: 8_192 } if file == "0000000002.seg"), "{error}");
+    assert_eq!(disk.operations(), operations);
+    disk.set_room(Some(8_192));
+    assert_eq!(bodies(&Live::open(&disk).seen), [b"kept"]);
+}
+
+#[test]
+fn a_batch_larger_than_a_segment_gets_one_sized_for_it() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.writer.prepare_spare().expect("there is room");
+    let written = live.put(&[5; 50_000]);
+    assert_eq!(written.batch.segment, 2);
+    let after = live.put(&[6; 6_000]);
+    assert_eq!(after.batch.segment, 3);
+    let live = Live::open(&disk.crash(disk.operations(), Image::OnlySynced));
+    assert_eq!(bodies(&live.seen), [&[5; 50_000][..], &[6; 6_000]]);
+}
+
+#[test]
+fn a_batch_that_breaks_a_rule_is_refused_and_nothing_is_written() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    let operations = disk.operations();
+    let refused = |live: &mut Live| {
+        let error = live.writer.write(&mut live.buffer, 0, true).expect_err("refused");
+        assert!(matches!(error, LogError::Refused(_)), "{error}");
+    };
+    refused(&mut live);
+    live.buffer.restart(77);
+    live.stage(b"out of order");
+    refused(&mut live);
+    assert_eq!(disk.operations(), operations);
+    live.buffer.restart(live.writer.next_position());
+    live.put(b"in order");
+}
+
+#[test]
+fn positions_beyond_the_synced_reservation_are_refused_and_a_reserve_record_is_always_synced() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    let limit = live.writer.position_limit();
+    assert_eq!(limit, 1 + limits::POSITION_BLOCK);
+    assert_eq!(live.writer.reservation_due(2), None);
+    let until = live.writer.reservation_due(limit / 2 + 1).expect("within half a block");
+    assert_eq!(until, limit + limits::POSITION_BLOCK);
+    live.buffer.append_reserve(until);
+    let written = live.write(false).expect("writes");
+    assert_eq!((written.position_limit, written.durable), (until, written.end));
+    assert_eq!(Live::open(&disk.crash(disk.operations(), Image::OnlySynced)).buffer.position(), until + 1);
+}
+
+#[test]
+fn a_writer_at_the_end_of_its_reservation_refuses() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    let limit = live.writer.position_limit();
+    while live.writer.next_position() + 8_000 < limit {
+        for _ in 0..8_000 {
+            live.stage(b"");
+        }
+        live.write(false).expect("below the limit");
+    }
+    while live.buffer.position() <= limit {
+        live.stage(b"");
+    }
+    let error = live.write(true).expect_err("beyond the limit");
+    assert!(matches!(&error, LogError::Refused(reason) if reason.contains("reserve")), "{error}");
+}
+
+#[test]
+fn the_fresh_segment_is_synced_before_its_header_is_written() {
+    let disk = RecordingDisk::new();
+    Live::open(&disk).put(b"tail");
+    let before = disk.operations();
+    Live::open(&disk);
+    let trace = disk.trace();
+    let header = trace.iter().skip(before).position(|op| matches!(op, Operation::Write { offset: 0, .. }));
+    let header = before + header.expect("a fresh segment is written");
+    assert!(matches!(trace[header - 1], Operation::Sync { .. }), "{:?}", trace[header - 1]);
+    assert!(matches!(trace[header + 1], Operation::Sync { .. }), "{:?}", trace[header + 1]);
+}

@@ -1,0 +1,80 @@
+//! Looks: peek, replay and trace read the disk, so a thread of their own answers them.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use skep_core::{BoxFuture, Read, Seen};
+use skep_protocol::{Code, Error, Position, QueueName, Stored};
+use tokio::sync::oneshot;
+
+use crate::ledger;
+use crate::limits::{LOOK_BYTES_MAX, LOOKS_MAX};
+use crate::store::{Store, message};
+
+type Look = (Read, oneshot::Sender<Result<Seen, Error>>);
+
+/// The way to the looking thread.
+pub(crate) struct Looks {
+    queue: SyncSender<Look>,
+}
+
+impl Looks {
+    pub(crate) fn new() -> (Self, Receiver<Look>) {
+        let (queue, looks) = sync_channel(LOOKS_MAX);
+        (Looks { queue }, looks)
+    }
+
+    /// Asks for a look.
+    pub(crate) fn ask(&self, read: Read) -> BoxFuture<'static, Result<Seen, Error>> {
+        let (answer, seen) = oneshot::channel();
+        let asked = self.queue.try_send((read, answer)).map_err(|error| match error {
+            TrySendError::Full(_) => Error::new(Code::Busy, format!("{LOOKS_MAX} looks wait already; try again")),
+            TrySendError::Disconnected(_) => closed(),
+        });
+        Box::pin(async move {
+            asked?;
+            seen.await.map_err(|_| closed())?
+        })
+    }
+}
+
+/// The looking thread: answers until nobody can ask any more.
+pub(crate) fn run(store: &Arc<Store>, looks: &Receiver<Look>) {
+    while let Ok((read, answer)) = looks.recv() {
+        let seen = match read {
+            Read::Queues => Ok(Seen::Queues(store.lock().engine.infos())),
+            Read::Peek(queue, limit) => peek(store, &queue, limit),
+            Read::Replay(filter, from, limit) => ledger::replay(store, &filter, from, limit),
+            Read::Trace(message) => ledger::trace(store, &message),
+        };
+        // Whoever asked may have gone.
+        drop(answer.send(seen));
+    }
+}
+
+fn peek(store: &Store, queue: &QueueName, limit: u32) -> Result<Seen, Error> {
+    let held = store.lock().engine.held(queue, usize::try_from(limit).unwrap_or(usize::MAX))?;
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    for (entry, previous) in held {
+        bytes += entry.place.len as usize;
+        if bytes > LOOK_BYTES_MAX && !messages.is_empty() {
+            return Ok(Seen::Messages(messages, Some(Position::Number(entry.position))));
+        }
+        let batch = store.reader.batch(entry.place.batch).map_err(unreadable)?;
+        let Some(message) = message(&batch.bytes, &entry.place) else { continue };
+        let position = Position::Number(entry.position);
+        let time_ms = batch.header.time_ms;
+        messages.push(Stored { position, time_ms, attempts: entry.attempts, previous, message });
+    }
+    Ok(Seen::Messages(messages, None))
+}
+
+/// The error of a batch that cannot be read.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(crate) fn unreadable(error: crate::log::ReadError) -> Error {
+    Error::new(Code::ReadOnly, error.to_string())
+}
+
+fn closed() -> Error {
+    Error::new(Code::ShuttingDown, "the hub is closed")
+}

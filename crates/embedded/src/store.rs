@@ -1,0 +1,233 @@
+//! The shell around the engine: its one lock, and the deliveries that leave it.
+//!
+//! Under the lock nothing reads the disk, wakes anybody or waits. Deliveries whose batch is
+//! in memory go straight into mailboxes; the others go through the reading thread, and then
+//! all that follow them do, too, so that none overtakes another.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use skep_core::{Clock, Entry};
+use skep_protocol::{Code, Delivery, Error, LeaseToken, Message, Position};
+
+use crate::cache::Cache;
+use crate::engine::{Due, Effects, Engine, Notice};
+use crate::journal::Record;
+use crate::limits::COPY_BYTES_MAX;
+use crate::log::{BatchAt, ReadError, Reader, RecordKind, RecordView};
+use crate::notice;
+
+/// What the threads of a store share.
+pub(crate) struct Store {
+    shared: Mutex<Shared>,
+    /// The writer sleeps on it.
+    pub(crate) to_write: Condvar,
+    /// The reading thread sleeps on it.
+    to_read: Condvar,
+    pub(crate) clock: Clock,
+    pub(crate) reader: Reader,
+}
+
+/// What the lock guards.
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) cache: Cache,
+    pub(crate) state: State,
+    /// The disk has no room: publishes are refused, acks are taken.
+    pub(crate) full: Option<Error>,
+    /// The writer sleeps.
+    pub(crate) is_idle: bool,
+    cold: VecDeque<Cold>,
+    /// The reading thread works on something that is in `cold` no more.
+    reading: bool,
+}
+
+/// Whether the store serves.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    /// It does.
+    Open,
+    /// It finishes what was accepted.
+    Closing,
+    /// It takes nothing any more, and why.
+    Stopped(Error),
+}
+
+/// Something that needs bytes which are not in memory.
+enum Cold {
+    Due(Due),
+    Notice(Notice),
+}
+
+impl Store {
+    pub(crate) fn new(engine: Engine, clock: Clock, reader: Reader, state: State) -> Self {
+        let shared = Shared {
+            engine,
+            cache: Cache::default(),
+            state,
+            full: None,
+            is_idle: false,
+            cold: VecDeque::new(),
+            reading: false,
+        };
+        Store { shared: Mutex::new(shared), to_write: Condvar::new(), to_read: Condvar::new(), clock, reader }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.is_poisoned() && !matches!(shared.state, State::Stopped(_)) {
+            // Somebody panicked halfway through a change: nothing staged since can be trusted.
+            shared.stop(Error::new(Code::StoreFailed, "the engine failed; restart the hub, nothing durable is lost"));
+        }
+        shared
+    }
+
+    /// Runs a step of the engine, sees its effects through, and wakes whom they concern.
+    ///
+    /// # Errors
+    /// When the store takes nothing any more.
+    pub(crate) fn step<T>(&self, step: impl FnOnce(&mut Engine, &mut Effects) -> T) -> Result<T, Error> {
+        let mut shared = self.lock();
+        if let State::Stopped(error) = &shared.state {
+            return Err(error.clone());
+        }
+        let mut fx = Effects::default();
+        let result = step(&mut shared.engine, &mut fx);
+        self.settle_effects(shared, &mut fx);
+        Ok(result)
+    }
+
+    /// Hands on what a step brought, then releases the lock and wakes.
+    pub(crate) fn settle_effects(&self, mut shared: MutexGuard<'_, Shared>, fx: &mut Effects) {
+        let to_read = shared.apply(fx);
+        let to_write = shared.is_idle && shared.engine.is_due();
+        if to_write {
+            shared.is_idle = false;
+        }
+        drop(shared);
+        if to_write {
+            self.to_write.notify_one();
+        }
+        if to_read {
+            self.to_read.notify_one();
+        }
+        fx.wakes.wake();
+    }
+
+    /// The reading thread: brings messages that are not in memory to their consumers, in order.
+    pub(crate) fn read_cold(&self) {
+        let mut shared = self.lock();
+        loop {
+            shared.reading = false;
+            let Some(cold) = shared.cold.pop_front() else {
+                if !matches!(shared.state, State::Open) {
+                    return;
+                }
+                shared = self.to_read.wait(shared).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            shared.reading = true;
+            let at = match &cold {
+                Cold::Due(due) => due.place.batch,
+                Cold::Notice(notice) => notice.place.batch,
+            };
+            let cached = shared.cache.get(at).cloned();
+            drop(shared);
+            let batch = match cached {
+                Some(batch) => Ok(batch),
+                None => self.reader.batch(at).map(|batch| batch.bytes),
+            };
+            shared = self.bring(cold, at, batch);
+        }
+    }
+
+    /// Stops the reading thread once its work is done.
+    pub(crate) fn stop_reading(&self) {
+        self.to_read.notify_all();
+    }
+
+    fn bring(&self, cold: Cold, at: BatchAt, batch: Result<Bytes, ReadError>) -> MutexGuard<'_, Shared> {
+        let mut fx = Effects::default();
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                // The lease ends at its deadline; a person must look at the disk.
+                tracing::error!(%error, "a stored message cannot be read");
+                return self.lock();
+            }
+        };
+        let mut shared = self.lock();
+        shared.cache.insert(at, batch.clone());
+        match cold {
+            Cold::Due(due) => hand_over(due, &batch, &mut fx),
+            Cold::Notice(notice) => {
+                let now = self.clock.now();
+                notice::tell(&mut shared.engine, &notice, record(&batch, &notice.place), now, &mut fx);
+            }
+        }
+        self.settle_effects(shared, &mut fx);
+        self.lock()
+    }
+}
+
+impl Shared {
+    /// Puts deliveries into mailboxes, or in line for the reading thread; answers whether it has work.
+    pub(crate) fn apply(&mut self, fx: &mut Effects) -> bool {
+        for due in std::mem::take(&mut fx.due) {
+            let overtakes = self.reading || !self.cold.is_empty();
+            match self.cache.get(due.place.batch).cloned() {
+                Some(batch) if !overtakes => hand_over(due, &batch, fx),
+                _ => self.cold.push_back(Cold::Due(due)),
+            }
+        }
+        self.cold.extend(fx.notices.drain(..).map(Cold::Notice));
+        !self.cold.is_empty()
+    }
+
+    /// Takes nothing any more; everybody who waits is answered `unknown`.
+    pub(crate) fn stop(&mut self, error: Error) {
+        self.state = State::Stopped(error);
+        self.engine.abandon();
+    }
+}
+
+/// Puts a delivery into its mailbox.
+fn hand_over(due: Due, batch: &Bytes, fx: &mut Effects) {
+    let Some(message) = message(batch, &due.place) else {
+        return tracing::error!(position = due.position, "a stored message is not readable as one");
+    };
+    let delivery = Delivery {
+        subscription: due.outlet.subscription,
+        queue: due.queue,
+        position: Position::Number(due.position),
+        attempt: due.attempt,
+        lease: LeaseToken(due.token.bytes()),
+        lease_ms: due.lease_ms,
+        previous: due.previous,
+        message,
+    };
+    due.outlet.mailbox.push(Entry::Delivery(delivery));
+    fx.wakes.add(&due.outlet.mailbox);
+}
+
+/// The record body at a place of a batch.
+pub(crate) fn record<'a>(batch: &'a Bytes, place: &crate::engine::queue::Place) -> Option<Record<'a>> {
+    let body = batch.get(place.offset as usize..)?.get(..place.len as usize)?;
+    let (kind, batch) = (RecordKind::Message, place.batch);
+    // A body of a message needs no flags to find the message in it.
+    let view =
+        RecordView { position: 0, kind, flags: 0, body, time_ms: 0, batch, offset: place.offset, len: place.len };
+    Record::decode(&view).ok()?
+}
+
+/// The message at a place of a batch; a small one in memory of its own.
+pub(crate) fn message(batch: &Bytes, place: &crate::engine::queue::Place) -> Option<Message> {
+    let Some(Record::Message(record)) = record(batch, place) else { return None };
+    let bytes = if record.message.len() <= COPY_BYTES_MAX {
+        Bytes::copy_from_slice(record.message)
+    } else {
+        batch.slice_ref(record.message)
+    };
+    Message::parse(bytes).ok()
+}
