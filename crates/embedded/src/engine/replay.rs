@@ -33,12 +33,7 @@ impl Engine {
                 entry.attempts = lease.attempt;
                 self.recovering.insert((lease.queue, lease.position), Recovering { entry, progress: None });
             }
-            Some(Record::Extend { lease, progress, .. }) => {
-                let held = self.recovering.get_mut(&(lease.queue, lease.position));
-                if let Some(held) = held.filter(|_| !progress.is_empty()) {
-                    held.progress = Some(progress.to_owned());
-                }
-            }
+            Some(Record::Extend { lease, progress, .. }) => self.replay_progress(&lease, progress),
             Some(Record::Ack(lease)) => {
                 let entry = self.pull(&lease)?;
                 self.queue(lease.queue)?.release(&entry);
@@ -124,6 +119,13 @@ impl Engine {
             self.ids.store(self.ids.hash(record.party, &message), view.position, view.time_ms);
         }
         Ok(())
+    }
+
+    fn replay_progress(&mut self, lease: &LeaseOf, progress: &str) {
+        let held = self.recovering.get_mut(&(lease.queue, lease.position));
+        if let Some(held) = held.filter(|_| !progress.is_empty()) {
+            held.progress = Some(progress.to_owned());
+        }
     }
 
     fn replay_purge(&mut self, queue: QueueId, bytes: &[u8]) -> Result<(), Corrupt> {

@@ -18,3 +18,5 @@ mod conformance {
 
     skep_testkit::backend_suite!(store());
 }
+
+mod faults;

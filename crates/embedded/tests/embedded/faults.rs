@@ -1,0 +1,183 @@
+//! What a crash, a failing disk and a flipped bit do to a whole store.
+//!
+//! The disk is the recording one: it keeps the trace of every write and sync, and can show
+//! what a crash at any point could have left.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use skep_core::{Clock, Hub, HubOptions};
+use skep_embedded::Embedded;
+use skep_embedded::disk::Disk;
+use skep_embedded::disk::recording::{Image, RecordingDisk};
+use skep_protocol::{Action, Ask, Code, Page, Position, QueueName};
+use skep_testkit::backend_suite::declare;
+use skep_testkit::{Anyone, Peer, message};
+
+async fn hub_on(disk: &RecordingDisk) -> (Arc<Embedded>, Arc<Hub>) {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let store = Embedded::open_on(disk, Clock::new()).expect("a store");
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+    let hub = Hub::open(options, Clock::new(), store.clone(), store.clone(), Arc::new(Anyone)).await.expect("a hub");
+    (store, hub)
+}
+
+/// What is held in a queue: payload by position.
+async fn held(peer: &mut Peer, queue: &str) -> BTreeMap<Position, String> {
+    let queue = QueueName::new(queue).expect("a name");
+    match peer.look(Ask::Peek { queue, limit: 1000 }).await {
+        Ok(Page::Messages { messages, .. }) => messages
+            .into_iter()
+            .map(|stored| (stored.position, String::from_utf8(stored.message.payload().to_vec()).expect("text")))
+            .collect(),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) if error.code == Code::UnknownQueue => BTreeMap::new(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// What was answered, and how long the trace of the disk was by then.
+struct Answered {
+    operations: usize,
+    position: Position,
+    text: String,
+    acked_at: Option<usize>,
+}
+
+/// Publishes forty messages and acks every second one.
+async fn life(disk: &RecordingDisk) -> (usize, Vec<Answered>) {
+    let (store, hub) = hub_on(disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| spec).await;
+    let declared = disk.operations();
+    peer.consume("jobs", 1).await;
+    let mut answered = Vec::new();
+    for n in 0..40 {
+        let text = format!("message {n}");
+        let receipt = peer.publish(message("jobs").text(&text)).await.expect("a receipt");
+        let position = receipt.position.expect("stored");
+        answered.push(Answered { operations: disk.operations(), position, text, acked_at: None });
+        if n % 2 == 0 {
+            let delivery = peer.delivery().await;
+            let of = answered.iter().position(|a| a.position == delivery.position).expect("it was answered");
+            peer.settle(delivery.lease, Action::Ack).await.expect("an answer");
+            answered[of].acked_at = Some(disk.operations());
+        }
+    }
+    drop((peer, hub, store));
+    (declared, answered)
+}
+
+/// Every message whose receipt was given is there after a crash at any later moment, whatever of
+/// the unsynced bytes reached the disk; what was acked is not; nothing else is; and no position is
+/// given out twice. Fails when the writer does not sync before it answers.
+#[tokio::test]
+async fn a_receipt_survives_a_power_loss_at_any_later_moment() {
+    let disk = RecordingDisk::new();
+    let (declared, answered) = life(&disk).await;
+    let end = disk.operations();
+    let mut states = 0;
+    for at in (declared..=end).step_by(3) {
+        for image in
+            [Image::OnlySynced, Image::AllWritten, Image::Random { seed: at as u64 }, Image::TornLast { seed: 7 }]
+        {
+            let crashed = disk.crash(at, image);
+            let (store, hub) = hub_on(&crashed).await;
+            let mut peer = Peer::attach(&hub, None);
+            let found = held(&mut peer, "jobs").await;
+            for a in &answered {
+                let was_acked = a.acked_at.is_some_and(|acked| acked <= at);
+                if a.operations <= at && a.acked_at.is_none_or(|acked| acked > end) {
+                    assert_eq!(found.get(&a.position), Some(&a.text), "lost at {at}, {image:?}");
+                }
+                assert!(!(was_acked && found.contains_key(&a.position)), "came back at {at}, {image:?}");
+            }
+            for (position, text) in &found {
+                assert!(answered.iter().any(|a| a.position == *position && a.text == *text), "never sent: {text}");
+            }
+            let fresh = peer.publish(message("jobs")).await.expect("a receipt").position.expect("stored");
+            assert!(answered.iter().all(|a| a.position != fresh), "position {fresh} was given out twice");
+            drop((peer, hub, store));
+            states += 1;
+        }
+    }
+    assert!(states > 100, "only {states} states");
+}
+
+/// When the disk fails to sync, nobody is told that the message is safe, and nothing more is taken.
+#[tokio::test]
+async fn a_failed_sync_is_answered_unknown_and_stops_the_store() {
+    let disk = RecordingDisk::new();
+    let (_store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| spec).await;
+    peer.publish(message("jobs").text("safe")).await.expect("a receipt");
+    disk.fail_sync_after(0);
+    let lost = peer.publish(message("jobs").text("unsure")).await.expect_err("the sync failed");
+    assert_eq!((lost.code, lost.outcome), (Code::StoreFailed, skep_protocol::Outcome::Unknown));
+    let refused = peer.publish(message("jobs")).await.expect_err("the log has stopped");
+    assert_eq!(refused.code, Code::StoreFailed);
+    assert!(hub.trouble().is_some(), "and readiness says so");
+}
+
+/// A flipped bit in what was proven durable opens the store read-only; what can be read is shown.
+#[tokio::test]
+async fn a_flipped_bit_in_durable_messages_is_named_and_nothing_is_cut() {
+    let disk = RecordingDisk::new();
+    let (store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| spec).await;
+    for n in 0..10 {
+        peer.publish(message("jobs").text(&format!("needle {n}"))).await.expect("a receipt");
+    }
+    peer.goodbye();
+    hub.close().await.expect("closed in order");
+    drop((hub, store));
+    let name = disk.list().expect("names").into_iter().next().expect("a segment");
+    let before = disk.contents(&name).expect("bytes");
+    let at = before.windows(8).position(|part| part == b"needle 7").expect("the message is in it");
+    disk.tamper(&name, at as u64, b"N");
+    let damaged = disk.contents(&name).expect("bytes");
+    let (_store, hub) = hub_on(&disk).await;
+    let trouble = hub.trouble().expect("it is not ready");
+    assert_eq!(trouble.code, Code::ReadOnly);
+    assert!(trouble.text.contains(&name) && trouble.text.contains("position"), "{trouble}");
+    let mut peer = Peer::attach(&hub, None);
+    assert_eq!(held(&mut peer, "jobs").await.len(), 7, "what stands before the damage is shown");
+    assert_eq!(peer.publish(message("jobs")).await.expect_err("read-only").code, Code::ReadOnly);
+    drop(peer);
+    assert_eq!(disk.contents(&name).expect("bytes"), damaged, "nothing was changed");
+}
+
+/// A full disk refuses publishes with a typed error; acks are taken; with room again, all goes on.
+#[tokio::test]
+async fn a_full_disk_refuses_publishes_and_takes_acks() {
+    let disk = RecordingDisk::new();
+    let (_store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| spec).await;
+    disk.set_room(Some(0));
+    let large = "x".repeat(200_000);
+    let mut stored = 0;
+    let refused = loop {
+        match peer.publish(message("jobs").text(&large)).await {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 1000, "the disk has no end");
+    };
+    assert_eq!((refused.code, refused.outcome), (Code::DiskFull, skep_protocol::Outcome::Refused));
+    peer.consume("jobs", 1).await;
+    for _ in 0..stored {
+        let delivery = peer.delivery().await;
+        peer.settle(delivery.lease, Action::Ack).await.expect("an ack is taken");
+    }
+    disk.set_room(None);
+    let mut tries = 0;
+    while let Err(error) = peer.publish(message("jobs")).await {
+        assert_eq!(error.code, Code::DiskFull);
+        tries += 1;
+        assert!(tries < 100, "room was made, and it is still refused");
+        assert!(peer.is_quiet(100).await);
+    }
+}

@@ -1,0 +1,166 @@
+//! What outlives a restart, what is recognised, and what can be seen of the past.
+
+use skep_protocol::{Action, Ask, Code, Command, Filter, Guarantee, Page, ProducerId, QueueName, Settlement};
+
+use super::{Opener, close, declare, hub, jobs, peek, settle, text};
+use crate::peer::{Peer, message, topic};
+
+/// What was stored and not settled is there after the store is opened again; what was acked is not.
+pub async fn a_restart_forgets_nothing_and_brings_nothing_back(opener: Opener<'_>) {
+    let first = hub(opener).await;
+    let mut peer = jobs(&first).await;
+    for n in 0..20 {
+        peer.publish(message("jobs").text(&n.to_string())).await.expect("a receipt");
+    }
+    peer.consume("jobs", 15).await;
+    for n in 0..10 {
+        let delivery = peer.delivery().await;
+        assert_eq!(text(&delivery.message), n.to_string());
+        peer.settle(delivery.lease, Action::Ack).await.expect("an answer");
+    }
+    close(first, peer).await;
+    let second = hub(opener).await;
+    let mut peer = Peer::attach(&second, None);
+    peer.consume("jobs", 100).await;
+    for n in 10..20 {
+        assert_eq!(text(&peer.delivery().await.message), n.to_string());
+    }
+    assert!(peer.is_quiet(50).await);
+    close(second, peer).await;
+}
+
+/// A resend with the same sequence is answered as it was, also after a restart.
+pub async fn a_resend_is_recognised_by_its_sequence_across_a_restart(opener: Opener<'_>) {
+    let producer = ProducerId([9; 16]);
+    let first = hub(opener).await;
+    let mut peer = jobs(&first).await;
+    let mut publisher = Peer::attach_as(&first, None, producer);
+    let one = message("jobs").text("one").finish().expect("a message");
+    let receipt = publisher.publish_at(1, &one).await.expect("a receipt");
+    let again = publisher.publish_at(1, &one).await.expect("a receipt");
+    assert!(again.duplicate && !receipt.duplicate);
+    assert_eq!(again.position, receipt.position);
+    publisher.goodbye();
+    peer.look(Ask::Queues).await.expect("a look");
+    close(first, peer).await;
+    let second = hub(opener).await;
+    let mut publisher = Peer::attach_as(&second, None, producer);
+    let again = publisher.publish_at(1, &one).await.expect("a receipt");
+    assert!(again.duplicate);
+    assert_eq!(again.position, receipt.position);
+    assert_eq!(peek(&mut publisher, "jobs").await.len(), 1);
+    close(second, publisher).await;
+}
+
+/// A publish that asks for exactly once is recognised by party, source and id.
+pub async fn an_exactly_once_message_is_recognised_by_its_id_across_a_restart(opener: Opener<'_>) {
+    let build = || message("jobs").guarantee(Guarantee::ExactlyOnce).text("once").finish().expect("a message");
+    let once = build();
+    let first = hub(opener).await;
+    let mut peer = jobs(&first).await;
+    let receipt = peer.publish_at(1, &once).await.expect("a receipt");
+    assert!(peer.publish_at(2, &once).await.expect("a receipt").duplicate);
+    assert!(!peer.publish_at(3, &build()).await.expect("a receipt").duplicate);
+    close(first, peer).await;
+    let second = hub(opener).await;
+    let mut peer = Peer::attach(&second, None);
+    let again = peer.publish_at(1, &once).await.expect("a receipt");
+    assert!(again.duplicate);
+    assert_eq!(again.position, receipt.position);
+    close(second, peer).await;
+}
+
+/// Settle and publish are one step: both happen or neither, and a resend is answered as it was.
+pub async fn settle_and_publish_are_one_step(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = jobs(&hub).await;
+    declare(&mut peer, "results", |spec| spec).await;
+    peer.publish(message("jobs").text("work")).await.expect("a receipt");
+    peer.consume("jobs", 1).await;
+    let job = peer.delivery().await;
+    let result = vec![message("results").text("done").finish().expect("a message")];
+    let ack = vec![settle(job.lease, Action::Ack)];
+    let unknown = vec![message("agent.nobody.inbox").finish().expect("a message")];
+    let refused = peer.settle_at(50, ack.clone(), unknown).await;
+    assert!(matches!(&refused.results[0], Settlement::Error(error) if error.code == Code::UnknownAgent));
+    let done = peer.settle_at(60, ack.clone(), result.clone()).await;
+    assert_eq!(done.results, [Settlement::Ok(())]);
+    let again = peer.settle_at(60, ack.clone(), result.clone()).await;
+    assert_eq!(again.results, [Settlement::Ok(())], "a resend is answered as it was");
+    let stale = peer.settle_at(70, vec![settle(job.lease, Action::Return)], result).await;
+    assert!(matches!(&stale.results[0], Settlement::Error(error) if error.code == Code::LeaseLost));
+    assert_eq!(peek(&mut peer, "results").await.len(), 1);
+    assert!(peek(&mut peer, "jobs").await.is_empty());
+}
+
+/// Stored messages can be seen again, settled or not, from any position; and each has a history.
+pub async fn the_past_can_be_replayed_and_traced(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = jobs(&hub).await;
+    let kept = message("jobs").text("a").finish().expect("a message");
+    peer.publish_at(100, &kept).await.expect("a receipt");
+    let second =
+        peer.publish_at(101, &message("jobs").text("b").finish().expect("a message")).await.expect("a receipt");
+    peer.consume("jobs", 1).await;
+    let delivery = peer.delivery().await;
+    peer.settle(delivery.lease, Action::Ack).await.expect("an answer");
+    let from = second.position.expect("stored");
+    for (from, expected) in [(skep_protocol::Position::Number(0), vec!["a", "b"]), (from, vec!["b"])] {
+        let filter = Filter::from(topic("jobs"));
+        let Page::Messages { messages, .. } =
+            peer.look(Ask::Replay { filter, from, limit: 10 }).await.expect("the past")
+        else {
+            panic!("messages")
+        };
+        assert_eq!(messages.iter().map(|stored| text(&stored.message)).collect::<Vec<_>>(), expected);
+    }
+    let Page::Trace(events) = peer.look(Ask::Trace { message: kept.id().into() }).await.expect("a history") else {
+        panic!("a trace")
+    };
+    assert_eq!(events.iter().map(|event| event.what.as_str()).collect::<Vec<_>>(), ["stored", "leased", "acked"]);
+}
+
+/// A queue that holds messages is deleted only by force; a purge drops what is ready, durably.
+pub async fn a_queue_with_messages_is_deleted_only_by_force(opener: Opener<'_>) {
+    let first = hub(opener).await;
+    let mut peer = jobs(&first).await;
+    for _ in 0..5 {
+        peer.publish(message("jobs")).await.expect("a receipt");
+    }
+    let queue = QueueName::new("jobs").expect("a name");
+    let refused = peer.manage(Command::Delete { queue: queue.clone(), force: false }).await.expect_err("it holds some");
+    assert_eq!(refused.code, Code::InUse);
+    let purged = peer.manage(Command::Purge { queue: queue.clone() }).await.expect("purged");
+    assert_eq!(purged, skep_protocol::Answer::Count(5));
+    peer.publish(message("jobs").text("after")).await.expect("a receipt");
+    close(first, peer).await;
+    let second = hub(opener).await;
+    let mut peer = Peer::attach(&second, None);
+    assert_eq!(peek(&mut peer, "jobs").await.len(), 1);
+    peer.manage(Command::Delete { queue: queue.clone(), force: true }).await.expect("deleted");
+    let gone = peer.look(Ask::Queue { queue }).await.expect_err("it is gone");
+    assert_eq!(gone.code, Code::UnknownQueue);
+    close(second, peer).await;
+}
+
+/// Agents are known by their inbox, across restarts; a broadcast reaches all of them.
+pub async fn registered_agents_are_known_after_a_restart(opener: Opener<'_>) {
+    let first = hub(opener).await;
+    let mut peer = Peer::attach(&first, None);
+    for agent in ["ann", "bob"] {
+        let agent = agent.parse().expect("an id");
+        peer.manage(Command::Register { agent, metadata: r#"{"role":"coder"}"#.into() }).await.expect("an agent");
+    }
+    close(first, peer).await;
+    let second = hub(opener).await;
+    let mut peer = Peer::attach(&second, None);
+    let Page::Agents(agents) = peer.look(Ask::Agents).await.expect("agents") else { panic!("agents") };
+    assert_eq!(agents.iter().map(|info| info.agent.as_str()).collect::<Vec<_>>(), ["ann", "bob"]);
+    assert_eq!(agents[0].metadata, r#"{"role":"coder"}"#);
+    let receipt = peer.publish(message("broadcast")).await.expect("a receipt");
+    assert_eq!(receipt.queues, 2);
+    let receipt = peer.publish(message("agent.bob.inbox")).await.expect("a receipt");
+    let recipient = receipt.recipient.expect("an agent");
+    assert_eq!((recipient.waiting, recipient.last_seen_ms), (2, None));
+    close(second, peer).await;
+}

@@ -1,0 +1,91 @@
+//! What every backend must do, seen through sessions of a hub on it.
+
+mod delivery;
+mod durability;
+
+use std::sync::Arc;
+
+use skep_core::{Backend, Clock, Facts, Hub, HubOptions};
+use skep_protocol::{Action, Ask, Command, Message, Page, QueueName, QueueSpec, Settle, Stored};
+
+pub use self::delivery::*;
+pub use self::durability::*;
+use crate::peer::{Anyone, Peer};
+
+/// Opens the same store again and again; each call after the one before was closed.
+pub type Opener<'a> = &'a dyn Fn() -> (Arc<dyn Backend>, Arc<dyn Facts>);
+
+/// A hub on a backend, where anyone may do anything.
+pub async fn hub(opener: Opener<'_>) -> Arc<Hub> {
+    let (backend, facts) = opener();
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+    Hub::open(options, Clock::new(), backend, facts, Arc::new(Anyone)).await.expect("a hub")
+}
+
+/// A queue's declaration with more said.
+pub async fn declare(peer: &mut Peer, name: &str, more: impl FnOnce(QueueSpec) -> QueueSpec) {
+    let spec = more(QueueSpec::new(QueueName::new(name).expect("a name")));
+    peer.manage(Command::Declare(spec)).await.expect("a queue");
+}
+
+async fn jobs(hub: &Arc<Hub>) -> Peer {
+    let mut peer = Peer::attach(hub, None);
+    declare(&mut peer, "jobs", |spec| QueueSpec { backoff_min_ms: 0, ..spec }).await;
+    peer
+}
+
+fn text(message: &Message) -> String {
+    String::from_utf8(message.payload().to_vec()).expect("text")
+}
+
+fn settle(lease: skep_protocol::LeaseToken, action: Action) -> Settle {
+    Settle { lease, action }
+}
+
+async fn close(hub: Arc<Hub>, peer: Peer) {
+    peer.goodbye();
+    hub.close().await.expect("closed in order");
+}
+
+/// A look shows what waits, and takes nothing.
+async fn peek(peer: &mut Peer, queue: &str) -> Vec<Stored> {
+    let queue = QueueName::new(queue).expect("a name");
+    match peer.look(Ask::Peek { queue, limit: 100 }).await.expect("a look") {
+        Page::Messages { messages, .. } => messages,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Runs the named cases as tests, each on a store of its own.
+#[macro_export]
+macro_rules! backend_suite {
+    ($open:expr) => {
+        $crate::backend_suite!(@cases $open;
+            a_stored_message_is_delivered_and_an_acked_one_never_comes_back
+            a_restart_forgets_nothing_and_brings_nothing_back
+            a_message_that_fails_too_often_is_a_dead_letter_and_its_sender_is_told
+            a_rejected_message_is_a_dead_letter_at_once
+            a_lost_lease_returns_the_message_and_its_old_token_settles_nothing
+            in_flight_never_exceeds_the_window
+            a_consumer_that_goes_gives_back_what_it_holds
+            a_critical_message_goes_before_those_that_wait
+            a_resend_is_recognised_by_its_sequence_across_a_restart
+            an_exactly_once_message_is_recognised_by_its_id_across_a_restart
+            settle_and_publish_are_one_step
+            a_full_queue_refuses_when_addressed_and_is_skipped_else
+            a_guarantee_that_cannot_be_given_is_refused
+            the_past_can_be_replayed_and_traced
+            a_queue_with_messages_is_deleted_only_by_force
+            registered_agents_are_known_after_a_restart
+        );
+    };
+    (@cases $open:expr; $($case:ident)+) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                let store = $open;
+                $crate::backend_suite::$case(&store).await;
+            }
+        )+
+    };
+}
