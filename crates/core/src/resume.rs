@@ -26,7 +26,7 @@ impl Session {
     /// Parks the session of a lost connection: nothing more is delivered to it until it is
     /// resumed; after the grace it ends, and its leases are lost.
     pub fn park(self, now: Now) {
-        self.subscriptions.consumers().for_each(|consumer| consumer.set_window(0, 0));
+        self.subscriptions.consumers().for_each(|(consumer, _)| consumer.set_window(0, 0));
         let hub = self.hub.clone();
         let mut parked = hub.parked.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = if parked.0.len() < PARKED_MAX {
@@ -59,7 +59,8 @@ impl Hub {
         drop(parked);
         session.mailbox.forget_deliveries();
         let mut kept: Vec<LeaseToken> =
-            session.subscriptions.consumers().flat_map(|consumer| consumer.keep(held, now)).collect();
+            session.subscriptions.consumers().flat_map(|(consumer, _)| consumer.keep(held, now)).collect();
+        session.subscriptions.consumers().for_each(|(consumer, window)| consumer.set_window(window.0, window.1));
         kept.sort_unstable();
         let lost = held.iter().filter(|lease| kept.binary_search(lease).is_err()).copied().collect();
         self.telemetry.resumed(1);

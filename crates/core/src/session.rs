@@ -163,7 +163,10 @@ impl Session {
     pub fn set_window(&mut self, window: Window) {
         let (messages, bytes) = (window.messages.min(WINDOW_MESSAGES_MAX), window.bytes);
         match self.subscriptions.get(window.subscription) {
-            Some(Subscription::Queue(consumer)) => consumer.set_window(messages, bytes),
+            Some(Subscription::Queue { consumer, window }) => {
+                *window = (messages, bytes);
+                consumer.set_window(messages, bytes);
+            }
             Some(Subscription::Pending { window }) => *window = (messages, bytes),
             Some(Subscription::Live(_)) | None => {}
         }

@@ -16,7 +16,12 @@ use crate::session::{Done, Session};
 /// One subscription of a session.
 pub(crate) enum Subscription {
     /// To a durable queue: it holds leases.
-    Queue(Box<dyn Consumer>),
+    Queue {
+        /// Its end at the backend.
+        consumer: Box<dyn Consumer>,
+        /// Messages and bytes; it stands again after a resume.
+        window: (u32, u64),
+    },
     /// To live messages.
     Live(Filter),
     /// Asked for; the consumer comes when the backend answers, with this window.
@@ -30,7 +35,7 @@ impl Subscription {
     /// Ends it.
     pub(crate) fn end(self, hub: &Hub, mailbox: &Arc<Mailbox>, end: End, now: Now) {
         match self {
-            Subscription::Queue(consumer) => consumer.detach(end, now),
+            Subscription::Queue { consumer, .. } => consumer.detach(end, now),
             Subscription::Live(filter) => hub.unlisten(&filter, mailbox),
             Subscription::Pending { .. } => {}
         }
@@ -63,10 +68,10 @@ impl Subscriptions {
         self.0.drain(..).map(|(_, subscription)| subscription)
     }
 
-    /// The consumers of durable queues.
-    pub(crate) fn consumers(&self) -> impl Iterator<Item = &dyn Consumer> {
+    /// The consumers of durable queues, and their windows.
+    pub(crate) fn consumers(&self) -> impl Iterator<Item = (&dyn Consumer, (u32, u64))> {
         self.0.iter().filter_map(|(_, subscription)| match subscription {
-            Subscription::Queue(consumer) => Some(&**consumer),
+            Subscription::Queue { consumer, window } => Some((&**consumer, *window)),
             Subscription::Live(_) | Subscription::Pending { .. } => None,
         })
     }
@@ -75,8 +80,14 @@ impl Subscriptions {
 impl Session {
     pub(crate) fn begin_subscription(&mut self, subscribe: Subscribe) -> Result<(), Error> {
         let Subscribe { id, target, window, handlers, binding } = subscribe;
-        if self.subscriptions.get(id).is_some() {
-            return Err(Error::new(Code::InvalidFrame, format!("subscription {id} exists already")));
+        match self.subscriptions.get(id) {
+            None => {}
+            // A client that did not hear the answer asks again. That is harmless.
+            Some(Subscription::Pending { .. }) => return Ok(()),
+            Some(_) => {
+                self.ready.push(SessionEvent::Subscribed(id));
+                return Ok(());
+            }
         }
         if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
             return Err(Error::new(Code::Busy, format!("a session has at most {SUBSCRIPTIONS_MAX} subscriptions")));
@@ -112,7 +123,7 @@ impl Session {
             Done::Consumer(id, result) => match (self.subscriptions.remove(id), result) {
                 (Some(Subscription::Pending { window }), Ok(consumer)) => {
                     consumer.set_window(window.0, window.1);
-                    self.subscriptions.insert(id, Subscription::Queue(consumer));
+                    self.subscriptions.insert(id, Subscription::Queue { consumer, window });
                     SessionEvent::Subscribed(id)
                 }
                 (_, Ok(consumer)) => return consumer.detach(End::Goodbye, now),

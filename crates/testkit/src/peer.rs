@@ -9,8 +9,8 @@ use std::time::Duration;
 use skep_core::{Action, BoxFuture, Credentials, Hub, Party, Policy, Session, SessionEvent};
 use skep_protocol::{
     Accepted, AgentId, Answer, Ask, Binding, Command, Delivery, Error, LeaseToken, Manage, Message, MessageBuilder,
-    MessageId, Page, ProducerId, Publish, Query, QueueName, Settle, SettleBatch, Settled, Subscribe, SubscriptionId,
-    Target, Topic, Window,
+    MessageId, Page, ProducerId, Publish, Query, QueueName, ResumeToken, Settle, SettleBatch, Settled, Subscribe,
+    SubscriptionId, Target, Topic, Window,
 };
 
 /// Longer than anything takes that happens at all.
@@ -75,10 +75,14 @@ impl Peer {
         &mut self.session
     }
 
-    /// Leaves without a goodbye, as a lost connection does; the session waits to be resumed.
-    pub fn park(self) {
-        let now = self.hub.now();
+    /// Loses its connection, and takes its session up again with the leases it still holds.
+    #[must_use]
+    pub fn parked_and_resumed(self, token: ResumeToken, held: &[LeaseToken]) -> Self {
+        let (now, party) = (self.hub.now(), self.session.party().clone());
         self.session.park(now);
+        let (session, lost) = self.hub.resume(token, &party, held, now).expect("it waits to be resumed");
+        assert!(lost.is_empty(), "what it held is its own still");
+        Peer { session, waiting: VecDeque::new(), ..self }
     }
 
     /// Leaves in order.

@@ -164,3 +164,41 @@ pub async fn registered_agents_are_known_after_a_restart(opener: Opener<'_>) {
     assert_eq!((recipient.waiting, recipient.last_seen_ms), (2, None));
     close(second, peer).await;
 }
+
+/// A lease token of an earlier opening settles nothing, though its count may be in use again.
+pub async fn an_old_hubs_lease_token_settles_nothing(opener: Opener<'_>) {
+    let first = hub(opener).await;
+    let mut peer = jobs(&first).await;
+    peer.publish(message("jobs").text("one")).await.expect("a receipt");
+    peer.consume("jobs", 1).await;
+    let old = peer.delivery().await;
+    close(first, peer).await;
+    let second = hub(opener).await;
+    let mut peer = Peer::attach(&second, None);
+    peer.consume("jobs", 1).await;
+    let new = peer.delivery().await;
+    assert_ne!(old.lease, new.lease);
+    let late = peer.settle(old.lease, Action::Ack).await.expect_err("that hub is gone");
+    assert_eq!(late.code, Code::LeaseLost);
+    peer.settle(new.lease, Action::Ack).await.expect("an answer");
+    close(second, peer).await;
+}
+
+/// A party that resumes keeps the leases it names; the rest comes again, uncharged.
+pub async fn a_resumed_party_keeps_the_leases_it_names(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = jobs(&hub).await;
+    for n in 0..3 {
+        peer.publish(message("jobs").text(&n.to_string())).await.expect("a receipt");
+    }
+    let mut worker = Peer::attach(&hub, None);
+    worker.consume("jobs", 2).await;
+    let kept = worker.delivery().await;
+    worker.delivery().await;
+    let token = worker.session().resume_token();
+    let mut worker = worker.parked_and_resumed(token, &[kept.lease]);
+    let again = worker.delivery().await;
+    assert_eq!((text(&again.message).as_str(), again.attempt), ("1", 1));
+    worker.settle(kept.lease, Action::Ack).await.expect("it is held still");
+    assert_eq!(text(&worker.delivery().await.message), "2", "its window stands as before");
+}

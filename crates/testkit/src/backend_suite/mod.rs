@@ -77,6 +77,8 @@ macro_rules! backend_suite {
             the_past_can_be_replayed_and_traced
             a_queue_with_messages_is_deleted_only_by_force
             registered_agents_are_known_after_a_restart
+            an_old_hubs_lease_token_settles_nothing
+            a_resumed_party_keeps_the_leases_it_names
         );
     };
     (@cases $open:expr; $($case:ident)+) => {

@@ -1,0 +1,185 @@
+//! Where a hub is: an address as text, or the nearest `.skep/`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::{fs, io::Read};
+
+use serde::Deserialize;
+use skep_protocol::{Code, Error, Retry};
+use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::limits::HUB_FILE_BYTES_MAX;
+
+const START_ONE: &str = "start one with `skep serve --detach`";
+
+/// A hub's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// `ws://host:port/ws`.
+    WebSocket(Uri),
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl Address {
+    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+        let invalid = |why: &str| {
+            let rule = "expected ws://host:port or unix:/path/hub.sock";
+            Error::new(Code::InvalidArgument, format!("address {url:?}: {why}; {rule}"))
+        };
+        if let Some(path) = url.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() { Err(invalid("it names no path")) } else { Ok(Address::Unix(path.into())) };
+        }
+        if url.starts_with("wss:") {
+            return Err(invalid("this client does not speak TLS itself; put a TLS tunnel before it"));
+        }
+        let rest = url.strip_prefix("ws://").ok_or_else(|| invalid("its scheme is not known"))?;
+        let bare = rest.strip_suffix('/').unwrap_or(rest);
+        let whole = if bare.contains('/') { format!("ws://{rest}") } else { format!("ws://{bare}/ws") };
+        let uri: Uri = whole.parse().map_err(|e| invalid(&format!("{e}")))?;
+        if uri.host().unwrap_or_default().is_empty() {
+            Err(invalid("it names no host"))
+        } else {
+            Ok(Address::WebSocket(uri))
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::WebSocket(uri) => uri.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Nobody answers at an address.
+pub(crate) fn no_hub(address: &str, why: &dyn fmt::Display) -> Error {
+    Error::new(Code::NoHub, format!("no hub answers at {address} ({why}); {START_ONE}"))
+}
+
+/// What the environment says, which goes before what is found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// `SKEP_URL`.
+    pub(crate) url: Option<String>,
+    /// The caller's token, else `SKEP_TOKEN`.
+    pub(crate) token: Option<String>,
+}
+
+/// What the hub writes into `.skep/hub.json`.
+#[derive(Deserialize)]
+struct HubFile {
+    #[serde(default)]
+    http: Option<String>,
+    #[serde(default)]
+    unix: Option<PathBuf>,
+}
+
+/// The address and token of the hub that is meant in `folder`.
+///
+/// A token that was found in a folder is given to the hub of that folder only, never to an
+/// address that came from elsewhere.
+///
+/// # Errors
+/// `no_hub`, naming the folder, with `retry: never` where nothing is running; `invalid_argument`.
+pub(crate) fn find(folder: &Path, said: Said) -> Result<(Address, Option<String>), Error> {
+    if let Some(url) = said.url {
+        return Ok((Address::parse(&url)?, said.token));
+    }
+    let home = folder.ancestors().map(|at| at.join(".skep")).find(|home| home.is_dir()).ok_or_else(|| {
+        never(format!("no hub: neither {} nor a folder above it has .skep/; {START_ONE}", folder.display()))
+    })?;
+    let file = home.join("hub.json");
+    let text = read(&file).ok_or_else(|| never(format!("no hub runs in {}; {START_ONE}", home.display())))?;
+    let hub: HubFile = serde_json::from_str(&text)
+        .map_err(|e| Error::new(Code::NoHub, format!("{} cannot be read: {e}; {START_ONE}", file.display())))?;
+    let token = said.token.or_else(|| read(&home.join("token")).map(|text| text.trim().to_owned()));
+    let address = match (hub.unix.filter(|path| cfg!(unix) && path.exists()), hub.http) {
+        (Some(path), _) => Address::Unix(path),
+        (None, Some(http)) => Address::parse(&format!("ws://{http}/ws"))?,
+        (None, None) => return Err(never(format!("{} names no address; {START_ONE}", file.display()))),
+    };
+    Ok((address, token))
+}
+
+fn never(text: String) -> Error {
+    Error { retry: Retry::Never, ..Error::new(Code::NoHub, text) }
+}
+
+fn read(file: &Path) -> Option<String> {
+    let mut text = String::new();
+    fs::File::open(file).ok()?.take(HUB_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_websocket_or_a_unix_socket() {
+        for (url, expected) in [
+            ("ws://127.0.0.1:7537", "ws://127.0.0.1:7537/ws"),
+            ("ws://127.0.0.1:7537/", "ws://127.0.0.1:7537/ws"),
+            ("ws://[::1]:7537/ws", "ws://[::1]:7537/ws"),
+            ("ws://hub.example/teams/ws", "ws://hub.example/teams/ws"),
+            ("unix:/tmp/hub.sock", "unix:/tmp/hub.sock"),
+            ("unix:///tmp/hub.sock", "unix:/tmp/hub.sock"),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().to_string(), expected);
+        }
+        for (url, why) in [("wss://hub", "TLS"), ("unix:", "no path"), ("hub:1", "scheme"), ("ws://", "address")] {
+            let error = Address::parse(url).unwrap_err();
+            assert!(error.code == Code::InvalidArgument && error.text.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_hub_upward_is_found_with_its_token() {
+        let root = tempfile::tempdir().unwrap();
+        let (home, deep) = (root.path().join(".skep"), root.path().join("a/b"));
+        fs::create_dir_all(&home).unwrap();
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(home.join("token"), "secret\n").unwrap();
+        fs::write(home.join("hub.json"), r#"{"http":"127.0.0.1:7537","unix":null,"pid":123}"#).unwrap();
+        let (address, token) = find(&deep, Said::default()).unwrap();
+        assert_eq!((address.to_string().as_str(), token.as_deref()), ("ws://127.0.0.1:7537/ws", Some("secret")));
+        let said = Said { url: None, token: Some("other".into()) };
+        assert_eq!(find(&deep, said).unwrap().1.as_deref(), Some("other"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_unix_socket_is_preferred_while_it_exists() {
+        let root = tempfile::tempdir().unwrap();
+        let (home, socket) = (root.path().join(".skep"), root.path().join("hub.sock"));
+        fs::create_dir_all(&home).unwrap();
+        let json = serde_json::json!({ "http": "127.0.0.1:1", "unix": socket, "pid": 1 });
+        fs::write(home.join("hub.json"), json.to_string()).unwrap();
+        assert!(matches!(find(root.path(), Said::default()).unwrap().0, Address::WebSocket(_)));
+        fs::write(&socket, "").unwrap();
+        assert_eq!(find(root.path(), Said::default()).unwrap(), (Address::Unix(socket), None));
+    }
+
+    #[test]
+    fn without_a_hub_the_error_names_the_folder_and_what_to_do() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join(".skep")).unwrap();
+        let error = find(root.path(), Said::default()).unwrap_err();
+        assert_eq!((error.code, error.retry), (Code::NoHub, Retry::Never));
+        assert!(error.text.contains(".skep") && error.text.contains("skep serve --detach"), "{error}");
+    }
+
+    #[test]
+    fn a_found_token_is_not_given_to_an_address_from_elsewhere() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join(".skep");
+        fs::create_dir_all(&home).unwrap();
+        fs::write(home.join("token"), "secret").unwrap();
+        let said = Said { url: Some("ws://elsewhere:1".into()), token: None };
+        assert_eq!(find(root.path(), said).unwrap().1, None);
+    }
+}
