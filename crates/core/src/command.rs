@@ -81,14 +81,16 @@ impl Hub {
         }
         let inbox = QueueName::inbox(agent);
         let changed = self.backend.info(&inbox).is_none();
+        // Known before it is: whoever asked may go in between, and the command is on its way all the same.
+        self.registry.know(agent, None);
         if changed {
             let filters = vec![Filter::from(Topic::inbox(agent)), Filter::from(Topic::broadcast())];
             let spec = QueueSpec { filters, ..QueueSpec::new(inbox) };
-            self.change(QueueCommand::Declare(spec), now).await?;
+            let declared = self.change(QueueCommand::Declare(spec), now).await;
+            declared.inspect_err(|_| self.registry.forget(agent))?;
         }
         // The inbox first: an agent is known when its inbox exists, whatever is known of it besides.
         self.facts.put(&metadata_key(agent), metadata.as_bytes(), None, now).await?;
-        self.registry.know(agent, None);
         Ok(Answer::Done { changed })
     }
 

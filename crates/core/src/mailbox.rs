@@ -50,12 +50,14 @@ pub(crate) struct Taken {
 }
 
 impl Mailbox {
-    /// Puts an entry in; the session is woken by [`Wakes`], once a batch.
-    pub fn push(&self, entry: Entry) {
+    /// Puts an entry in; the session is woken by [`Wakes`], once a batch. Answers false when the
+    /// session is gone: a delivery is then leased to nobody, and is to be taken back.
+    pub fn push(&self, entry: Entry) -> bool {
         let mut inner = self.lock();
         if !inner.closed {
             inner.entries.push(entry);
         }
+        !inner.closed
     }
 
     /// Puts a live message in, over the oldest ones if there is no room.

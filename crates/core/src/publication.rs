@@ -1,6 +1,6 @@
 //! The ways of a publish, one function each, and the promise to answer it.
 
-use skep_protocol::{Accepted, Code, Error, Guarantee, Message, Publication, SettleBatch};
+use skep_protocol::{Accepted, Action, Code, Error, Guarantee, LeaseToken, Message, Publication, Settle, SettleBatch};
 
 use crate::admission::Way;
 use crate::backend::{Outgoing, Write};
@@ -69,6 +69,17 @@ impl Session {
     pub(crate) fn receipt(&mut self, sequence: u64, result: Result<Accepted, Error>) {
         self.hub.telemetry.refused(usize::from(result.is_err()));
         self.ready.push(SessionEvent::Receipt(Publication { sequence, count: 1, result: result.into() }));
+    }
+
+    /// Messages that came and that nobody took are leased to nobody: they return, uncharged.
+    pub(crate) fn give_back(&self, leases: Vec<LeaseToken>, now: Now) {
+        if leases.is_empty() {
+            return;
+        }
+        let settles: Vec<Settle> = leases.into_iter().map(|lease| Settle { lease, action: Action::Return }).collect();
+        let party = &self.party.name;
+        let write = Write { settles: &settles, publishes: &[], atomic: false, party, producer: None };
+        self.hub.backend.submit(write, now, Reply::call(|_| {}));
     }
 
     pub(crate) fn promise_settle(&mut self, batch: &SettleBatch, sequence: u64, messages: &[Message]) -> Reply {

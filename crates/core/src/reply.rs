@@ -138,8 +138,7 @@ impl Promise {
             }
         }
         let answer = Answer { to: self.asked, completion, live, bytes: self.bytes, messages: self.messages };
-        if !self.silent {
-            self.mailbox.push(Entry::Answer(answer));
+        if !self.silent && self.mailbox.push(Entry::Answer(answer)) {
             wakes.add(&self.mailbox);
         }
     }

@@ -246,7 +246,10 @@ impl Session {
         let Taken { entries, live, dropped } = &mut self.taken;
         for entry in entries.drain(..) {
             match entry {
-                Entry::Delivery(delivery) => into.push(SessionEvent::Deliver(delivery)),
+                Entry::Delivery(delivery) => {
+                    self.hub.telemetry.delivered(1);
+                    into.push(SessionEvent::Deliver(delivery));
+                }
                 Entry::Answer(answer) => {
                     self.unanswered_messages -= answer.messages;
                     self.unanswered_bytes -= answer.bytes;
@@ -261,7 +264,7 @@ impl Session {
     }
 
     fn end(&mut self, end: End, now: Now) {
-        self.mailbox.close();
+        self.give_back(self.mailbox.close(), now);
         let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
         self.subscriptions.drain().for_each(|subscription| subscription.end(&hub, &mailbox, end, now));
         hub.replies.close(&self.replies);

@@ -10,6 +10,7 @@ use skep_core::{
 };
 use skep_protocol::{Code, Durability, Error, LeaseToken, QueueInfo, QueueName};
 use tokio::sync::oneshot;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::commit::{Committer, Preparer};
 use crate::disk::{Disk, real::RealDisk};
@@ -63,7 +64,8 @@ impl Embedded {
         let mut engine = Engine::new(seed);
         let opened = open(disk, OpenWith::new(new_store_id, now.unix_ms), &mut |view| engine.replay(&view))
             .map_err(|error| Error::new(Code::StoreFailed, error.to_string()))?;
-        engine.recovered(opened.next_position, opened.open_count, now);
+        let secret = xxh3_64(&opened.store_id);
+        engine.recovered(opened.next_position, opened.open_count, secret, now);
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
         let router = engine.router();

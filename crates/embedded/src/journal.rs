@@ -18,7 +18,8 @@
 //!
 //! "Lease of a message" is: queue id 4, position 8, token 16 (open count 8, counter 8), attempt 4.
 
-use skep_protocol::{MessageRef, ProducerId, QueueSpec};
+use skep_protocol::{LeaseToken, MessageRef, ProducerId, QueueSpec};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::log::{Corrupt, RecordKind, RecordView};
 
@@ -38,13 +39,23 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    pub(crate) fn bytes(self) -> [u8; 16] {
-        (u128::from(self.open) << 64 | u128::from(self.count)).to_be_bytes()
+    /// The token as the consumer gets it: open count 4, count 6, and 6 bytes that only this store
+    /// can compute, so that nobody settles by guessing what is another's.
+    pub(crate) fn sealed(self, secret: u64) -> LeaseToken {
+        let (open, count) = (self.open.to_be_bytes(), self.count.to_be_bytes());
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&open[4..]);
+        bytes[4..10].copy_from_slice(&count[2..]);
+        let seal = xxh3_64_with_seed(&bytes[..10], secret).to_be_bytes();
+        bytes[10..].copy_from_slice(&seal[2..]);
+        LeaseToken(bytes)
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
-        let [open, count] = [0, 8].map(|at| bytes[at..at + 8].iter().fold(0, |sum, b| sum << 8 | u64::from(*b)));
-        Token { open, count }
+    /// The token that a consumer names; none when this store never gave it.
+    pub(crate) fn opened(lease: LeaseToken, secret: u64) -> Option<Self> {
+        let number = |part: &[u8]| part.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
+        let token = Token { open: number(&lease.0[..4]), count: number(&lease.0[4..10]) };
+        (token.sealed(secret) == lease).then_some(token)
     }
 }
 
@@ -366,7 +377,16 @@ mod tests {
             &[4, 0, 0, 0],
         ];
         assert_eq!(body, golden.concat());
-        assert_eq!(Token::from_bytes(lease().token.bytes()), lease().token);
+    }
+
+    #[test]
+    fn a_guessed_lease_token_is_none() {
+        let sealed = lease().token.sealed(5);
+        assert_eq!(Token::opened(sealed, 5), Some(lease().token));
+        assert_eq!(Token::opened(sealed, 6), None);
+        let mut next = sealed;
+        next.0[9] += 1;
+        assert_eq!(Token::opened(next, 5), None);
     }
 
     proptest! {

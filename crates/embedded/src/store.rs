@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use skep_core::{Clock, Entry};
-use skep_protocol::{Code, Delivery, Error, LeaseToken, Message, Position};
+use skep_core::{Clock, Entry, Now};
+use skep_protocol::{Code, Delivery, Error, Message, Position};
 
 use crate::cache::Cache;
 use crate::engine::{Due, Effects, Engine, Notice};
@@ -100,7 +100,7 @@ impl Store {
 
     /// Hands on what a step brought, then releases the lock and wakes.
     pub(crate) fn settle_effects(&self, mut shared: MutexGuard<'_, Shared>, fx: &mut Effects) {
-        let to_read = shared.apply(fx);
+        let to_read = shared.apply(self.clock.now(), fx);
         let to_write = shared.is_idle && shared.engine.is_due();
         if to_write {
             shared.is_idle = false;
@@ -160,7 +160,7 @@ impl Store {
         let mut shared = self.lock();
         shared.cache.insert(at, batch.clone());
         match cold {
-            Cold::Due(due) => hand_over(due, &batch, &mut fx),
+            Cold::Due(due) => shared.hand_over(due, &batch, &mut fx),
             Cold::Notice(notice) => {
                 let now = self.clock.now();
                 notice::tell(&mut shared.engine, &notice, record(&batch, &notice.place), now, &mut fx);
@@ -172,17 +172,44 @@ impl Store {
 }
 
 impl Shared {
-    /// Puts deliveries into mailboxes, or in line for the reading thread; answers whether it has work.
-    pub(crate) fn apply(&mut self, fx: &mut Effects) -> bool {
-        for due in std::mem::take(&mut fx.due) {
-            let overtakes = self.reading || !self.cold.is_empty();
-            match self.cache.get(due.place.batch).cloned() {
-                Some(batch) if !overtakes => hand_over(due, &batch, fx),
-                _ => self.cold.push_back(Cold::Due(due)),
+    /// Puts deliveries into mailboxes, or in line for the reading thread; answers whether it has
+    /// work. What nobody takes any more goes back, and perhaps to somebody else.
+    pub(crate) fn apply(&mut self, now: Now, fx: &mut Effects) -> bool {
+        self.engine.dispatch_touched(now, fx);
+        while !fx.due.is_empty() {
+            for due in std::mem::take(&mut fx.due) {
+                let overtakes = self.reading || !self.cold.is_empty();
+                match self.cache.get(due.place.batch).cloned() {
+                    Some(batch) if !overtakes => self.hand_over(due, &batch, fx),
+                    _ => self.cold.push_back(Cold::Due(due)),
+                }
             }
+            self.engine.dispatch_touched(now, fx);
         }
         self.cold.extend(fx.notices.drain(..).map(Cold::Notice));
         !self.cold.is_empty()
+    }
+
+    /// Puts a delivery into its mailbox.
+    fn hand_over(&mut self, due: Due, batch: &Bytes, fx: &mut Effects) {
+        let Some(message) = message(batch, &due.place) else {
+            return tracing::error!(position = due.position, "a stored message is not readable as one");
+        };
+        let delivery = Delivery {
+            subscription: due.outlet.subscription,
+            queue: due.queue,
+            position: Position::Number(due.position),
+            attempt: due.attempt,
+            lease: due.lease,
+            lease_ms: due.lease_ms,
+            previous: due.previous,
+            message,
+        };
+        if due.outlet.mailbox.push(Entry::Delivery(delivery)) {
+            fx.wakes.add(&due.outlet.mailbox);
+        } else {
+            self.engine.take_back(due.token);
+        }
     }
 
     /// Takes nothing any more; everybody who waits is answered `unknown`.
@@ -190,25 +217,6 @@ impl Shared {
         self.state = State::Stopped(error);
         self.engine.abandon();
     }
-}
-
-/// Puts a delivery into its mailbox.
-fn hand_over(due: Due, batch: &Bytes, fx: &mut Effects) {
-    let Some(message) = message(batch, &due.place) else {
-        return tracing::error!(position = due.position, "a stored message is not readable as one");
-    };
-    let delivery = Delivery {
-        subscription: due.outlet.subscription,
-        queue: due.queue,
-        position: Position::Number(due.position),
-        attempt: due.attempt,
-        lease: LeaseToken(due.token.bytes()),
-        lease_ms: due.lease_ms,
-        previous: due.previous,
-        message,
-    };
-    due.outlet.mailbox.push(Entry::Delivery(delivery));
-    fx.wakes.add(&due.outlet.mailbox);
 }
 
 /// The record body at a place of a batch.

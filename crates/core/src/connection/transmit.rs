@@ -67,7 +67,6 @@ impl Connection {
                         continue;
                     }
                     bytes = 0;
-                    self.hub.telemetry.delivered(deliveries.len());
                     Frame::Deliver(std::mem::take(&mut deliveries))
                 }
                 SessionEvent::Live(live) => {
@@ -96,7 +95,6 @@ impl Connection {
             self.put(Frame::Receipt(receipts), out);
         }
         if !deliveries.is_empty() {
-            self.hub.telemetry.delivered(deliveries.len());
             self.put(Frame::Deliver(deliveries), out);
         }
     }

@@ -32,6 +32,11 @@ impl ConsumerState {
         (self.leases.len() as u64) < u64::from(self.window_messages)
             && (self.leases.is_empty() || self.held_bytes + bytes <= self.window_bytes)
     }
+
+    /// It gets nothing more until its window is set again.
+    pub(super) fn pause(&mut self) {
+        self.window_messages = 0;
+    }
 }
 
 impl Engine {
@@ -83,7 +88,7 @@ impl Engine {
         let mut kept = Vec::new();
         for count in mine {
             let token = Token { open: self.open, count };
-            let lease = LeaseToken(token.bytes());
+            let lease = token.sealed(self.secret);
             if held.contains(&lease) {
                 kept.push(lease);
             } else if let Some(lease) = self.end_lease(count) {

@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// Hands out from every queue that the write at hand has touched.
-    pub(super) fn dispatch_touched(&mut self, now: Now, fx: &mut Effects) {
+    pub(crate) fn dispatch_touched(&mut self, now: Now, fx: &mut Effects) {
         while let Some(queue) = self.touched.pop() {
             self.dispatch(queue, now, fx);
         }
@@ -83,6 +83,7 @@ impl Engine {
             place: entry.place,
             attempt: entry.attempts,
             token,
+            lease: token.sealed(self.secret),
             lease_ms: queue.spec.lease_ms,
             previous: queue.notes.get(&entry.position).cloned(),
         });
@@ -100,6 +101,17 @@ impl Engine {
             queue.leased -= 1;
         }
         Some(lease)
+    }
+
+    /// A delivery reached nobody: its consumer is going. Its message returns, uncharged, and
+    /// nothing more is handed to that consumer.
+    pub(crate) fn take_back(&mut self, token: Token) {
+        let Some(lease) = self.end_lease(token.count) else { return };
+        if let Some(consumer) = self.consumers.get_mut(&lease.consumer) {
+            consumer.pause();
+        }
+        self.give_back(&lease, token, None);
+        self.touched.push(lease.queue);
     }
 
     /// Does what time asks for.

@@ -23,7 +23,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::HashMap;
 use skep_core::{Completion, Now, Outlet, Reply, Router, Wakes, Write};
-use skep_protocol::{Ended, QueueName};
+use skep_protocol::{Ended, LeaseToken, QueueName};
 
 pub(crate) use self::consumer::ConsumerId;
 use self::consumer::ConsumerState;
@@ -63,6 +63,8 @@ pub(crate) struct Engine {
     /// What takes effect once records below it are durable, in order.
     pending: VecDeque<(u64, Pending)>,
     staging: Staging,
+    /// Known to this store alone: it makes lease tokens hard to guess.
+    secret: u64,
     /// For the jitter of backoff; splitmix64.
     random: u64,
     /// Queues matched by the message at hand; kept for its room.
@@ -105,6 +107,7 @@ pub(crate) struct Due {
     pub(crate) place: Place,
     pub(crate) attempt: u32,
     pub(crate) token: Token,
+    pub(crate) lease: LeaseToken,
     pub(crate) lease_ms: u64,
     pub(crate) previous: Option<Ended>,
 }
@@ -141,6 +144,7 @@ impl Engine {
             facts: FactTable::default(),
             pending: VecDeque::new(),
             staging: Staging::default(),
+            secret: 0,
             random: seed,
             matched: Vec::new(),
             touched: Vec::new(),

@@ -85,9 +85,9 @@ impl Engine {
     }
 
     /// The log is read: leases that nothing ended are ready again, and the attempt counts; the
-    /// engine goes on at a position, in the given opening.
-    pub(crate) fn recovered(&mut self, position: u64, open: u64, now: Now) {
-        (self.open, self.durable) = (open, position);
+    /// engine goes on at a position, in the given opening of the store with that secret.
+    pub(crate) fn recovered(&mut self, position: u64, open: u64, secret: u64, now: Now) {
+        (self.open, self.durable, self.secret) = (open, position, secret);
         self.staging.begin(position);
         for ((queue, position), held) in std::mem::take(&mut self.recovering) {
             if let Some(queue) = self.queues.get_mut(&queue) {

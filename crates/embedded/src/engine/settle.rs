@@ -66,7 +66,7 @@ fn kind_of(action: &Action) -> Option<Kind> {
 impl Engine {
     /// Settles one lease; answers the record to wait for.
     pub(super) fn settle(&mut self, settle: &Settle, now: Now) -> Result<u64, Error> {
-        let token = Token::from_bytes(settle.lease.0);
+        let token = Token::opened(settle.lease, self.secret).ok_or_else(lease_lost)?;
         if let Some(at) = self.settled.look(token, &settle.action) {
             return Ok(at);
         }
@@ -118,7 +118,7 @@ impl Engine {
     /// Whether everything of it can be done; and that it goes into one batch.
     fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan]) -> Result<(), Error> {
         for settle in write.settles {
-            let token = Token::from_bytes(settle.lease.0);
+            let token = Token::opened(settle.lease, self.secret).ok_or_else(lease_lost)?;
             let held = token.open == self.open && self.leases.contains_key(&token.count);
             if !held && self.settled.look(token, &settle.action).is_none() {
                 return Err(lease_lost());

@@ -1,6 +1,8 @@
 //! What outlives a restart, what is recognised, and what can be seen of the past.
 
-use skep_protocol::{Action, Ask, Code, Command, Filter, Guarantee, Page, ProducerId, QueueName, Settlement};
+use skep_protocol::{
+    Action, Ask, Binding, Code, Command, Filter, Guarantee, Page, ProducerId, QueueName, Settlement, Subscribe,
+};
 
 use super::{Opener, close, declare, hub, jobs, peek, settle, text};
 use crate::peer::{Peer, message, topic};
@@ -201,4 +203,32 @@ pub async fn a_resumed_party_keeps_the_leases_it_names(opener: Opener<'_>) {
     assert_eq!((text(&again.message).as_str(), again.attempt), ("1", 1));
     worker.settle(kept.lease, Action::Ack).await.expect("it is held still");
     assert_eq!(text(&worker.delivery().await.message), "2", "its window stands as before");
+}
+
+/// What is on its way to a session that is gone is leased to nobody: it returns, uncharged, though
+/// its leases would live to their deadline.
+pub async fn what_comes_too_late_for_its_session_returns_uncharged(opener: Opener<'_>) {
+    let first = hub(opener).await;
+    let mut peer = jobs(&first).await;
+    for n in 0..50 {
+        peer.publish(message("jobs").text(&n.to_string())).await.expect("a receipt");
+    }
+    close(first, peer).await;
+    // Opened anew, nothing is in memory: deliveries take a while.
+    let second = hub(opener).await;
+    for _ in 0..20 {
+        let mut hasty = Peer::attach(&second, None);
+        hasty.consume_with("jobs", 50, |subscribe| Subscribe { binding: Binding::Deadline, ..subscribe }).await.ok();
+        drop(hasty);
+    }
+    let mut peer = Peer::attach(&second, None);
+    peer.consume("jobs", 50).await;
+    let mut seen: Vec<(u32, u32)> = Vec::new();
+    for _ in 0..50 {
+        let delivery = peer.delivery().await;
+        seen.push((text(&delivery.message).parse().expect("a number"), delivery.attempt));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..50).map(|n| (n, 1)).collect::<Vec<_>>());
+    close(second, peer).await;
 }

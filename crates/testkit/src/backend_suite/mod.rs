@@ -79,6 +79,7 @@ macro_rules! backend_suite {
             registered_agents_are_known_after_a_restart
             an_old_hubs_lease_token_settles_nothing
             a_resumed_party_keeps_the_leases_it_names
+            what_comes_too_late_for_its_session_returns_uncharged
         );
     };
     (@cases $open:expr; $($case:ident)+) => {
