@@ -1,1 +1,26 @@
 //! The ways into a Skep hub: HTTP, WebSocket, Unix socket, in process.
+//!
+//! Every transport of frames is a `Wire` under the one driver (`driver.rs`), which runs an
+//! I/O-free [`Connection`](skep_core::Connection). HTTP calls a [`Session`](skep_core::Session)
+//! directly, one a request.
+
+mod driver;
+mod edge;
+mod error;
+mod http;
+mod in_process;
+pub mod limits;
+mod listener;
+mod prefixed;
+mod seats;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod unix;
+mod websocket;
+mod wire;
+
+pub use edge::{Edge, EdgeOptions};
+pub use error::EdgeError;
+pub use in_process::InProcess;

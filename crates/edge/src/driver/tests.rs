@@ -1,0 +1,107 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use skep_core::{Credentials, Incoming};
+use skep_protocol::{Connect, Encoding, ProducerId, Publish, Welcome};
+use tokio::task::yield_now;
+
+use super::*;
+use crate::testing::{TOKEN, edge};
+use crate::{Edge, EdgeOptions};
+
+fn hello() -> Frame {
+    Frame::Connect(Connect { version: 1, token: Some(TOKEN.into()), ..Connect::default() })
+}
+
+async fn hub() -> (Edge, Arc<Hub>, CancellationToken) {
+    let (edge, _, shutdown) = edge(EdgeOptions::default()).await;
+    let hub = edge.hub();
+    (edge, hub, shutdown)
+}
+
+/// A peer that sends without end and takes nothing.
+struct Deaf {
+    reads: Arc<AtomicUsize>,
+}
+
+impl Wire for Deaf {
+    fn poll_read(&mut self, _: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>> {
+        let first = self.reads.fetch_add(1, Ordering::Relaxed) == 0;
+        let frame = if first { hello() } else { Frame::Ping(u64::MAX) };
+        let mut bytes = Vec::new();
+        Encoding::Json.encode(&frame, &mut bytes);
+        let count = bytes.len();
+        into.push(Incoming::Bytes(bytes.into()));
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, _: &mut Outbox) -> Poll<Result<(), Gone>> {
+        Poll::Pending
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_read_no_more() {
+    let (_edge, hub, shutdown) = hub().await;
+    let form = Form::Encoded(Encoding::Json);
+    let connection = Connection::new(hub.clone(), form, Credentials::default(), hub.now());
+    let reads = Arc::new(AtomicUsize::new(0));
+    let wire = Deaf { reads: reads.clone() };
+    let driven = tokio::spawn(async move { drive(wire, form, connection, hub, &shutdown).await });
+    let mut before = usize::MAX;
+    while before != reads.load(Ordering::Relaxed) {
+        before = reads.load(Ordering::Relaxed);
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    }
+    // What waits is as much as may wait, and one batch.
+    let pong = r#"{"pong":18446744073709551615}"#;
+    let pongs = crate::limits::UNWRITTEN_BYTES_MAX / pong.len() + 2 * TURN_FRAMES_MAX;
+    assert!((TURN_FRAMES_MAX..=pongs).contains(&before), "{before} frames were read");
+    driven.abort();
+}
+
+#[tokio::test]
+async fn a_link_within_the_process_is_a_connection() {
+    let (edge, hub, _) = hub().await;
+    let (to_hub, mut from_hub) = edge.connect_in_process(Credentials::default()).unwrap();
+    let connect = Connect { version: 1, producer: Some(ProducerId([7; 16])), ..Connect::default() };
+    let publish = Frame::Publish(Publish { sequence: 1, messages: Vec::new() });
+    to_hub.send(vec![Frame::Connect(Connect { token: Some(TOKEN.into()), ..connect }), publish]).await.unwrap();
+    let batch = from_hub.recv().await.unwrap();
+    assert!(matches!(&batch[..], [Frame::Welcome(Welcome { producer: ProducerId([7, ..]), .. })]), "{batch:?}");
+    assert_eq!((edge.connections(), hub.sessions()), (1, 1));
+    drop((to_hub, from_hub));
+    edge.closed().await;
+    assert_eq!(edge.connections(), 0);
+    // The session waits to be resumed.
+    assert_eq!(hub.sessions(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_without_the_token_is_told_why_and_ended() {
+    let (edge, _, _) = hub().await;
+    let (to_hub, mut from_hub) = edge.connect_in_process(Credentials::default()).unwrap();
+    to_hub.send(vec![Frame::Connect(Connect { version: 1, ..Connect::default() })]).await.unwrap();
+    let batch = from_hub.recv().await.unwrap();
+    assert!(matches!(&batch[..], [Frame::Error(error)] if error.code == skep_protocol::Code::Unauthenticated));
+    assert_eq!(from_hub.recv().await, None);
+}
+
+#[tokio::test]
+async fn shutdown_says_goodbye_and_ends_every_connection() {
+    let (edge, hub, shutdown) = hub().await;
+    let (to_hub, mut from_hub) = edge.connect_in_process(Credentials::default()).unwrap();
+    to_hub.send(vec![hello()]).await.unwrap();
+    from_hub.recv().await.unwrap();
+    shutdown.cancel();
+    assert!(matches!(&from_hub.recv().await.unwrap()[..], [Frame::Goodbye(_)]));
+    assert_eq!(from_hub.recv().await, None);
+    drop(to_hub);
+    edge.closed().await;
+    assert_eq!((edge.connections(), hub.sessions()), (0, 0));
+}

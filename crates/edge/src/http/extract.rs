@@ -1,0 +1,138 @@
+//! What handlers take from a request, each with its own words when it is not as expected.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use skep_core::Party;
+use skep_protocol::limits::FRAME_BYTES_MAX;
+use skep_protocol::{Code, Error};
+use tokio::time::timeout;
+
+use super::problem::Problem;
+use super::visit::Visit;
+use crate::edge::Shared;
+use crate::limits::HTTP_BODY_MAX;
+
+/// Who asks, and whom.
+pub(crate) struct Caller {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) party: Party,
+}
+
+impl Caller {
+    /// Attaches the caller to the hub for this request.
+    pub(crate) fn visit(self) -> Result<Visit, Error> {
+        Visit::begin(&self.shared.hub, self.party)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        match parts.extensions.remove() {
+            Some(party) => Ok(Caller { shared: shared.clone(), party }),
+            // No way leads around the guard; should one, it ends here.
+            None => Err(Error::new(Code::Unauthenticated, "expected a token: Authorization: Bearer <token>").into()),
+        }
+    }
+}
+
+/// The one variable of a path.
+pub(crate) struct At<T>(pub(crate) T);
+
+impl<T: FromStr<Err = Error>, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text: String = variables(parts, state).await?;
+        Ok(At(text.parse()?))
+    }
+}
+
+/// The two variables of a path.
+pub(crate) struct AtTwo<A, B>(pub(crate) A, pub(crate) B);
+
+impl<A: FromStr<Err = Error>, B: FromStr<Err = Error>, S: Send + Sync> FromRequestParts<S> for AtTwo<A, B> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let (a, b): (String, String) = variables(parts, state).await?;
+        Ok(AtTwo(a.parse()?, b.parse()?))
+    }
+}
+
+async fn variables<T: DeserializeOwned + Send, S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<T, Problem> {
+    match Path::from_request_parts(parts, state).await {
+        Ok(Path(variables)) => Ok(variables),
+        Err(rejection) => Err(Problem::argument(format!("path: {}", rejection.body_text()))),
+    }
+}
+
+/// The query.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(asked)) => Ok(Asked(asked)),
+            Err(rejection) => Err(Problem::argument(format!("query: {}", rejection.body_text()))),
+        }
+    }
+}
+
+/// A body that is a JSON object, or none.
+pub(crate) struct Object(Option<Bytes>);
+
+impl Object {
+    /// The object as it came.
+    pub(crate) fn required(self) -> Result<Bytes, Problem> {
+        self.0.ok_or_else(|| Problem::argument("no body came; expected a JSON object"))
+    }
+
+    /// The object as it came, `{}` when none did.
+    pub(crate) fn or_empty(self) -> Bytes {
+        self.0.unwrap_or_else(|| Bytes::from_static(b"{}"))
+    }
+
+    /// Its members; when no body came, an empty object's.
+    pub(crate) fn read<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.or_empty()).map_err(|error| Problem::argument(format!("body: {error}")))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Object {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let Ok(read) = timeout(HTTP_BODY_MAX, Bytes::from_request(request, state)).await else {
+            let text = format!("the body did not come within {} s; send it again", HTTP_BODY_MAX.as_secs());
+            let error = Error::new(Code::InvalidArgument, text);
+            return Err(Problem::with_status(StatusCode::REQUEST_TIMEOUT, error));
+        };
+        let bytes = read.map_err(not_read)?;
+        match bytes.trim_ascii_start().first() {
+            None => Ok(Object(None)),
+            Some(b'{') => Ok(Object(Some(bytes))),
+            Some(_) => Err(Problem::argument("body: expected a JSON object, such as {\"data\":{\"text\":\"hello\"}}")),
+        }
+    }
+}
+
+fn not_read(rejection: BytesRejection) -> Problem {
+    match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            let text = format!("the body is larger than {FRAME_BYTES_MAX} bytes, the most that is taken");
+            Error::new(Code::TooLarge, text).into()
+        }
+        other => Problem::argument(format!("the body cannot be read: {}", other.body_text())),
+    }
+}

@@ -1,0 +1,147 @@
+//! Queues: declared, deleted, looked at.
+
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use skep_protocol::{AgentId, Answer, Ask, Code, Command, Error, Event, Page, Position, QueueName, QueueSpec, Stored};
+
+use super::extract::{Asked, At, Caller, Object};
+use super::problem::Problem;
+use super::{Answered, json};
+use crate::limits::{LOOK, REDRIVE};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limit {
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Force {
+    #[serde(default)]
+    pub(crate) force: bool,
+}
+
+/// `GET /v1/queues`
+pub(crate) async fn list(caller: Caller) -> Answered {
+    Ok(page(caller.visit()?.ask(Ask::Queues).await?))
+}
+
+/// `GET /v1/queues/{queue}`
+pub(crate) async fn show(caller: Caller, At(queue): At<QueueName>) -> Answered {
+    match caller.visit()?.ask(Ask::Queue { queue }).await? {
+        Page::Queues(queues) => match queues.first() {
+            Some(queue) => Ok(json(queue)),
+            None => Err(Error::new(Code::UnknownQueue, "no such queue; GET /v1/queues shows all").into()),
+        },
+        other => Ok(page(other)),
+    }
+}
+
+/// `PUT /v1/queues/{queue}`
+pub(crate) async fn declare(caller: Caller, At(queue): At<QueueName>, body: Object) -> Answered {
+    let spec = spec(queue, body.read()?)?;
+    command(caller, Command::Declare(spec)).await
+}
+
+/// A declaration of what the body says, with the name of the path. A member that is not
+/// known is refused: what is ignored is believed to be in force.
+fn spec(queue: QueueName, mut said: Map<String, Value>) -> Result<QueueSpec, Problem> {
+    let known = match serde_json::to_value(QueueSpec::new(queue.clone())) {
+        Ok(Value::Object(known)) => known,
+        _ => Map::new(),
+    };
+    if let Some(unknown) = said.keys().find(|name| !known.contains_key(*name)) {
+        let names = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(Problem::argument(format!("queue {queue}: no member {unknown:?}; expected some of {names}")));
+    }
+    let name = Value::String(queue.as_str().to_owned());
+    if said.insert("name".into(), name.clone()).is_some_and(|other| other != name) {
+        return Err(Problem::argument(format!("queue {queue}: the body has another name; leave it out")));
+    }
+    serde_json::from_value(Value::Object(said)).map_err(|error| Problem::argument(format!("queue {queue}: {error}")))
+}
+
+/// `DELETE /v1/queues/{queue}`
+pub(crate) async fn delete(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Force>) -> Answered {
+    command(caller, Command::Delete { queue, force: how.force }).await
+}
+
+/// `POST /v1/queues/{queue}/purge`
+pub(crate) async fn purge(caller: Caller, At(queue): At<QueueName>) -> Answered {
+    command(caller, Command::Purge { queue }).await
+}
+
+/// `POST /v1/queues/{queue}/redrive`
+pub(crate) async fn redrive(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Limit>) -> Answered {
+    command(caller, Command::Redrive { queue, limit: how.limit.unwrap_or(REDRIVE) }).await
+}
+
+/// `GET /v1/queues/{queue}/messages`
+pub(crate) async fn messages(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Limit>) -> Answered {
+    Ok(page(caller.visit()?.ask(Ask::Peek { queue, limit: how.limit.unwrap_or(LOOK) }).await?))
+}
+
+/// `GET /v1/inbox/{agent}`: it only looks.
+pub(crate) async fn inbox(caller: Caller, At(agent): At<AgentId>, how: Asked<Limit>) -> Answered {
+    messages(caller, At(QueueName::inbox(&agent)), how).await
+}
+
+/// Runs a command, and says what it did.
+pub(crate) async fn command(caller: Caller, command: Command) -> Answered {
+    Ok(match caller.visit()?.command(command).await? {
+        Answer::Done { changed } => json(&serde_json::json!({ "changed": changed })),
+        Answer::Count(count) => json(&serde_json::json!({ "count": count })),
+    })
+}
+
+/// Messages, and where to go on.
+#[derive(Serialize)]
+struct Messages {
+    messages: Vec<Stored>,
+    next: Option<Position>,
+}
+
+/// What happened, in order.
+#[derive(Serialize)]
+struct Events {
+    events: Vec<Event>,
+}
+
+/// A page as it is shown over HTTP: an object with one list, and where it goes on. Messages
+/// are written straight from their bytes: on the way through a JSON value numbers would change.
+pub(crate) fn page(page: Page) -> Response {
+    match page {
+        Page::Messages { messages, next } => json(&Messages { messages, next }),
+        Page::Trace(events) => json(&Events { events }),
+        Page::Status(status) => json(&status),
+        Page::Agents(agents) => super::agents::shown(agents),
+        queues @ Page::Queues(_) => json(&queues),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<QueueSpec, Problem> {
+        spec(QueueName::new("jobs").unwrap(), serde_json::from_str(body).unwrap())
+    }
+
+    #[test]
+    fn a_declaration_takes_its_name_from_the_path_and_its_defaults_from_the_protocol() {
+        assert_eq!(read("{}").unwrap(), {
+            let spec = QueueSpec::new(QueueName::new("jobs").unwrap());
+            QueueSpec { filters: vec![], ..spec }
+        });
+        assert_eq!(read(r#"{"name":"jobs","lease_ms":5000}"#).unwrap().lease_ms, 5000);
+    }
+
+    #[test]
+    fn a_member_that_would_be_ignored_is_refused() {
+        let problem = format!("{:?}", read(r#"{"lease":5000}"#).unwrap_err());
+        assert!(problem.contains("lease_ms"), "{problem}");
+        assert!(read(r#"{"name":"other"}"#).is_err());
+    }
+}

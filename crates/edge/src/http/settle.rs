@@ -1,0 +1,194 @@
+//! Settles over HTTP: one lease by its path, or many in one body.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use skep_protocol::limits::BATCH_MAX;
+use skep_protocol::{
+    Accepted, Action, Code, Error, LeaseToken, Message, Position, Publication, Publish, Settle, SettleBatch, Settlement,
+};
+
+use super::extract::{At, Caller, Object};
+use super::problem::Problem;
+use super::publish::{Receipt, message};
+use super::visit::one;
+use super::{Answered, json};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    #[serde(default)]
+    settles: Vec<Settle>,
+    #[serde(default)]
+    publish: Vec<Box<RawValue>>,
+    #[serde(default)]
+    atomic: bool,
+}
+
+/// One result for each settle and each publish, in order.
+#[derive(Serialize)]
+struct Results {
+    results: Vec<Settlement<()>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    receipts: Vec<Settlement<Receipt>>,
+}
+
+/// `POST /v1/settle`. An atomic batch that is refused is one problem: nothing of it was done.
+pub(crate) async fn settle(caller: Caller, body: Object) -> Answered {
+    let Batch { settles, publish, atomic } = body.read()?;
+    let count = settles.len() + publish.len();
+    if count == 0 || count > BATCH_MAX {
+        return Err(Problem::argument(format!("body: {count} settles and publishes; expected 1 to {BATCH_MAX}")));
+    }
+    let event = |event: &RawValue| message(&caller.shared, &caller.party, event.get().as_bytes(), None);
+    let messages: Vec<Message> = publish.iter().map(|raw| event(raw)).collect::<Result<_, Error>>()?;
+    let ids: Vec<String> = messages.iter().map(|message| message.id().to_owned()).collect();
+    let publish = (!messages.is_empty()).then_some(Publish { sequence: 1, messages });
+    let settled = caller.visit()?.settle(SettleBatch { tag: 0, settles, atomic, publish }).await;
+    let results = Results { results: settled.results, receipts: receipts(&settled.receipts, ids) };
+    match refusal(&results) {
+        Some(error) if atomic => Err(error.clone().into()),
+        _ => Ok(json(&results)),
+    }
+}
+
+fn refusal(results: &Results) -> Option<&Error> {
+    let settles = results.results.iter().filter_map(error_of);
+    settles.chain(results.receipts.iter().filter_map(error_of)).next()
+}
+
+fn error_of<T>(result: &Settlement<T>) -> Option<&Error> {
+    match result {
+        Settlement::Ok(_) => None,
+        Settlement::Error(error) => Some(error),
+    }
+}
+
+/// A receipt for each message, of receipts for runs of them; sequences begin at 1.
+fn receipts(runs: &[Publication], ids: Vec<String>) -> Vec<Settlement<Receipt>> {
+    let by_sequence: BTreeMap<u64, &Publication> = runs.iter().map(|run| (run.sequence, run)).collect();
+    let receipt = |(id, sequence): (String, u64)| {
+        let run = by_sequence.range(..=sequence).next_back().map(|(_, run)| *run);
+        match run.filter(|run| sequence - run.sequence < u64::from(run.count)).map(|run| (&run.result, run.sequence)) {
+            Some((Settlement::Error(error), _)) => Settlement::Error(error.clone()),
+            Some((Settlement::Ok(first), from)) => {
+                let position = first.position.map(|position| after(position, sequence - from));
+                Settlement::Ok(Receipt { id, accepted: Accepted { position, ..first.clone() } })
+            }
+            None => Settlement::Error(Error::new(Code::Internal, "the backend did not answer this publish")),
+        }
+    };
+    ids.into_iter().zip(1..).map(receipt).collect()
+}
+
+/// Positions of a run follow one by one, where they are numbers.
+fn after(position: Position, count: u64) -> Position {
+    match position {
+        Position::Number(first) => Position::Number(first + count),
+        opaque @ Position::Opaque(..) => opaque,
+    }
+}
+
+/// What was done to a lease.
+#[derive(Serialize)]
+struct Done {
+    lease: LeaseToken,
+    settled: &'static str,
+}
+
+async fn settle_one(caller: Caller, lease: LeaseToken, action: Action, settled: &'static str) -> Answered {
+    let settles = vec![Settle { lease, action }];
+    one(caller.visit()?.settle(SettleBatch { tag: 0, settles, atomic: false, publish: None }).await)?;
+    Ok(json(&Done { lease, settled }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nack {
+    after_ms: Option<u64>,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reject {
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Extend {
+    lease_ms: Option<u64>,
+    progress: Option<String>,
+}
+
+/// `POST /v1/ack/{lease}`
+pub(crate) async fn ack(caller: Caller, At(lease): At<LeaseToken>, body: Object) -> Answered {
+    let Nothing {} = body.read()?;
+    settle_one(caller, lease, Action::Ack, "acked").await
+}
+
+/// `POST /v1/nack/{lease}`
+pub(crate) async fn nack(caller: Caller, At(lease): At<LeaseToken>, body: Object) -> Answered {
+    let Nack { after_ms, reason } = body.read()?;
+    settle_one(caller, lease, Action::Nack { after_ms, reason }, "nacked").await
+}
+
+/// `POST /v1/reject/{lease}`
+pub(crate) async fn reject(caller: Caller, At(lease): At<LeaseToken>, body: Object) -> Answered {
+    let Reject { reason } = body.read()?;
+    settle_one(caller, lease, Action::Reject { reason }, "rejected").await
+}
+
+/// `POST /v1/extend/{lease}`
+pub(crate) async fn extend(caller: Caller, At(lease): At<LeaseToken>, body: Object) -> Answered {
+    let Extend { lease_ms, progress } = body.read()?;
+    settle_one(caller, lease, Action::Extend { lease_ms, progress }, "extended").await
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_protocol::Guarantee;
+
+    use super::*;
+
+    #[test]
+    fn a_run_of_receipts_becomes_one_for_each_message_with_its_own_position() {
+        let accepted = Accepted {
+            position: Some(Position::Number(7)),
+            durability: None,
+            guarantee: Guarantee::AtLeastOnce,
+            queues: 1,
+            skipped: 0,
+            live: 0,
+            duplicate: false,
+            recipient: None,
+        };
+        let refused = Error::new(Code::NoQueue, "no queue");
+        let runs = [
+            Publication { sequence: 1, count: 2, result: Settlement::Ok(accepted) },
+            Publication { sequence: 3, count: 1, result: Settlement::Error(refused) },
+        ];
+        let ids = ["a", "b", "c", "d"].map(String::from).to_vec();
+        let codes: Vec<Result<(String, Option<Position>), Code>> = receipts(&runs, ids)
+            .into_iter()
+            .map(|receipt| match receipt {
+                Settlement::Ok(receipt) => Ok((receipt.id, receipt.accepted.position)),
+                Settlement::Error(error) => Err(error.code),
+            })
+            .collect();
+        let expected = [
+            Ok(("a".into(), Some(Position::Number(7)))),
+            Ok(("b".into(), Some(Position::Number(8)))),
+            Err(Code::NoQueue),
+            Err(Code::Internal),
+        ];
+        assert_eq!(codes, expected);
+    }
+}

@@ -1,0 +1,291 @@
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+use skep_core::Credentials;
+use skep_protocol::{Code, Connect, Filter, Frame, Message, Publish, Subscribe, Target, Window};
+use tower::ServiceExt;
+
+use crate::testing::{Memory, TOKEN, edge};
+use crate::{Edge, EdgeOptions};
+
+/// A hub with an agent `bob` and a queue `jobs`.
+struct House {
+    edge: Edge,
+    memory: Arc<Memory>,
+}
+
+impl House {
+    async fn new() -> Self {
+        let (edge, memory, _) = edge(EdgeOptions::default()).await;
+        let house = House { edge, memory };
+        assert_eq!(house.call("PUT /v1/agents/bob", r#"{"role":"coder"}"#).await.0, StatusCode::OK);
+        assert_eq!(house.call("PUT /v1/queues/jobs", "").await.0, StatusCode::OK);
+        house
+    }
+
+    async fn raw(&self, request: Request<Body>) -> Response {
+        self.edge.router().oneshot(request).await.unwrap()
+    }
+
+    async fn call(&self, line: &str, body: &str) -> (StatusCode, Value) {
+        read(self.raw(asked(line, body)).await).await
+    }
+}
+
+/// A request as a local party sends it.
+fn asked(line: &str, body: &str) -> Request<Body> {
+    let (method, path) = line.split_once(' ').unwrap();
+    let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost:7537");
+    let request = request.header(header::AUTHORIZATION, format!("Bearer {TOKEN}"));
+    match body {
+        "" => request.body(Body::empty()).unwrap(),
+        body => request.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_owned())).unwrap(),
+    }
+}
+
+async fn read(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()))
+}
+
+fn without(name: header::HeaderName, mut request: Request<Body>) -> Request<Body> {
+    request.headers_mut().remove(name);
+    request
+}
+
+fn with(name: header::HeaderName, value: &str, mut request: Request<Body>) -> Request<Body> {
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_but_health_is_answered() {
+    let house = House::new().await;
+    for line in [
+        "GET /metrics",
+        "GET /ws",
+        "GET /v1/status",
+        "GET /v1/nowhere",
+        "PATCH /v1/queues",
+        "POST /v1/send/nobody",
+        "GET /healthz/",
+        "OPTIONS /v1/send/bob",
+    ] {
+        let response = house.raw(without(header::AUTHORIZATION, asked(line, "[not json"))).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json", "{line}");
+        let (status, problem) = read(response).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::UNAUTHORIZED, &json!("unauthenticated")), "{line}");
+        let wrong = with(header::AUTHORIZATION, "Bearer wrong", asked(line, ""));
+        assert_eq!(house.raw(wrong).await.status(), StatusCode::UNAUTHORIZED, "{line}");
+    }
+    for path in ["GET /healthz", "GET /readyz"] {
+        let (status, text) = read(house.raw(without(header::AUTHORIZATION, asked(path, ""))).await).await;
+        assert_eq!((status, text), (StatusCode::OK, json!("ok")));
+    }
+    house.memory.set_trouble(Code::DiskFull);
+    let (status, text) = house.call("GET /readyz", "").await;
+    assert_eq!((status, text), (StatusCode::SERVICE_UNAVAILABLE, json!("disk_full")));
+}
+
+#[tokio::test]
+async fn a_foreign_host_or_page_is_refused_on_every_path() {
+    let house = House::new().await;
+    for line in ["GET /healthz", "GET /v1/status", "GET /ws", "GET /nowhere"] {
+        let rebound = with(header::HOST, "evil.example:7537", asked(line, ""));
+        assert_eq!(house.raw(rebound).await.status(), StatusCode::FORBIDDEN, "{line}");
+        let page = with(header::ORIGIN, "https://evil.example", asked(line, ""));
+        assert_eq!(house.raw(page).await.status(), StatusCode::FORBIDDEN, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_none_is_told_only_to_those_with_a_token() {
+    let house = House::new().await;
+    let strange = |request| with(header::HeaderName::from_static("skep-agent"), "a b", request);
+    assert_eq!(house.raw(strange(asked("GET /v1/status", ""))).await.status(), StatusCode::BAD_REQUEST);
+    let unknown = without(header::AUTHORIZATION, asked("GET /v1/status", ""));
+    assert_eq!(house.raw(strange(unknown)).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_body_must_be_a_json_object_that_says_so() {
+    let house = House::new().await;
+    let form = with(header::CONTENT_TYPE, "text/plain", asked("POST /v1/send/bob", "{}"));
+    assert_eq!(house.raw(form).await.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let silent = without(header::CONTENT_TYPE, asked("POST /v1/send/bob", "{}"));
+    assert_eq!(house.raw(silent).await.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let event = with(header::CONTENT_TYPE, "application/cloudevents+json", asked("POST /v1/send/bob", "{}"));
+    assert_eq!(house.raw(event).await.status(), StatusCode::OK);
+    for body in ["[]", "\"hello\"", "{"] {
+        assert_eq!(house.call("POST /v1/send/bob", body).await.0, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let huge = " ".repeat(skep_protocol::limits::FRAME_BYTES_MAX + 1);
+    assert_eq!(house.call("POST /v1/send/bob", &huge).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn unknown_paths_methods_and_arguments_are_named() {
+    let house = House::new().await;
+    assert_eq!(house.call("GET /v1/nowhere", "").await.1["code"], "not_found");
+    let response = house.raw(asked("DELETE /v1/status", "")).await;
+    assert_eq!(response.headers()[header::ALLOW], "GET,HEAD");
+    assert_eq!(read(response).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    for (line, part) in [
+        ("POST /v1/queues/jobs/receive?wait=5", "wait_ms"),
+        ("POST /v1/queues/jobs/receive?max=0", "1 to 256"),
+        ("POST /v1/queues/jobs/receive?wait_ms=60001", "60000"),
+        ("POST /v1/ack/xyz", "32 hexadecimal"),
+        ("GET /v1/inbox/a%20b", "letters"),
+        ("GET /v1/replay?from=yesterday", "position"),
+    ] {
+        let (status, problem) = house.call(line, "").await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{line}");
+        assert!(problem["detail"].as_str().unwrap().contains(part), "{line}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_sent_message_has_a_receipt_and_is_seen_in_the_inbox() {
+    let house = House::new().await;
+    let (status, receipt) = house.call("POST /v1/send/bob", r#"{"data":{"n":1.0e5}}"#).await;
+    assert_eq!((status, &receipt["queues"]), (StatusCode::OK, &json!(1)), "{receipt}");
+    let response = house.raw(asked("GET /v1/inbox/bob", "")).await;
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(text.contains(r#""data":{"n":1.0e5}"#) && text.contains(r#""source":"skep/http""#), "{text}");
+    let page: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(page["messages"][0]["message"]["id"], receipt["id"]);
+    let (status, problem) = house.call("POST /v1/send/bib", "{}").await;
+    assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("unknown_agent")));
+}
+
+#[tokio::test]
+async fn a_foreign_event_passes_unchanged_and_goes_where_it_is_posted() {
+    let house = House::new().await;
+    let event = r#"{"specversion":"1.0","id":"e-1","source":"https://ci.example","type":"build.done","build":7}"#;
+    assert_eq!(house.call("POST /v1/publish", event).await.1["code"], "no_destination");
+    assert_eq!(house.call("POST /v1/publish/jobs", event).await.1["id"], "e-1");
+    let seen = &house.call("GET /v1/queues/jobs/messages?limit=1", "").await.1["messages"][0]["message"];
+    assert_eq!((&seen["type"], &seen["build"]), (&json!("build.done"), &json!(7)));
+    let elsewhere = r#"{"to":"agent.bob.inbox"}"#;
+    assert_eq!(house.call("POST /v1/publish", elsewhere).await.0, StatusCode::OK);
+    assert_eq!(house.call("POST /v1/publish/jobs", elsewhere).await.1["code"], "invalid_message");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_received_is_leased_until_it_is_settled() {
+    let house = House::new().await;
+    for n in 0..3 {
+        house.call("POST /v1/publish/jobs", &format!(r#"{{"data":{n}}}"#)).await;
+    }
+    let (_, received) = house.call("POST /v1/queues/jobs/receive?max=2&lease_ms=9000", "").await;
+    let deliveries = received["deliveries"].as_array().unwrap();
+    assert_eq!((deliveries.len(), house.memory.count("jobs")), (2, (1, 2)));
+    assert_eq!(deliveries[0]["lease_ms"], 9000);
+    let lease = |n: usize| deliveries[n]["lease"].as_str().unwrap();
+    let (status, done) = house.call(&format!("POST /v1/ack/{}", lease(0)), "").await;
+    assert_eq!((status, &done["settled"]), (StatusCode::OK, &json!("acked")));
+    assert_eq!(house.call(&format!("POST /v1/ack/{}", lease(0)), "").await.1["code"], "lease_lost");
+    let both = json!({"settles": [{"lease": lease(1), "action": "return"}, {"lease": lease(0), "action": "ack"}]});
+    let (_, results) = house.call("POST /v1/settle", &both.to_string()).await;
+    assert_eq!(results["results"][0], json!({"ok": null}));
+    assert_eq!(results["results"][1]["error"]["code"], "lease_lost");
+    let atomic = json!({"settles": [{"lease": lease(0), "action": "ack"}], "atomic": true});
+    assert_eq!(house.call("POST /v1/settle", &atomic.to_string()).await.0, StatusCode::GONE);
+    assert_eq!(house.memory.count("jobs"), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_that_finds_nothing_in_time_is_answered_with_nothing() {
+    let house = House::new().await;
+    assert_eq!(house.call("POST /v1/inbox/bob/receive?wait_ms=60000", "").await.1, json!({"deliveries": []}));
+    assert_eq!(house.call("POST /v1/inbox/nobody/receive", "").await.1["code"], "unknown_queue");
+}
+
+#[tokio::test]
+async fn a_receive_whose_client_goes_away_leases_nothing() {
+    let house = House::new().await;
+    let router = house.edge.router();
+    {
+        let mut waiting = pin!(router.oneshot(asked("POST /v1/queues/jobs/receive?wait_ms=60000", "")));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        house.call("POST /v1/publish/jobs", "{}").await;
+        assert_eq!(house.memory.count("jobs"), (0, 1));
+    }
+    assert_eq!(house.memory.count("jobs"), (1, 0));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_never_taken_returns_its_leases() {
+    let house = House::new().await;
+    house.call("POST /v1/publish/jobs", "{}").await;
+    let response = house.raw(asked("POST /v1/queues/jobs/receive", "")).await;
+    assert_eq!(house.memory.count("jobs"), (0, 1));
+    drop(response);
+    assert_eq!(house.memory.count("jobs"), (1, 0));
+}
+
+#[tokio::test]
+async fn a_request_is_answered_with_the_reply() {
+    let house = House::new().await;
+    assert_eq!(house.call("POST /v1/request/sums", "{}").await.1["code"], "no_responders");
+    let (to_hub, mut from_hub) = house.edge.connect_in_process(Credentials::default()).unwrap();
+    let target = Target::Live(Filter::new("sums").unwrap());
+    let window = Window { subscription: 1, messages: 1, bytes: 1 };
+    let subscribe = Subscribe { id: 1, target, window, handlers: 1, binding: skep_protocol::Binding::Connection };
+    let connect = Connect { version: 1, token: Some(TOKEN.into()), ..Connect::default() };
+    to_hub.send(vec![Frame::Connect(connect)]).await.unwrap();
+    to_hub.send(vec![Frame::Subscribe(subscribe)]).await.unwrap();
+    while !from_hub.recv().await.unwrap().contains(&Frame::Subscribed(1)) {}
+    let answering = async {
+        let Frame::Live(requests) = from_hub.recv().await.unwrap().remove(0) else { panic!("a request") };
+        let to = requests[0].view().replyto().unwrap();
+        let reply = format!(r#"{{"id":"r","source":"s","type":"response","to":"{to}","data":3}}"#);
+        let reply = Message::from_json(reply.as_bytes()).unwrap();
+        to_hub.send(vec![Frame::Publish(Publish { sequence: 1, messages: vec![reply] })]).await.unwrap();
+    };
+    let asking = house.call("POST /v1/request/sums?timeout_ms=600000", r#"{"data":[1,2]}"#);
+    let ((status, reply), ()) = tokio::join!(asking, answering);
+    assert_eq!((status, &reply["data"]), (StatusCode::OK, &json!(3)), "{reply}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_reply_in_time_may_have_happened() {
+    let house = House::new().await;
+    let (status, problem) = house.call("POST /v1/request/agent.bob.inbox", "{}").await;
+    assert_eq!((status, &problem["outcome"]), (StatusCode::GATEWAY_TIMEOUT, &json!("unknown")));
+    assert_eq!(house.memory.count("agent.bob.inbox"), (1, 0));
+}
+
+#[tokio::test]
+async fn queues_and_agents_are_declared_shown_and_deleted() {
+    let house = House::new().await;
+    let (_, changed) = house.call("PUT /v1/queues/more", r#"{"filters":["more.>"],"lease_ms":5000}"#).await;
+    assert_eq!(changed, json!({"changed": true}));
+    assert_eq!(house.call("GET /v1/queues/more", "").await.1["spec"]["lease_ms"], 5000);
+    assert_eq!(house.call("DELETE /v1/queues/more?force=true", "").await.1, json!({"changed": true}));
+    assert_eq!(house.call("GET /v1/queues/more", "").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(house.call("POST /v1/queues/jobs/purge", "").await.1, json!({"count": 0}));
+    assert_eq!(house.call("PUT /v1/agents/bob/workspaces/w", "").await.1, json!({"changed": true}));
+    let agent = &house.call("GET /v1/agents", "").await.1["agents"][0];
+    assert_eq!((&agent["metadata"]["role"], &agent["workspaces"]), (&json!("coder"), &json!(["w"])));
+    assert_eq!(house.call("GET /v1/trace/x", "").await.1["code"], "not_found");
+    assert_eq!(house.call("GET /v1/status", "").await.1["queues"], 2);
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened() {
+    let house = House::new().await;
+    house.call("POST /v1/publish/jobs", "{}").await;
+    let (_, text) = house.call("GET /metrics", "").await;
+    let text = text.as_str().unwrap();
+    for line in ["skep_messages_published_total 1", "skep_queue_messages_ready{queue=\"jobs\"} 1", "# EOF"] {
+        assert!(text.contains(line), "{line} is missing in {text}");
+    }
+}

@@ -1,0 +1,200 @@
+//! Frames over a byte stream: four bytes of length, little-endian, then a compact frame.
+//!
+//! Reads go through a scratch buffer of the worker, and writes straight from the blocks, so
+//! an idle connection owns no buffer.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use skep_core::Incoming;
+use skep_protocol::limits::FRAME_BYTES_MAX;
+use skep_protocol::{Code, Encoding, Error, Frame};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+
+use crate::limits::{BLOCKS_A_WRITE, TURN_BYTES_MAX};
+use crate::wire::{Gone, Outbox, Wire};
+
+/// Bytes of the length before a frame.
+const PREFIX: usize = 4;
+
+thread_local! {
+    /// Used within one poll only; nothing of it outlives that.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; TURN_BYTES_MAX].into());
+}
+
+/// Frames over one Unix stream.
+pub(crate) struct PrefixedWire {
+    stream: UnixStream,
+    /// The beginning of a frame that has not come whole yet.
+    partial: Vec<u8>,
+    /// Bytes already written of the first block and its length.
+    written: usize,
+}
+
+impl PrefixedWire {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        PrefixedWire { stream, partial: Vec::new(), written: 0 }
+    }
+
+    /// Takes the whole frames out of what came; keeps the rest.
+    fn take(&mut self, mut came: &[u8], into: &mut Vec<Incoming>) -> Result<(), Gone> {
+        while !came.is_empty() {
+            if self.partial.is_empty()
+                && let Some(whole) = frame_bytes(came)?
+                && let Some(frame) = came.get(PREFIX..whole)
+            {
+                // A copy of its own: a message that stays must not hold a whole buffer.
+                into.push(Incoming::Bytes(Bytes::copy_from_slice(frame)));
+                came = came.get(whole..).unwrap_or_default();
+                continue;
+            }
+            let known = frame_bytes(&self.partial)?;
+            let missing = known.unwrap_or(PREFIX).saturating_sub(self.partial.len());
+            let (more, rest) = came.split_at(missing.min(came.len()));
+            self.partial.extend_from_slice(more);
+            came = rest;
+            if known.is_none()
+                && let Some(whole) = frame_bytes(&self.partial)?
+            {
+                self.partial.reserve_exact(whole.min(TURN_BYTES_MAX) - PREFIX);
+            }
+            if frame_bytes(&self.partial)? == Some(self.partial.len()) {
+                into.push(Incoming::Bytes(Bytes::from(std::mem::take(&mut self.partial)).slice(PREFIX..)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers how many bytes the system took.
+    fn write_some(&mut self, cx: &mut Context<'_>, blocks: &[Bytes]) -> Poll<io::Result<usize>> {
+        let blocks = blocks.get(..BLOCKS_A_WRITE).unwrap_or(blocks);
+        let lengths: Vec<[u8; PREFIX]> =
+            blocks.iter().map(|block| u32::try_from(block.len()).unwrap_or(u32::MAX).to_le_bytes()).collect();
+        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(2 * blocks.len());
+        for (length, block) in lengths.iter().zip(blocks) {
+            slices.extend([IoSlice::new(length), IoSlice::new(block)]);
+        }
+        let mut slices = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut slices, self.written);
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+}
+
+/// A frame alone, as it travels.
+pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
+    let mut bytes = vec![0; PREFIX];
+    Encoding::Compact.encode(frame, &mut bytes);
+    let length = u32::try_from(bytes.len() - PREFIX).unwrap_or(u32::MAX).to_le_bytes();
+    bytes.iter_mut().zip(length).for_each(|(byte, of_length)| *byte = of_length);
+    bytes
+}
+
+/// How many bytes a frame has with its length, once that can be read.
+fn frame_bytes(bytes: &[u8]) -> Result<Option<usize>, Gone> {
+    let Some(prefix) = bytes.first_chunk::<PREFIX>() else { return Ok(None) };
+    let bytes = u32::from_le_bytes(*prefix) as usize;
+    if bytes > FRAME_BYTES_MAX {
+        let text = format!("frame has {bytes} bytes; at most {FRAME_BYTES_MAX} are taken (u32 little-endian, then it)");
+        return Err(Gone::Broken(Error::new(Code::TooLarge, text)));
+    }
+    Ok(Some(PREFIX + bytes))
+}
+
+impl Wire for PrefixedWire {
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let came = buffer.filled();
+            if came.is_empty() {
+                return Poll::Ready(Err(Gone::Closed("it closed".into())));
+            }
+            self.take(came, into)?;
+            Poll::Ready(Ok(came.len()))
+        })
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outbox) -> Poll<Result<(), Gone>> {
+        while !out.is_empty() {
+            let mut count = ready!(self.write_some(cx, out.blocks()))?;
+            if count == 0 {
+                return Poll::Ready(Err(Gone::Closed("it takes no more".into())));
+            }
+            count += std::mem::take(&mut self.written);
+            while let Some(block) = out.blocks().first().filter(|block| PREFIX + block.len() <= count) {
+                count -= PREFIX + block.len();
+                out.pop();
+            }
+            self.written = count;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(frames: &[&[u8]]) -> Vec<u8> {
+        frames.iter().flat_map(|f| [&u32::try_from(f.len()).unwrap().to_le_bytes()[..], f].concat()).collect()
+    }
+
+    fn wire() -> (PrefixedWire, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (PrefixedWire::new(ours), theirs)
+    }
+
+    fn lengths(frames: &[Incoming]) -> Vec<usize> {
+        let len = |frame: &Incoming| match frame {
+            Incoming::Bytes(bytes) => bytes.len(),
+            Incoming::Frame(_) => unreachable!("bytes only"),
+        };
+        frames.iter().map(len).collect()
+    }
+
+    #[tokio::test]
+    async fn frames_are_found_however_the_bytes_are_cut() {
+        let bytes = framed(&[&[1; 5], &[], &[2; 300]]);
+        for cut in 1..bytes.len() {
+            let (mut wire, _theirs) = wire();
+            let mut frames = Vec::new();
+            bytes.chunks(cut).for_each(|chunk| wire.take(chunk, &mut frames).unwrap());
+            assert_eq!(lengths(&frames), [5, 0, 300], "cut every {cut} bytes");
+            assert!(wire.partial.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_announces_too_much_is_refused_before_it_comes() {
+        let (mut wire, _theirs) = wire();
+        let error = wire.take(&u32::MAX.to_le_bytes(), &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, Gone::Broken(Error { code: Code::TooLarge, .. })), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_in_pieces_arrives_whole() {
+        let (mut wire, mut theirs) = wire();
+        let blocks: Vec<Vec<u8>> = (0..100u8).map(|n| vec![n; 20_000]).collect();
+        let mut out = Outbox::default();
+        out.transmit().blocks = blocks.iter().map(|block| Bytes::from(block.clone())).collect();
+        out.transmit().bytes = 2_000_000;
+        let writing = async {
+            std::future::poll_fn(|cx| wire.poll_write(cx, &mut out)).await.unwrap();
+            drop(wire);
+        };
+        let mut came = Vec::new();
+        let reading = tokio::io::AsyncReadExt::read_to_end(&mut theirs, &mut came);
+        let ((), read) = tokio::join!(writing, reading);
+        read.unwrap();
+        let expected: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+        assert!(came == framed(&expected));
+    }
+}

@@ -1,0 +1,60 @@
+//! How many connections there are: a bound, and a way to wait until the last one has left.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The seats of an edge, shared by all its listeners.
+#[derive(Debug)]
+pub(crate) struct Seats {
+    free: Arc<Semaphore>,
+    all: u32,
+}
+
+/// One connection's seat. Clones share it; it is free again when the last one is dropped. A
+/// connection that becomes a WebSocket keeps the seat it has.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Seats {
+    pub(crate) fn new(count: usize) -> Self {
+        let all = u32::try_from(count.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        Seats { free: Arc::new(Semaphore::new(all as usize)), all }
+    }
+
+    /// A seat, if one is free.
+    pub(crate) fn take(&self) -> Option<Seat> {
+        let permit = self.free.clone().try_acquire_owned().ok()?;
+        Some(Seat { _permit: Arc::new(permit) })
+    }
+
+    /// How many are taken.
+    pub(crate) fn taken(&self) -> usize {
+        (self.all as usize).saturating_sub(self.free.available_permits())
+    }
+
+    /// Waits until every seat is free. May be cancelled.
+    pub(crate) async fn all_free(&self) {
+        let _ = self.free.acquire_many(self.all).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_seat_is_free_again_when_its_last_clone_is_dropped() {
+        let seats = Seats::new(1);
+        let seat = seats.take().unwrap();
+        let clone = seat.clone();
+        assert!(seats.take().is_none());
+        drop(seat);
+        assert_eq!(seats.taken(), 1);
+        drop(clone);
+        seats.all_free().await;
+        assert!(seats.take().is_some());
+    }
+}

@@ -1,0 +1,125 @@
+//! The seam between a transport and its driver: whole frames in, whole frames out.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use skep_core::{Incoming, Transmit};
+use skep_protocol::{Encoding, Error, Frame};
+
+use crate::limits::UNWRITTEN_BYTES_MAX;
+
+/// One transport of one connection, both halves. It keeps no frame beyond what it is
+/// writing just now; what waits, waits in the [`Outbox`], where it is counted.
+pub(crate) trait Wire: Send + Unpin {
+    /// Appends what the peer said, one frame or batch at a time; answers about how many
+    /// bytes that was, never 0. A sign of life that is no frame appends nothing.
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>>;
+
+    /// Writes what is in the outbox; ready when all of it is on its way to the peer.
+    fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outbox) -> Poll<Result<(), Gone>>;
+
+    /// Says that nothing more will be written.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Why the other side can be read or written no more.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    /// It closed, or the network did.
+    Closed(String),
+    /// It said what no frame can be read from; it is told so, if it still listens.
+    Broken(Error),
+}
+
+impl From<io::Error> for Gone {
+    fn from(error: io::Error) -> Self {
+        Gone::Closed(error.to_string())
+    }
+}
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    transmit: Transmit,
+    /// Blocks already handed over.
+    taken: usize,
+}
+
+impl Outbox {
+    /// Where the connection appends.
+    pub(crate) fn transmit(&mut self) -> &mut Transmit {
+        &mut self.transmit
+    }
+
+    /// Whether more may be gathered. Frames as values are not counted in bytes: one batch waits at most.
+    pub(crate) fn has_room(&self) -> bool {
+        self.transmit.bytes <= UNWRITTEN_BYTES_MAX && self.transmit.values.is_empty()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks().is_empty() && self.transmit.values.is_empty()
+    }
+
+    /// Something that grows smaller whenever the peer takes something.
+    pub(crate) fn weight(&self) -> usize {
+        self.blocks().len() + self.transmit.values.len()
+    }
+
+    /// The encoded frames that wait.
+    pub(crate) fn blocks(&self) -> &[Bytes] {
+        self.transmit.blocks.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Takes the first of them.
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        let block = std::mem::take(self.transmit.blocks.get_mut(self.taken)?);
+        self.taken += 1;
+        self.transmit.bytes -= block.len();
+        if self.blocks().is_empty() {
+            self.transmit.blocks.clear();
+            self.taken = 0;
+        }
+        Some(block)
+    }
+
+    /// Takes all frames that wait as values.
+    pub(crate) fn take_values(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.transmit.values)
+    }
+
+    /// Adds a frame of the driver's own.
+    pub(crate) fn put(&mut self, encoding: Encoding, frame: &Frame) {
+        let mut block = Vec::new();
+        encoding.encode(frame, &mut block);
+        self.transmit.bytes += block.len();
+        self.transmit.blocks.push(block.into());
+    }
+
+    /// An idle connection owns no buffer.
+    pub(crate) fn release(&mut self) {
+        if self.is_empty() {
+            *self = Outbox::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_makes_room_again() {
+        let mut out = Outbox::default();
+        let large = Bytes::from(vec![0; UNWRITTEN_BYTES_MAX]);
+        for _ in 0..2 {
+            out.transmit().bytes += large.len();
+            out.transmit().blocks.push(large.clone());
+        }
+        assert!(!out.has_room());
+        out.pop();
+        assert!(out.has_room() && !out.is_empty());
+        out.pop();
+        assert!(out.is_empty() && out.pop().is_none());
+    }
+}
