@@ -1,1 +1,10 @@
 //! Who a party is: the local token.
+//!
+//! The token is a file beside the data, readable by its owner only; whoever can read it owns
+//! this machine's account, so it may act as any agent. [`TokenPolicy`] is the judge.
+
+mod policy;
+pub mod token;
+
+pub use policy::TokenPolicy;
+pub use token::{Token, TokenError};
