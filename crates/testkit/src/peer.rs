@@ -127,8 +127,13 @@ impl Peer {
 
     /// Subscribes to live messages.
     pub async fn listen(&mut self, filter: &str) -> SubscriptionId {
+        self.listen_to(filter).await.expect("a subscription")
+    }
+
+    /// The same where it may be refused.
+    pub async fn listen_to(&mut self, filter: &str) -> Result<SubscriptionId, Error> {
         let target = Target::Live(filter.parse().expect("a filter"));
-        self.subscribe(target, 0, |subscribe| subscribe).await.expect("a subscription")
+        self.subscribe(target, 0, |subscribe| subscribe).await
     }
 
     async fn subscribe(

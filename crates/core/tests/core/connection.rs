@@ -1,0 +1,241 @@
+//! A connection without any I/O: frames in, frames out, time as an argument.
+
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use skep_core::limits::{CONNECT_MAX_MS, HEARTBEAT_MS, SILENCE_MAX_MS, UNANSWERED_MESSAGES_MAX};
+use skep_core::{Clock, Connection, Credentials, Form, Hub, HubOptions, Incoming, Now, Transmit};
+use skep_embedded::{Embedded, EmbeddedOptions};
+use skep_protocol::{
+    Action, Binding, Code, Command, Connect, Encoding, Frame, Manage, ProducerId, Publish, QueueName, QueueSpec,
+    Settle, SettleBatch, Settlement, Subscribe, Target, Welcome, Window,
+};
+use skep_testkit::{Anyone, message};
+
+pub(crate) struct House {
+    _folder: tempfile::TempDir,
+    pub(crate) hub: Arc<Hub>,
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Embedded::open(folder.path(), Clock::new(), EmbeddedOptions::default()).expect("a store");
+        let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+        let hub = Hub::open(options, Clock::new(), store.clone(), store, Arc::new(Anyone)).await.expect("a hub");
+        House { _folder: folder, hub }
+    }
+
+    fn line(&self) -> Line {
+        let now = self.hub.now();
+        let connection = Connection::new(self.hub.clone(), Form::Values, Credentials::default(), now);
+        Line { connection, hub: self.hub.clone(), heard: Vec::new() }
+    }
+
+    /// A line over which a session stands.
+    async fn open(&self, connect: Connect) -> (Line, Welcome) {
+        let mut line = self.line();
+        line.say(Frame::Connect(connect));
+        let welcome = line.hear(|frame| matches!(frame, Frame::Welcome(_))).await;
+        let Frame::Welcome(welcome) = welcome else { unreachable!() };
+        (line, welcome)
+    }
+}
+
+/// One end of a connection.
+struct Line {
+    connection: Connection,
+    hub: Arc<Hub>,
+    heard: Vec<Frame>,
+}
+
+impl Line {
+    fn say(&mut self, frame: Frame) {
+        let now = self.hub.now();
+        // Whether it ends, the test sees by what it hears.
+        let _ = self.connection.turn([Incoming::Frame(frame)], now);
+    }
+
+    /// The first frame of a kind.
+    async fn hear(&mut self, is_it: impl Fn(&Frame) -> bool) -> Frame {
+        let wait = async {
+            loop {
+                if let Some(at) = self.heard.iter().position(&is_it) {
+                    return self.heard.remove(at);
+                }
+                let mut out = Transmit::default();
+                let now = self.hub.now();
+                std::future::poll_fn(|cx| self.connection.poll_transmit(cx, now, &mut out)).await;
+                self.heard.append(&mut out.values);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("a frame that must come")
+    }
+
+    async fn error(&mut self) -> Code {
+        match self.hear(|frame| matches!(frame, Frame::Error(_))).await {
+            Frame::Error(error) => error.code,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// Declares a queue and subscribes to it.
+    async fn consume(&mut self, queue: &str, messages: u32) {
+        let name = QueueName::new(queue).expect("a name");
+        self.say(Frame::Manage(Manage { tag: 1, command: Command::Declare(QueueSpec::new(name.clone())) }));
+        self.hear(|frame| matches!(frame, Frame::Managed(_))).await;
+        let window = Window { subscription: 1, messages, bytes: 1 << 20 };
+        let target = Target::Queue(name);
+        self.say(Frame::Subscribe(Subscribe { id: 1, target, window, handlers: 1, binding: Binding::Connection }));
+        self.hear(|frame| matches!(frame, Frame::Subscribed(1))).await;
+    }
+}
+
+fn hello() -> Connect {
+    Connect { version: 1, producer: Some(ProducerId([3; 16])), ..Connect::default() }
+}
+
+fn publish(sequence: u64, count: usize) -> Frame {
+    let messages = (0..count).map(|_| message("jobs").text("x").finish().expect("a message")).collect();
+    Frame::Publish(Publish { sequence, messages })
+}
+
+#[tokio::test]
+async fn what_is_said_before_the_welcome_waits_for_it() {
+    let house = House::new().await;
+    let mut line = house.line();
+    let now = house.hub.now();
+    let both = [Incoming::Frame(Frame::Connect(hello())), Incoming::Frame(publish(1, 1))];
+    line.connection.turn(both, now).expect("open");
+    line.hear(|frame| matches!(frame, Frame::Welcome(w) if w.producer == ProducerId([3; 16]) && !w.resumed)).await;
+    line.hear(|frame| matches!(frame, Frame::Receipt(r) if r[0].sequence == 1)).await;
+}
+
+#[tokio::test]
+async fn a_first_frame_that_is_no_connect_is_refused_and_ends() {
+    let house = House::new().await;
+    let mut line = house.line();
+    line.say(publish(1, 1));
+    assert_eq!(line.error().await, Code::Unauthenticated);
+    assert!(line.connection.turn([], house.hub.now()).is_err());
+    let mut line = house.line();
+    line.say(Frame::Connect(Connect { version: 0, ..hello() }));
+    assert_eq!(line.error().await, Code::UnsupportedVersion);
+}
+
+#[tokio::test]
+async fn a_frame_that_cannot_be_read_is_named_and_the_session_stands() {
+    let house = House::new().await;
+    let form = Form::Encoded(Encoding::Json);
+    let mut connection = Connection::new(house.hub.clone(), form, Credentials::default(), house.hub.now());
+    let now = house.hub.now();
+    let text = |text: &'static str| Incoming::Bytes(text.into());
+    let (mut out, mut cx) = (Transmit::default(), Context::from_waker(Waker::noop()));
+    connection.turn([text(r#"{"connect":{"version":1}}"#)], now).expect("open");
+    assert!(connection.poll_transmit(&mut cx, now, &mut out).is_ready());
+    connection.turn([text("{")], now).expect("open still");
+    assert!(connection.poll_transmit(&mut cx, now, &mut out).is_ready());
+    let said: Vec<String> = out.blocks.iter().map(|block| String::from_utf8_lossy(block).into_owned()).collect();
+    assert!(said.iter().any(|frame| frame.contains("invalid_frame")), "{said:?}");
+    // A flood of them ends it.
+    let flood = (0..20).map(|_| text("{"));
+    assert!(connection.turn(flood, now).is_err());
+}
+
+#[tokio::test]
+async fn a_second_connect_and_frames_of_the_hub_are_refused_and_harm_nothing() {
+    let house = House::new().await;
+    let (mut line, _) = house.open(hello()).await;
+    line.say(Frame::Connect(hello()));
+    assert_eq!(line.error().await, Code::InvalidFrame);
+    line.say(Frame::Subscribed(7));
+    assert_eq!(line.error().await, Code::InvalidFrame);
+    line.say(publish(0, 1));
+    assert_eq!(line.error().await, Code::InvalidSequence);
+    line.say(Frame::Ping(5));
+    line.hear(|frame| matches!(frame, Frame::Pong(5))).await;
+}
+
+#[tokio::test]
+async fn publishes_that_follow_one_by_one_are_answered_as_one_run() {
+    let house = House::new().await;
+    let (mut line, _) = house.open(hello()).await;
+    line.consume("jobs", 0).await;
+    let frames = [publish(1, 3), publish(4, 2)].map(Incoming::Frame);
+    line.connection.turn(frames, house.hub.now()).expect("open");
+    let receipt = line.hear(|frame| matches!(frame, Frame::Receipt(_))).await;
+    let Frame::Receipt(runs) = receipt else { unreachable!() };
+    assert_eq!((runs.len(), runs[0].sequence, runs[0].count), (1, 1, 5));
+}
+
+#[tokio::test]
+async fn who_has_too_much_unanswered_is_read_no_more_until_it_is_answered() {
+    let house = House::new().await;
+    let (mut line, _) = house.open(hello()).await;
+    line.consume("jobs", 0).await;
+    let mut sequence = 1;
+    while line.connection.wants_read() {
+        line.say(publish(sequence, 1024));
+        sequence += 1024;
+        assert!(sequence < 4 * UNANSWERED_MESSAGES_MAX as u64, "there is a bound");
+    }
+    line.hear(|frame| matches!(frame, Frame::Receipt(_))).await;
+    while !line.connection.wants_read() {
+        line.hear(|frame| matches!(frame, Frame::Receipt(_))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_taken_up_again_with_its_leases() {
+    let house = House::new().await;
+    let (mut line, welcome) = house.open(hello()).await;
+    line.consume("jobs", 1).await;
+    line.say(publish(1, 2));
+    let deliver = line.hear(|frame| matches!(frame, Frame::Deliver(_))).await;
+    let Frame::Deliver(deliveries) = deliver else { unreachable!() };
+    let lease = deliveries[0].lease;
+    line.connection.lost(house.hub.now());
+    let again = Connect { resume: Some(welcome.resume), held: vec![lease], ..hello() };
+    let (mut line, resumed) = house.open(again.clone()).await;
+    assert!(resumed.resumed && resumed.lost.is_empty());
+    assert_eq!(resumed.replies, welcome.replies, "live requests survive");
+    let settles = vec![Settle { lease, action: Action::Ack }];
+    line.say(Frame::Settle(SettleBatch { tag: 9, settles, atomic: false, publish: None }));
+    let settled = line.hear(|frame| matches!(frame, Frame::Settled(_))).await;
+    let Frame::Settled(settled) = settled else { unreachable!() };
+    assert_eq!(settled.results, [Settlement::Ok(())]);
+    line.hear(|frame| matches!(frame, Frame::Deliver(_))).await;
+    // A session that stands elsewhere, or is gone, is not taken up: every lease is lost.
+    let (_line, fresh) = house.open(again).await;
+    assert!(!fresh.resumed);
+    assert_eq!(fresh.lost, [lease]);
+}
+
+#[tokio::test]
+async fn silence_is_pinged_and_then_ends_the_connection() {
+    let house = House::new().await;
+    let (mut line, _) = house.open(hello()).await;
+    let start = house.hub.now();
+    let after = |ms: u64| start.plus(Duration::from_millis(ms));
+    line.connection.on_deadline(after(HEARTBEAT_MS + 1_000)).expect("open");
+    line.hear(|frame| matches!(frame, Frame::Ping(_))).await;
+    assert!(line.connection.on_deadline(after(SILENCE_MAX_MS + 1_000)).is_err());
+    let mut mute = house.line();
+    assert!(mute.connection.deadline() <= house.hub.now().mono_ms + CONNECT_MAX_MS);
+    assert!(mute.connection.on_deadline(after(CONNECT_MAX_MS + 1_000)).is_err());
+}
+
+#[tokio::test]
+async fn a_goodbye_returns_what_is_held_uncharged() {
+    let house = House::new().await;
+    let (mut first, _) = house.open(hello()).await;
+    first.consume("jobs", 1).await;
+    first.say(publish(1, 1));
+    first.hear(|frame| matches!(frame, Frame::Deliver(_))).await;
+    first.connection.shut_down(Now::default());
+    first.hear(|frame| matches!(frame, Frame::Goodbye(_))).await;
+    let (mut second, _) = house.open(Connect { producer: None, ..hello() }).await;
+    second.consume("jobs", 1).await;
+    second.hear(|frame| matches!(frame, Frame::Deliver(d) if d[0].attempt == 1)).await;
+}

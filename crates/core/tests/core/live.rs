@@ -1,0 +1,88 @@
+//! Live messages and requests between sessions of one hub.
+
+use skep_protocol::{Code, Guarantee, Message};
+use skep_testkit::{Peer, message, topic};
+
+use crate::connection::House;
+
+fn text(message: &Message) -> String {
+    String::from_utf8(message.payload().to_vec()).expect("text")
+}
+
+#[tokio::test]
+async fn a_session_gets_a_live_message_once_however_many_subscriptions_match() {
+    let house = House::new().await;
+    let (mut a, mut b) = (Peer::attach(&house.hub, None), Peer::attach(&house.hub, None));
+    for filter in ["events.*", "events.>", "events.done"] {
+        a.listen(filter).await;
+    }
+    b.listen(">").await;
+    let receipt = b.publish(message("events.done").text("x")).await.expect("a receipt");
+    assert_eq!((receipt.live, receipt.queues, receipt.guarantee), (2, 0, Guarantee::BestEffort));
+    assert_eq!(text(&a.live().await), "x");
+    assert_eq!(text(&b.live().await), "x");
+    assert!(a.is_quiet(20).await && b.is_quiet(20).await);
+}
+
+#[tokio::test]
+async fn live_listeners_see_a_stored_message_after_its_receipt_could_be_given() {
+    let house = House::new().await;
+    let hub = house.hub.clone();
+    let work = tokio::spawn(async move { hub.run().await });
+    let mut peer = Peer::attach(&house.hub, None);
+    skep_testkit::backend_suite::declare(&mut peer, "jobs", |spec| spec).await;
+    let mut listener = Peer::attach(&house.hub, None);
+    listener.listen("jobs").await;
+    for n in 0..20 {
+        let receipt = peer.publish(message("jobs").text(&n.to_string())).await.expect("a receipt");
+        assert_eq!((receipt.queues, receipt.live), (1, 1));
+    }
+    for n in 0..20 {
+        assert_eq!(text(&listener.live().await), n.to_string());
+    }
+    work.abort();
+}
+
+#[tokio::test]
+async fn a_request_is_answered_and_without_anybody_refused_at_once() {
+    let house = House::new().await;
+    let (mut asker, mut service) = (Peer::attach(&house.hub, None), Peer::attach(&house.hub, None));
+    let replies = topic(&format!("{}.1", asker.session().replies()));
+    let nobody = asker.publish(message("service.echo").replyto(&replies)).await.expect_err("nobody is there");
+    assert_eq!(nobody.code, Code::NoResponders);
+    service.listen("service.echo").await;
+    asker.publish(message("service.echo").replyto(&replies).text("hello")).await.expect("a receipt");
+    let request = service.live().await;
+    let back = request.view().replyto().expect("a way back").to_owned();
+    service.publish(message(&back).correlation(request.id()).text("echo")).await.expect("a receipt");
+    let reply = asker.live().await;
+    assert_eq!((text(&reply).as_str(), reply.view().correlation()), ("echo", Some(request.id())));
+    asker.goodbye();
+    let late = service.publish(message(&back)).await.expect_err("the asker has gone");
+    assert_eq!(late.code, Code::NoResponders);
+}
+
+#[tokio::test]
+async fn nobody_listens_to_the_replies_of_others_or_speaks_as_the_hub() {
+    let house = House::new().await;
+    let mut peer = Peer::attach(&house.hub, Some("alice"));
+    let own = message("$sys.x").finish().expect("a message");
+    assert_eq!(peer.publish_at(50, &own).await.expect_err("reserved").code, Code::Forbidden);
+    let spy = peer.listen_to("$reply.>").await.expect_err("not yours");
+    assert_eq!(spy.code, Code::Forbidden);
+    let bob = Message::build(&skep_protocol::MessageId::new("1").expect("an id"), "agent/bob", "note");
+    let forged = bob.to(&topic("x")).finish().expect("a message");
+    assert_eq!(peer.publish_at(51, &forged).await.expect_err("not yours").code, Code::Forbidden);
+}
+
+#[tokio::test]
+async fn what_is_not_built_yet_is_refused_and_not_ignored() {
+    let house = House::new().await;
+    let mut peer = Peer::attach(&house.hub, None);
+    for (name, value) in [("partitionkey", "k"), ("notbefore", "2026-01-01T00:00:00Z"), ("durability", "memory")] {
+        let asked = message("x").attribute(name, skep_protocol::Attribute::Text(value));
+        let refused = peer.publish(asked).await.expect_err("not built");
+        assert_eq!(refused.code, Code::Unsupported);
+        assert!(refused.text.contains(name), "{refused}");
+    }
+}
