@@ -13,7 +13,7 @@ pub(crate) const DEDUP_IDS_MAX: usize = 1_000_000;
 /// How long a settle is remembered, so that a retry gets the same answer, in milliseconds.
 pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
 /// Settles remembered; beyond it the oldest is forgotten.
-pub(crate) const SETTLED_MAX: usize = 1_000_000;
+pub(crate) const SETTLED_MAX: usize = 262_144;
 /// Queues; beyond it a declaration is answered `busy`.
 pub(crate) const QUEUES_MAX: usize = 1_000_000;
 /// Bytes of all facts; beyond it a put is answered `busy`.

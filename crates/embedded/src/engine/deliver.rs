@@ -93,6 +93,7 @@ impl Engine {
     /// A lease is no more; what becomes of its message, the caller says.
     pub(super) fn end_lease(&mut self, count: u64) -> Option<Lease> {
         let lease = self.leases.remove(&count)?;
+        self.timers.clear(lease.deadline_ms, Timer::Lease(count));
         if let Some(consumer) = self.consumers.get_mut(&lease.consumer) {
             consumer.leases.remove(&count);
             consumer.held_bytes -= lease.entry.bytes();
@@ -118,7 +119,7 @@ impl Engine {
     pub(crate) fn tick(&mut self, now: Now, fx: &mut Effects) {
         while let Some(timer) = self.timers.take(now.mono_ms) {
             match timer {
-                Timer::Lease(count) => self.expire(count, now),
+                Timer::Lease(count) => self.expire(count),
                 Timer::Delayed(queue, position) => {
                     // A timer may be left over from an earlier delay of the same message.
                     let key = (queue, position);
@@ -141,11 +142,7 @@ impl Engine {
         self.timers.next()
     }
 
-    fn expire(&mut self, count: u64, now: Now) {
-        // Settled, or extended: then another timer is set.
-        if self.leases.get(&count).is_none_or(|lease| lease.deadline_ms > now.mono_ms) {
-            return;
-        }
+    fn expire(&mut self, count: u64) {
         if let Some(lease) = self.end_lease(count) {
             self.give_back(&lease, Token { open: self.open, count }, Some("lease_expired"));
             self.touched.push(lease.queue);

@@ -168,6 +168,7 @@ impl Engine {
         let Some(lease) = self.leases.get_mut(&token.count) else { return 0 };
         let queue_ms = self.queues.get(&lease.queue).map_or(0, |queue| queue.spec.lease_ms);
         let lease_ms = lease_ms.unwrap_or(queue_ms).clamp(100, 24 * 3_600_000);
+        self.timers.clear(lease.deadline_ms, Timer::Lease(token.count));
         lease.deadline_ms = now.mono_ms.saturating_add(lease_ms);
         if let Some(progress) = progress {
             lease.progress = Some(progress.to_owned());

@@ -1,31 +1,35 @@
 //! What is to happen when: ends of leases and of backoff.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 
 use crate::journal::QueueId;
 
 /// What a moment brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// A lease may have ended; it may also have been settled or extended.
+    /// A lease ends.
     Lease(u64),
     /// A message may have waited long enough.
     Delayed(QueueId, u64),
 }
 
-/// Timers, the soonest first, on the monotonic clock.
+/// Timers, the soonest first, on the monotonic clock. One that is needed no more is cleared, so
+/// that there are never more than leases and delayed messages.
 #[derive(Debug, Default)]
-pub(crate) struct Timers(BinaryHeap<Reverse<(u64, Timer)>>);
+pub(crate) struct Timers(BTreeSet<(u64, Timer)>);
 
 impl Timers {
     pub(crate) fn set(&mut self, at_ms: u64, timer: Timer) {
-        self.0.push(Reverse((at_ms, timer)));
+        self.0.insert((at_ms, timer));
+    }
+
+    pub(crate) fn clear(&mut self, at_ms: u64, timer: Timer) {
+        self.0.remove(&(at_ms, timer));
     }
 
     /// When the next one is.
     pub(crate) fn next(&self) -> Option<u64> {
-        self.0.peek().map(|Reverse((at, _))| *at)
+        self.0.first().map(|(at, _)| *at)
     }
 
     /// Takes one whose time has come.
@@ -33,6 +37,6 @@ impl Timers {
         if self.next()? > now_ms {
             return None;
         }
-        self.0.pop().map(|Reverse((_, timer))| timer)
+        self.0.pop_first().map(|(_, timer)| timer)
     }
 }
