@@ -24,7 +24,9 @@ pub enum TokenError {
     #[error("token: {0}; expected at least 16 visible characters without spaces")]
     Form(&'static str),
     /// The file holds no token.
-    #[error("token file {path}: {why}; expected one line of at least 16 visible characters. Remove it, and the hub makes a new one: rm {path}")]
+    #[error(
+        "token file {path}: {why}; expected one line of at least 16 visible characters. Remove it, and the hub makes a new one: rm {path}"
+    )]
     Content {
         /// The file.
         path: PathBuf,

@@ -1,2 +1,87 @@
-//! The skep command.
-fn main() {}
+//! The command `skep`: one file per command under `commands/`, and what they share beside it.
+
+mod commands;
+mod config_flags;
+mod connect;
+mod context;
+mod duration;
+mod exit;
+mod logging;
+mod message;
+mod output;
+mod payload;
+mod receipt;
+mod settle;
+mod stored;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Command;
+use crate::context::{Context, Global};
+
+/// A durable message hub for agents.
+///
+/// Agents send each other messages, ask and answer, share work and publish, through one hub on
+/// this machine. A message that was acknowledged is not lost, whatever is killed.
+#[derive(Parser)]
+#[command(name = "skep", version, after_help = FIRST_HOUR, disable_help_subcommand = true, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const FIRST_HOUR: &str = "\
+A first hour:
+  skep serve --detach            start a hub here
+  skep agents add bob            bob has an inbox now
+  skep send bob \"hi\"             a message, on disk when this returns
+  skep inbox bob                 look; nothing is taken
+  skep receive bob --ack         take it
+  skep stop                      end the hub; messages stay
+
+Exit codes: 0 done, 1 internal, 2 usage, 3 refused, 4 outcome unknown, 5 no hub, 6 timeout or
+nothing there, 130 interrupted. More: skep help exit-codes";
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context::new(cli.global);
+    let done = cli.command.run(&context);
+    exit::report(context.output(), done)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn own_arguments(command: &clap::Command) -> Vec<String> {
+        let own = command.get_arguments().map(|arg| arg.get_id().to_string());
+        own.chain(command.get_subcommands().flat_map(own_arguments)).collect()
+    }
+
+    #[test]
+    fn no_command_has_an_argument_of_the_name_of_a_global_one() {
+        let command = Cli::command();
+        let globals: Vec<String> = command.get_arguments().map(|arg| arg.get_id().to_string()).collect();
+        let own: Vec<String> = command.get_subcommands().flat_map(own_arguments).collect();
+        assert!(globals.len() >= 5 && own.len() > 30);
+        assert_eq!(own.iter().find(|name| globals.contains(name)), None);
+    }
+
+    #[test]
+    fn every_command_is_well_formed_and_teaches_by_example() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("skep {}", verb.get_name())), "{} shows no example", verb.get_name());
+            assert!(verb.get_about().is_some(), "{} says not what it does", verb.get_name());
+        }
+    }
+}

@@ -245,6 +245,16 @@ impl Client {
         consume::run(deliveries, options.window, options.handlers, handler).await
     }
 
+    /// Settles or extends a lease by its token, whoever took it: leases bound to their deadline outlive
+    /// the client that took them.
+    ///
+    /// # Errors
+    /// `lease_lost`; `too_large`; `connection_lost` when the client gave up or closed first.
+    pub async fn settle(&self, lease: skep_protocol::LeaseToken, action: skep_protocol::Action) -> Result<(), Error> {
+        let coming = self.handle.settle(lease, action).await?;
+        self.handle.answer(coming).await
+    }
+
     /// Declares, deletes, registers, ...
     ///
     /// # Errors

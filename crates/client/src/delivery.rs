@@ -148,6 +148,14 @@ impl Leased {
         self.after(result)
     }
 
+    /// Leaves the message leased, to be settled by its token: see [`Client::settle`](crate::Client::settle).
+    /// That makes sense for a lease bound to its deadline, which outlives this client.
+    #[must_use = "without its token nobody settles it"]
+    pub fn keep(mut self) -> LeaseToken {
+        self.settled = true;
+        self.delivery.lease
+    }
+
     /// Ends when the hub says that the lease is lost. It may be cancelled.
     pub async fn lost(&mut self) {
         if let Word::NotYet(told) = &mut self.word {

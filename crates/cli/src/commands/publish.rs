@@ -1,0 +1,38 @@
+//! `skep publish`: a message to a topic.
+
+use skep_protocol::{Kind, Topic};
+
+use crate::context::Context;
+use crate::message::MessageArgs;
+use crate::receipt::Receipt;
+
+/// Publish a message to a topic
+///
+/// Every queue whose filter matches keeps it; every live listener hears it. Where nothing
+/// matches it is not stored, and the receipt says so.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where to
+    topic: Topic,
+    #[command(flatten)]
+    message: MessageArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  skep publish jobs.resize --type task --file photo.png
+  skep publish broadcast \"back in five minutes\"              # to everyone
+  skep publish workspace.docs.news --as alice \"chapter 2 is done\"
+  skep publish jobs.pay --guarantee at_least_once \"...\"       # refused if no queue takes it";
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
+        context.attached(async |client| {
+            let message = self.message.begin(client, Kind::EVENT)?.to(&self.topic).finish()?;
+            let accepted = client.publish(message.clone()).await?;
+            let receipt = Receipt::new(message.id(), &accepted);
+            Ok(context.output().answer(&receipt, receipt.words())?)
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! `skep receive`: take messages from a queue or an inbox.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use skep_client::{Client, Deliveries, Error, Leased, ReceiveOptions};
+use skep_protocol::{Action, AgentId, Binding, Code, Delivery, Outcome, QueueName, Retry};
+use tokio::time::timeout;
+
+use super::reply;
+use crate::context::Context;
+use crate::duration;
+use crate::exit::Usage;
+
+/// Take messages from a queue, else from an agent's inbox
+///
+/// Takes one message unless told, prints its payload, and ends. Without --ack the message stays
+/// leased to you: settle it by its lease with ack, nack or reject before the lease ends, or it is
+/// delivered again.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A queue, else an agent; unsaid, the agent of --as
+    #[arg(value_name = "QUEUE|AGENT")]
+    name: Option<QueueName>,
+    /// Take at most so many: those that are there, or come within half a second of each other
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: u32,
+    /// Ack each one, once its payload is printed
+    #[arg(long)]
+    ack: bool,
+    /// How long to wait for the first
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    wait: Duration,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  skep receive bob --ack                  # bob's next message, done with it
+  skep receive jobs                       # one job; the lease is on standard error
+  skep ack 00000000000000010000000000000007
+  skep receive jobs -n 10 --json          # ten at once, with all there is to know
+  skep receive --as bob --wait 0s         # only what is there; exit code 6 if nothing is
+
+The payload goes to standard output, all else to standard error.";
+
+/// How long after one message the next may come and still belong to the same take.
+const QUIET: Duration = Duration::from_millis(500);
+/// How long a queue is given to deliver what it holds, however short the wait: a message may
+/// have to be read from disk.
+const WAIT_MIN: Duration = Duration::from_millis(250);
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let said = context.global().agent.clone();
+        let (name, agent) = match (&self.name, &said) {
+            (Some(name), _) => (name.clone(), AgentId::new(name.as_str()).ok()),
+            (None, Some(agent)) => (QueueName::inbox(agent), None),
+            (None, None) => return Err(Usage("name a queue or an agent, or say who you are: --as AGENT".into()).into()),
+        };
+        let from_queue = context.attached_as(said.clone(), async |client| self.take(context, client, &name).await);
+        // No such queue: then the agent of that name. Who takes from an inbox is its agent, unless said.
+        match (from_queue, agent) {
+            (Err(error), Some(agent)) if is_unknown_queue(&error) => {
+                let inbox = QueueName::inbox(&agent);
+                let who = said.or(Some(agent));
+                let taken = context.attached_as(who, async |client| self.take(context, client, &inbox).await);
+                taken.map_err(|error| neither(error, &name))
+            }
+            (taken, _) => taken,
+        }
+    }
+
+    async fn take(&self, context: &Context, client: &Client, queue: &QueueName) -> anyhow::Result<()> {
+        // The leases outlive this process; so the window is never freed, and no more comes than is asked for.
+        let options = ReceiveOptions {
+            window: self.count,
+            handlers: self.count,
+            binding: Binding::Deadline,
+            ..ReceiveOptions::default()
+        };
+        let mut deliveries = client.receive(queue, options).await?;
+        let taken = self.gather(&mut deliveries, queue).await?;
+        drop(deliveries);
+        let mut taken = taken.into_iter();
+        while let Some(mut leased) = taken.next() {
+            if let Err(error) = show(context, &leased, self.ack) {
+                put_back(client, [leased].into_iter().chain(taken)).await;
+                return Err(error);
+            }
+            // Only what was printed is settled, or stays leased.
+            if self.ack {
+                leased.ack().await?;
+            } else {
+                // Whoever has the token, which was shown, settles it.
+                let _shown = leased.keep();
+            }
+        }
+        Ok(())
+    }
+
+    /// As many as are wanted, as long as they come.
+    async fn gather(&self, deliveries: &mut Deliveries, queue: &QueueName) -> anyhow::Result<Vec<Leased>> {
+        let mut taken: Vec<Leased> = Vec::new();
+        while taken.len() < self.count as usize {
+            let patience = if taken.is_empty() { self.wait.max(WAIT_MIN) } else { QUIET };
+            match timeout(patience, deliveries.next()).await {
+                Ok(Some(leased)) => taken.push(leased),
+                Ok(None) => return Err(deliveries.ended().unwrap_or_else(|| nothing(queue, self.wait)).into()),
+                Err(_) => break,
+            }
+        }
+        if taken.is_empty() { Err(nothing(queue, self.wait).into()) } else { Ok(taken) }
+    }
+}
+
+/// What nobody was shown goes back, uncharged. Where that fails, the lease ends by itself.
+async fn put_back(client: &Client, unseen: impl Iterator<Item = Leased>) {
+    for lease in unseen.map(Leased::keep) {
+        let _ends_by_itself = client.settle(lease, Action::Return).await;
+    }
+}
+
+fn show(context: &Context, delivery: &Delivery, ack: bool) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        acked: bool,
+        delivery: &'a Delivery,
+    }
+    let output = context.output();
+    if output.is_json() {
+        return Ok(output.value(&Shown { acked: ack, delivery })?);
+    }
+    let view = delivery.message.view();
+    let (queue, position, attempt) = (&delivery.queue, delivery.position, delivery.attempt);
+    output.note(format!("{}  {}  {}", view.id(), view.source(), view.kind()));
+    output.note(format!("  {queue}  position {position}  attempt {attempt}"));
+    if let Some(ended) = &delivery.previous {
+        let progress = ended.progress.as_ref().map(|text| format!(", which came as far as: {text}"));
+        output.note(format!("  the attempt before ended: {}{}", ended.reason, progress.unwrap_or_default()));
+    }
+    if !ack {
+        let (lease, lasts) = (delivery.lease, duration::show(delivery.lease_ms));
+        output.note(format!("  leased for {lasts}; done with it: skep ack {lease}"));
+    }
+    if let Some(how) = reply::how_to(&delivery.message) {
+        output.note(format!("  {how}"));
+    }
+    Ok(output.payload(view.payload().unwrap_or_default())?)
+}
+
+fn is_unknown_queue(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| error.code == Code::UnknownQueue)
+}
+
+fn neither(error: anyhow::Error, name: &QueueName) -> anyhow::Error {
+    if !is_unknown_queue(&error) {
+        return error;
+    }
+    let text =
+        format!("no queue and no agent {:?}. Add it: skep queue add {name}, or skep agents add {name}", name.as_str());
+    Error::new(Code::UnknownQueue, text).into()
+}
+
+fn nothing(queue: &QueueName, wait: Duration) -> Error {
+    let text = format!("nothing came from {queue} within {}", duration::show(duration::millis(wait)));
+    // Not unknown, as timeouts are elsewhere: nothing was taken.
+    Error { code: Code::Timeout, text, outcome: Outcome::Refused, retry: Retry::Unchanged }
+}

@@ -1,0 +1,71 @@
+//! `skep request`: a question, and its answer.
+
+use std::time::Duration;
+
+use skep_client::{Client, Error};
+use skep_protocol::{AgentId, Ask, Code, Kind, Page, Topic};
+
+use crate::context::Context;
+use crate::duration;
+use crate::message::MessageArgs;
+
+/// Ask a service or an agent, and wait for the reply
+///
+/// The target is a topic, or the name of an agent that is known. The reply's payload is printed.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A topic such as service.words, or an agent
+    #[arg(value_name = "TOPIC|AGENT")]
+    target: Topic,
+    #[command(flatten)]
+    message: MessageArgs,
+    /// How long to wait for the reply
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    timeout: Duration,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  skep request service.words \"how many words has this?\"
+  skep request bob --as alice --timeout 5m \"are you done?\"
+  skep request service.sum --data-json '[1,2,3]'
+
+Somebody who waits for it answers with `skep reply`; `skep subscribe service.words` shows how.";
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
+        context.attached(async |client| {
+            let agent = known_agent(client, &self.target).await?;
+            let topic = agent.as_ref().map_or_else(|| self.target.clone(), Topic::inbox);
+            let message = self.message.begin(client, Kind::REQUEST)?.to(&topic);
+            let reply =
+                client.request(message, Some(self.timeout)).await.map_err(|error| self.explain(error, &topic))?;
+            if context.output().is_json() {
+                return Ok(context.output().value(&reply)?);
+            }
+            Ok(context.output().payload(&reply.payload())?)
+        })
+    }
+
+    /// The error in the words of who asked.
+    fn explain(&self, error: Error, topic: &Topic) -> Error {
+        let text = match error.code {
+            Code::Timeout => format!("no reply from {topic} within {}", duration::show(duration::millis(self.timeout))),
+            Code::NoResponders if AgentId::new(topic.as_str()).is_ok() => {
+                format!("{}; there is no agent {:?} either: skep agents ls", error.text, topic.as_str())
+            }
+            _ => return error,
+        };
+        Error { text, ..error }
+    }
+}
+
+/// The agent of that name, if there is one.
+async fn known_agent(client: &Client, target: &Topic) -> Result<Option<AgentId>, Error> {
+    let Ok(agent) = AgentId::new(target.as_str()) else { return Ok(None) };
+    match client.query(Ask::Agents).await? {
+        Page::Agents(agents) => Ok(agents.iter().any(|info| info.agent == agent).then_some(agent)),
+        other => Err(crate::stored::unexpected(&other)),
+    }
+}

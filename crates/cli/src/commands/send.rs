@@ -1,0 +1,39 @@
+//! `skep send`: a message to an agent.
+
+use skep_protocol::{AgentId, Kind, Topic};
+
+use crate::context::Context;
+use crate::message::MessageArgs;
+use crate::receipt::Receipt;
+
+/// Send a message to an agent's inbox
+///
+/// It is on disk when this returns. The receipt says where it stands, how many messages wait
+/// there, and when the agent was last seen.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// To whom
+    agent: AgentId,
+    #[command(flatten)]
+    message: MessageArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  skep send bob \"hi\"
+  skep send bob --as alice --type task --priority high \"look at issue 7\"
+  skep send bob --file report.pdf --content-type application/pdf
+  echo '{\"n\":1}' | skep send bob --data-json -
+  skep send bob --id order-7 --guarantee exactly_once \"pay\"    # a second one is recognised";
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
+        context.attached(async |client| {
+            let message = self.message.begin(client, Kind::MESSAGE)?.to(&Topic::inbox(&self.agent)).finish()?;
+            let accepted = client.publish(message.clone()).await?;
+            let receipt = Receipt::new(message.id(), &accepted);
+            Ok(context.output().answer(&receipt, receipt.words())?)
+        })
+    }
+}

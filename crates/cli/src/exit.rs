@@ -1,0 +1,187 @@
+//! How the program ends: exit codes, and errors in words.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use skep_protocol::{Code, Error, Outcome, Retry};
+use skep_server::ServerError;
+use skep_server::config::ConfigError;
+use skep_server::folder::FolderError;
+
+use crate::output::Output;
+
+/// What an exit code means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Internal = 1,
+    Usage = 2,
+    Refused = 3,
+    Unknown = 4,
+    NoHub = 5,
+    Nothing = 6,
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// The page `skep help exit-codes`.
+pub(crate) const PAGE: &str = "\
+Exit codes
+
+    0  done: what was printed is true
+    1  internal: a fault of this program or of this machine
+    2  usage: the command or the configuration is not understood; nothing was done
+    3  refused: the hub did not do it, and says why (unknown_agent, queue_full, lease_lost, ...)
+    4  outcome unknown: it may have happened; look with `skep trace`, or send again with the same
+       --id and --guarantee exactly_once, so that it is recognised
+    5  no hub: nobody answers; start one with `skep serve --detach`
+    6  timeout, or nothing there: no reply, no message, no such thing in time
+  130  interrupted by Ctrl-C
+
+An error is one line on standard error, `error <code>: <what, what was expected, what to do>`. With
+--json it is one JSON object: {\"error\":{\"code\",\"text\",\"outcome\",\"retry\"},\"exit\"}. The code is stable.";
+
+/// The command makes no sense as it stands.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Somebody pressed Ctrl-C.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Usage {}
+impl std::error::Error for Interrupted {}
+
+/// An error as it is shown.
+#[derive(Debug, Serialize)]
+struct Shown {
+    code: &'static str,
+    text: String,
+    outcome: Option<Outcome>,
+    retry: Option<Retry>,
+}
+
+/// Says what went wrong, if something did, and gives the exit code.
+pub(crate) fn report(output: &Output, done: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = done else { return Exit::Done.into() };
+    // Whoever read our output has seen enough.
+    if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) {
+        return Exit::Done.into();
+    }
+    let (exit, shown) = judge(&error);
+    if exit != Exit::Interrupted {
+        #[derive(Serialize)]
+        struct Failure {
+            error: Shown,
+            exit: u8,
+        }
+        let text = format!("error {}: {}", shown.code, shown.text);
+        output.failure(&text, &Failure { error: shown, exit: exit as u8 });
+    }
+    exit.into()
+}
+
+fn judge(error: &anyhow::Error) -> (Exit, Shown) {
+    let own = |exit, code| (exit, Shown { code, text: format!("{error:#}"), outcome: None, retry: None });
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return (exit_of(error), coded(error));
+    }
+    if error.is::<Interrupted>() {
+        return own(Exit::Interrupted, "interrupted");
+    }
+    if error.is::<Usage>() {
+        return own(Exit::Usage, "usage");
+    }
+    if error.is::<ConfigError>() {
+        return own(Exit::Usage, "config");
+    }
+    let folder = match error.downcast_ref::<ServerError>() {
+        Some(ServerError::Listen { .. } | ServerError::Edge(_)) => return own(Exit::Refused, "address_taken"),
+        Some(ServerError::Store(error)) => return (Exit::Internal, coded(error)),
+        Some(ServerError::Folder(error)) => Some(error),
+        _ => error.downcast_ref::<FolderError>(),
+    };
+    match folder {
+        Some(FolderError::Taken { .. }) => own(Exit::Refused, "hub_running"),
+        Some(FolderError::Token(_)) => own(Exit::Refused, "token"),
+        _ => own(Exit::Internal, Code::Internal.as_str()),
+    }
+}
+
+fn coded(error: &Error) -> Shown {
+    let (outcome, retry) = (Some(error.outcome), Some(error.retry));
+    Shown { code: error.code.as_str(), text: error.text.clone(), outcome, retry }
+}
+
+fn exit_of(error: &Error) -> Exit {
+    match error.code {
+        Code::NoHub => Exit::NoHub,
+        Code::Timeout | Code::NotFound => Exit::Nothing,
+        _ if error.outcome == Outcome::Unknown => Exit::Unknown,
+        _ => Exit::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(error: impl Into<anyhow::Error>) -> Exit {
+        judge(&error.into()).0
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        for (code, expected) in [
+            (Code::UnknownAgent, Exit::Refused),
+            (Code::Unauthenticated, Exit::Refused),
+            (Code::NoResponders, Exit::Refused),
+            (Code::ConnectionLost, Exit::Unknown),
+            (Code::StoreFailed, Exit::Unknown),
+            (Code::NoHub, Exit::NoHub),
+            (Code::Timeout, Exit::Nothing),
+            (Code::NotFound, Exit::Nothing),
+        ] {
+            assert_eq!(exit(Error::new(code, "x")), expected, "{code}");
+        }
+        assert_eq!(exit(Usage("x".into())), Exit::Usage);
+        assert_eq!(exit(Interrupted), Exit::Interrupted);
+        assert_eq!(exit(ConfigError { problems: Vec::new() }), Exit::Usage);
+        assert_eq!(exit(anyhow::anyhow!("x")), Exit::Internal);
+    }
+
+    #[test]
+    fn the_page_names_every_exit_code() {
+        for exit in [
+            Exit::Done,
+            Exit::Internal,
+            Exit::Usage,
+            Exit::Refused,
+            Exit::Unknown,
+            Exit::NoHub,
+            Exit::Nothing,
+            Exit::Interrupted,
+        ] {
+            assert!(PAGE.contains(&format!("  {}  ", exit as u8)), "{exit:?}");
+        }
+    }
+}

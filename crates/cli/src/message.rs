@@ -1,0 +1,98 @@
+//! The options of a message, shared by all verbs that publish one.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use skep_client::Client;
+use skep_protocol::{Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, format_time};
+
+use crate::payload::PayloadArgs;
+
+/// What a message is, besides where it goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MessageArgs {
+    #[command(flatten)]
+    payload: PayloadArgs,
+    /// The message's type, such as task or note
+    #[arg(long = "type", value_name = "TYPE", help_heading = "Message")]
+    kind: Option<String>,
+    /// critical, high, normal, low or bulk
+    #[arg(long, help_heading = "Message")]
+    priority: Option<Priority>,
+    /// best_effort, at_least_once or exactly_once; unsaid, as strong as the receiver
+    #[arg(long, help_heading = "Message")]
+    guarantee: Option<Guarantee>,
+    /// A free header; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Message", value_parser = parse_header)]
+    header: Vec<(String, String)>,
+    /// The message's own id; with --guarantee exactly_once a second send of it is recognised
+    #[arg(long, help_heading = "Message")]
+    id: Option<MessageId>,
+    /// The conversation it belongs to
+    #[arg(long, value_name = "ID", help_heading = "Message")]
+    conversation: Option<String>,
+    /// The message that caused it
+    #[arg(long, value_name = "ID", help_heading = "Message")]
+    causation: Option<String>,
+    /// Where replies go
+    #[arg(long, value_name = "TOPIC", help_heading = "Message")]
+    replyto: Option<Topic>,
+}
+
+impl MessageArgs {
+    /// Begins the message: all but its destination. Unsaid, its type is `kind`.
+    pub(crate) fn begin(&self, client: &Client, kind: Kind) -> anyhow::Result<MessageBuilder> {
+        let payload = self.payload.read()?;
+        let kind = self.kind.as_deref().unwrap_or(kind.as_str());
+        let mut message = match &self.id {
+            None => client.message(kind),
+            Some(id) => {
+                let source = client.agent().map_or_else(|| "client/skep".into(), |agent| agent.source());
+                Message::build(id, &source, kind).time(&format_time(unix_ms()))
+            }
+        };
+        message = message.payload(&payload.content_type, payload.bytes);
+        if let Some(priority) = self.priority {
+            message = message.priority(priority);
+        }
+        if let Some(guarantee) = self.guarantee {
+            message = message.guarantee(guarantee);
+        }
+        if let Some(id) = &self.conversation {
+            message = message.conversation(id);
+        }
+        if let Some(id) = &self.causation {
+            message = message.causation(id);
+        }
+        if let Some(topic) = &self.replyto {
+            message = message.replyto(topic);
+        }
+        if !self.header.is_empty() {
+            message = message.headers(self.header.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        }
+        Ok(message)
+    }
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("expected NAME=VALUE".into()),
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_a_name_and_a_value() {
+        assert_eq!(parse_header("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(parse_header("a="), Ok(("a".into(), String::new())));
+        assert!(parse_header("=b").is_err() && parse_header("a").is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! The one way to standard output and standard error.
+//!
+//! What was asked for goes to standard output, as words or with `--json` as one JSON value a line;
+//! what is said about it goes to standard error. A reader that has gone is the end of the
+//! program, not a fault: it comes back as a broken pipe, and `exit` keeps quiet about it.
+
+mod plain;
+mod table;
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+pub(crate) use plain::{age, one_line, path, plain};
+pub(crate) use table::Table;
+
+/// Where words and values go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Output { json }
+    }
+
+    /// Whether values are wanted, not words.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// An answer: the value with `--json`, else the words; no words, no line.
+    pub(crate) fn answer(&self, value: &impl Serialize, words: impl Display) -> io::Result<()> {
+        if self.json {
+            return self.value(value);
+        }
+        let words = words.to_string();
+        if words.is_empty() { Ok(()) } else { self.line(words.trim_end_matches('\n')) }
+    }
+
+    /// A line of words.
+    pub(crate) fn line(&self, words: impl Display) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{words}")?;
+        out.flush()
+    }
+
+    /// A value, as JSON on one line.
+    pub(crate) fn value(&self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string(value)?;
+        self.line(text)
+    }
+
+    /// A payload as it is. Text that does not end its line gets its line ended. A terminal is
+    /// shown no control characters: a payload comes from anybody.
+    pub(crate) fn payload(&self, payload: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match std::str::from_utf8(payload) {
+            Ok(text) if out.is_terminal() => out.write_all(plain(text).as_bytes())?,
+            _ => out.write_all(payload)?,
+        }
+        if std::str::from_utf8(payload).is_ok_and(|text| !text.ends_with('\n')) {
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    }
+
+    /// A remark beside the answer. With `--json` there is none: the value says it all.
+    pub(crate) fn note(&self, words: impl Display) {
+        if !self.json {
+            // Nobody hears it if standard error is gone, and nothing depends on it.
+            let _ = writeln!(io::stderr(), "{}", plain(&words.to_string()));
+        }
+    }
+
+    /// Why the program fails.
+    pub(crate) fn failure(&self, words: &str, value: &impl Serialize) {
+        let text = if self.json { serde_json::to_string(value).unwrap_or_default() } else { plain(words) };
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}

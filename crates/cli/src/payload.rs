@@ -1,0 +1,106 @@
+//! The payload of a message: words, a file, or standard input.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use skep_protocol::content_is_json;
+use skep_protocol::limits::PAYLOAD_BYTES_MAX;
+
+use crate::exit::Usage;
+
+/// What a message says.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct PayloadArgs {
+    /// The text; - reads standard input
+    #[arg(value_name = "TEXT", required_unless_present = "file")]
+    text: Option<String>,
+    /// Read the payload from a file
+    #[arg(long, value_name = "PATH", conflicts_with = "text", help_heading = "Message")]
+    file: Option<PathBuf>,
+    /// The payload's media type; unsaid, text/plain for text and application/octet-stream for other bytes
+    #[arg(long, value_name = "TYPE", help_heading = "Message")]
+    content_type: Option<String>,
+    /// The payload is JSON: it is checked, and sent as application/json
+    #[arg(long, conflicts_with = "content_type", help_heading = "Message")]
+    data_json: bool,
+}
+
+/// A payload and its media type.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Payload {
+    pub(crate) content_type: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl PayloadArgs {
+    /// Reads the payload.
+    pub(crate) fn read(&self) -> anyhow::Result<Payload> {
+        let bytes = match (&self.file, self.text.as_deref()) {
+            (Some(path), _) => {
+                let file = fs::File::open(path).map_err(|e| Usage(format!("--file {}: {e}", path.display())))?;
+                bounded(file).with_context(|| format!("cannot read {}", path.display()))?
+            }
+            (None, Some("-")) => bounded(std::io::stdin().lock()).context("cannot read standard input")?,
+            (None, text) => text.unwrap_or_default().as_bytes().to_vec(),
+        };
+        let content_type = match &self.content_type {
+            _ if self.data_json => "application/json",
+            Some(content_type) => content_type,
+            None if std::str::from_utf8(&bytes).is_ok() => "text/plain",
+            None => "application/octet-stream",
+        };
+        if content_is_json(Some(content_type)) {
+            let checked: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(&bytes);
+            checked.map_err(|e| Usage(format!("the payload is not JSON: {e}; expected one JSON value")))?;
+        }
+        Ok(Payload { content_type: content_type.into(), bytes })
+    }
+}
+
+/// One byte more than may be sent, so that too much is refused by name and not cut.
+fn bounded(reader: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(PAYLOAD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> PayloadArgs {
+        PayloadArgs { text: Some(text.into()), ..PayloadArgs::default() }
+    }
+
+    #[test]
+    fn words_are_text_even_if_they_look_like_json() {
+        assert_eq!(text("{\"a\":1}").read().unwrap().content_type, "text/plain");
+        assert_eq!(text("hi").read().unwrap(), Payload { content_type: "text/plain".into(), bytes: b"hi".into() });
+    }
+
+    #[test]
+    fn declared_json_is_checked() {
+        let json = |args: PayloadArgs| PayloadArgs { data_json: true, ..args };
+        assert_eq!(json(text("{\"a\":1}")).read().unwrap().content_type, "application/json");
+        assert!(json(text("{a}")).read().unwrap_err().to_string().contains("not JSON"));
+        let typed = PayloadArgs { content_type: Some("application/vnd.x+json".into()), ..text("{") };
+        assert!(typed.read().is_err());
+    }
+
+    #[test]
+    fn bytes_of_a_file_are_kept_and_named_by_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, [0xff, 0]).unwrap();
+        let args = PayloadArgs { file: Some(path.clone()), ..PayloadArgs::default() };
+        let payload = args.read().unwrap();
+        assert_eq!(
+            (payload.content_type.as_str(), payload.bytes.as_slice()),
+            ("application/octet-stream", &[0xff, 0][..])
+        );
+        fs::remove_file(path).unwrap();
+        assert!(args.read().unwrap_err().is::<Usage>());
+    }
+}

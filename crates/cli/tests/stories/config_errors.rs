@@ -1,0 +1,37 @@
+use std::fs;
+
+use crate::place::Place;
+
+#[test]
+fn a_configuration_that_is_not_understood_is_told_with_file_line_and_what_was_expected() {
+    let place = Place::empty();
+    fs::write(place.path().join("skep.toml"), "log = \"info\"\nlisen = \"x\"\nlog_json = 3\n").unwrap();
+    for command in [&["serve", "--detach"][..], &["config", "check"], &["config", "show"]] {
+        let ran = place.skep(command).failed(2, "skep.toml:2:1: unknown key \"lisen\"; did you mean \"listen\"?");
+        ran.failed(2, "skep.toml:3:12: log_json is 3; expected true or false");
+    }
+    assert!(!place.path().join(".skep").exists());
+}
+
+#[test]
+fn each_value_is_shown_with_its_source() {
+    let place = Place::empty();
+    fs::write(place.path().join("skep.toml"), "# mine\npayload_bytes_max = 1000\n").unwrap();
+    let args = ["config", "show", "--json", "--listen", "127.0.0.1:9"];
+    let shown = place.skep_with(&args, &[("SKEP_LOG", "warn")], b"").done().json();
+    assert_eq!(shown["listen"], serde_json::json!({ "value": "127.0.0.1:9", "source": "flag --listen" }));
+    assert_eq!(shown["log"], serde_json::json!({ "value": "warn", "source": "env SKEP_LOG" }));
+    assert_eq!(shown["payload_bytes_max"]["value"], 1000);
+    assert!(shown["payload_bytes_max"]["source"].as_str().unwrap().ends_with("skep.toml:2"));
+    assert_eq!(shown["unix"], serde_json::json!({ "value": true, "source": "default" }));
+}
+
+#[test]
+fn off_loopback_nothing_listens_and_variables_are_checked_too() {
+    let place = Place::empty();
+    let rule = "off loopback nothing listens without TLS and auth; TLS is not built yet";
+    place.skep(&["serve", "--listen", "0.0.0.0:7537"]).failed(2, rule);
+    let ran = place.skep_with(&["config", "check"], &[("SKEP_LISTN", "x")], b"");
+    ran.failed(2, "env SKEP_LISTN: unknown variable \"SKEP_LISTN\"; did you mean \"SKEP_LISTEN\"?");
+    place.skep(&["serve", "--log", "no=such=filter"]).failed(2, "flag --log: log is");
+}

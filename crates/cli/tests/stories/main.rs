@@ -1,0 +1,16 @@
+//! Stories: the real binary, as a user would use it. One story a file, each in a folder of its own.
+
+#![expect(clippy::unwrap_used, reason = "a story may stop where it stands")]
+
+mod config_errors;
+mod dead_letters;
+mod first_hour;
+mod json;
+mod no_hub;
+mod place;
+mod receive;
+mod request_reply;
+mod restart;
+mod second_hub;
+mod shutdown;
+mod wrong_token;

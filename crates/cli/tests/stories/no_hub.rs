@@ -1,0 +1,47 @@
+use crate::place::Place;
+
+#[test]
+fn without_a_hub_every_verb_says_where_it_looked_and_what_to_do() {
+    let place = Place::empty();
+    let lease = "00000000000000000000000000000001";
+    let verbs: &[&[&str]] = &[
+        &["send", "bob", "hi"],
+        &["publish", "a.b", "hi"],
+        &["request", "bob", "hi"],
+        &["reply", "--to", "a", "--correlation", "1", "hi"],
+        &["subscribe", ">"],
+        &["receive", "bob"],
+        &["inbox", "bob"],
+        &["ack", lease],
+        &["nack", lease],
+        &["reject", lease],
+        &["extend", lease],
+        &["agents", "ls"],
+        &["queue", "ls"],
+        &["replay", ">"],
+        &["trace", "1"],
+        &["status"],
+    ];
+    for verb in verbs {
+        let ran = place.skep(verb).failed(5, "error no_hub: no hub: there is no data folder ./.skep");
+        assert!(ran.err.contains("skep serve --detach") && ran.out.is_empty(), "{ran:?}");
+    }
+    place.skep(&["stop"]).failed(5, "no_hub");
+}
+
+#[test]
+fn a_hub_that_was_killed_is_no_hub_whatever_its_file_says() {
+    let place = Place::with_hub();
+    place.kill();
+    place.skep(&["status"]).failed(5, "error no_hub: no hub runs in ./.skep. Start one: skep serve --detach");
+    assert!(place.hub().is_some());
+    place.serve().done();
+    place.skep(&["status"]).done();
+}
+
+#[test]
+fn an_address_where_nobody_answers_is_named() {
+    let place = Place::empty();
+    let ran = place.skep(&["status", "--url", "ws://127.0.0.1:1"]);
+    ran.failed(5, "ws://127.0.0.1:1").failed(5, "skep serve --detach");
+}

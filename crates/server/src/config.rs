@@ -1,0 +1,178 @@
+//! What a hub is told: `skep.toml`, `SKEP_*`, flags; each value remembers where it came from.
+//!
+//! Precedence: flags, then the environment, then the file, then the default. One table,
+//! [`KEYS`], describes each key; help, `config show` and errors are derived from it. What is
+//! wrong is told all at once, each with its place, what was expected and the nearest known key.
+
+mod environment;
+mod error;
+mod file;
+mod find;
+mod key;
+mod nearest;
+mod source;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use skep_protocol::limits::PAYLOAD_BYTES_MAX;
+
+pub use environment::CLIENT_VARIABLES;
+pub use error::{ConfigError, Problem};
+pub use find::data_folder;
+pub use key::{KEYS, Key, Takes};
+pub use source::Source;
+
+/// The port of a hub, unless it is told another.
+pub const PORT: u16 = 7537;
+
+/// What a hub is told when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where HTTP and WebSocket listen; none: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Where the Unix socket is.
+    pub unix: UnixSocket,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Host names that HTTP requests may name, besides those of the loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Origins that browsers may come from.
+    pub allowed_origins: Vec<String>,
+    /// Largest payload, in bytes.
+    pub payload_bytes_max: usize,
+    /// What is logged, as a filter of `tracing`: `info`, `warn,skep_core=debug`.
+    pub log: String,
+    /// Whether the log is JSON, one object a line.
+    pub log_json: bool,
+}
+
+/// Where the Unix socket of a hub is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnixSocket {
+    /// There is none.
+    Off,
+    /// `hub.sock` in the data folder, or a short path elsewhere if that one is too long.
+    InData,
+    /// Here.
+    At(PathBuf),
+}
+
+impl Config {
+    /// The defaults, with this data folder.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Config {
+            listen: Some((Ipv4Addr::LOCALHOST, PORT).into()),
+            unix: UnixSocket::InData,
+            data: data.into(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            payload_bytes_max: PAYLOAD_BYTES_MAX,
+            log: "info".into(),
+            log_json: false,
+        }
+    }
+
+    /// The same without listeners: only this process reaches the hub.
+    #[must_use]
+    pub fn in_process(self) -> Self {
+        Config { listen: None, unix: UnixSocket::Off, ..self }
+    }
+}
+
+/// What was said from outside. All of it is an argument, so that nothing here asks the process.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// The working folder.
+    pub folder: PathBuf,
+    /// The environment: only names that begin with `SKEP_` matter.
+    pub environment: Vec<(String, String)>,
+    /// Flags by the name of their key; a repeated one adds up, where the key is a list.
+    pub flags: Vec<(&'static str, String)>,
+    /// The file that `--config` names.
+    pub file: Option<PathBuf>,
+}
+
+/// A configuration, and where each value came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    sources: Vec<(&'static str, Source)>,
+}
+
+impl Loaded {
+    /// Where the value of a key came from.
+    #[must_use]
+    pub fn source(&self, key: &Key) -> Source {
+        let said = self.sources.iter().rev().find(|(name, _)| *name == key.name);
+        said.map_or(Source::Default, |(_, source)| source.clone())
+    }
+
+    fn set(&mut self, key: &'static Key, given: &key::Given<'_>, source: Source) -> Option<Problem> {
+        if (key.set)(&mut self.config, given).is_none() {
+            return Some(Problem::bad_value(key, &source, given));
+        }
+        self.sources.push((key.name, source));
+        None
+    }
+}
+
+/// Puts a configuration together.
+///
+/// # Errors
+/// Every problem that was found.
+pub fn load(said: &Said) -> Result<Loaded, ConfigError> {
+    let mut problems = Vec::new();
+    let config = Config::new(find::data_folder(&said.folder));
+    let mut loaded = Loaded { config, file: None, sources: Vec::new() };
+    // The data folder may hold the file, so what is said of it elsewhere comes first.
+    let mut preview = loaded.clone();
+    let _ = environment::read(said, &mut preview);
+    let _ = read_flags(said, &mut preview);
+    let data = preview.config.data;
+    loaded.file = find::file(said, &data);
+    if let Some(path) = loaded.file.clone() {
+        problems.extend(file::read(&path, &mut loaded));
+        problems.extend(moves_itself(&path, &data, &loaded));
+    }
+    problems.extend(environment::read(said, &mut loaded));
+    problems.extend(read_flags(said, &mut loaded));
+    problems.extend(off_loopback(&loaded));
+    if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
+}
+
+fn read_flags(said: &Said, loaded: &mut Loaded) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for key in KEYS {
+        let texts: Vec<&str> =
+            said.flags.iter().filter(|(name, _)| *name == key.name).map(|(_, text)| text.as_str()).collect();
+        if !texts.is_empty() {
+            let text = texts.join(",");
+            let given = key::Given::Text { text: &text, base: &said.folder };
+            problems.extend(loaded.set(key, &given, Source::Flag(key.flag)));
+        }
+    }
+    problems
+}
+
+/// A file in the data folder cannot say where the data folder is.
+fn moves_itself(path: &Path, data: &Path, loaded: &Loaded) -> Option<Problem> {
+    let (_, source) = loaded.sources.iter().find(|(name, _)| *name == "data")?;
+    let advice = "data cannot be set in the data folder's own file; use --data, SKEP_DATA, or ./skep.toml";
+    (path.parent() == Some(data)).then(|| Problem::new(source, advice))
+}
+
+fn off_loopback(loaded: &Loaded) -> Option<Problem> {
+    let listen = loaded.config.listen.filter(|listen| !listen.ip().is_loopback())?;
+    let (_, source) = loaded.sources.iter().rev().find(|(name, _)| *name == "listen")?;
+    let rule = "off loopback nothing listens without TLS and auth; TLS is not built yet";
+    let advice = format!("expected an address of this machine only, such as 127.0.0.1:{}", listen.port());
+    Some(Problem::new(source, format!("listen is {listen}: {rule}; {advice}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The table of keys: one row says all there is to know of one.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use skep_protocol::limits::PAYLOAD_BYTES_MAX;
+use toml::de::DeValue;
+
+use super::{Config, UnixSocket};
+
+/// All there is to know of one key.
+pub struct Key {
+    /// Its name in `skep.toml`.
+    pub name: &'static str,
+    /// Its name in the environment.
+    pub variable: &'static str,
+    /// Its name as a flag, without the dashes.
+    pub flag: &'static str,
+    /// What the flag takes.
+    pub takes: Takes,
+    /// What it is, in one line.
+    pub doc: &'static str,
+    /// What a value looks like; an error says so.
+    pub expected: &'static str,
+    /// What it is unless said.
+    pub default: &'static str,
+    /// The value in a configuration, as `skep.toml` would say it.
+    pub show: fn(&Config) -> String,
+    /// Takes a value; none when it is not one.
+    pub(super) set: fn(&mut Config, &Given<'_>) -> Option<()>,
+}
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// One value, called so in help; said again, the last one counts.
+    One(&'static str),
+    /// A list; said again, it adds up.
+    Many(&'static str),
+    /// Nothing: to say it is to switch it on.
+    Switch,
+}
+
+/// A value as it was given.
+pub(super) enum Given<'a> {
+    /// In a variable or flag; relative paths begin in `base`.
+    Text { text: &'a str, base: &'a Path },
+    /// In a file in `base`.
+    Toml { value: &'a DeValue<'a>, base: &'a Path },
+}
+
+/// Every key there is.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        variable: "SKEP_LISTEN",
+        flag: "listen",
+        takes: Takes::One("ADDRESS"),
+        doc: "Where HTTP and WebSocket listen",
+        expected: "an address and a port such as \"127.0.0.1:7537\" (port 0: any free one), or \"off\"",
+        default: "127.0.0.1:7537",
+        show: |config| quoted(&config.listen.map_or_else(|| "off".into(), |listen| listen.to_string())),
+        set: |config, given| given.text().and_then(parse_listen).map(|listen| config.listen = listen),
+    },
+    Key {
+        name: "unix",
+        variable: "SKEP_UNIX",
+        flag: "unix",
+        takes: Takes::One("PATH|true|false"),
+        doc: "The Unix socket: a path, true for one in the data folder, false for none",
+        expected: "a path, true or false",
+        default: "true (<data>/hub.sock)",
+        show: |config| match &config.unix {
+            UnixSocket::Off => "false".into(),
+            UnixSocket::InData => "true".into(),
+            UnixSocket::At(path) => quoted(&path.display().to_string()),
+        },
+        set: |config, given| {
+            config.unix = match given.boolean() {
+                Some(true) => UnixSocket::InData,
+                Some(false) => UnixSocket::Off,
+                None => UnixSocket::At(given.path()?),
+            };
+            Some(())
+        },
+    },
+    Key {
+        name: "data",
+        variable: "SKEP_DATA",
+        flag: "data",
+        takes: Takes::One("FOLDER"),
+        doc: "The data folder",
+        expected: "a path of a folder",
+        default: "the nearest .skep/ upward, else ./.skep",
+        show: |config| quoted(&config.data.display().to_string()),
+        set: |config, given| given.path().map(|path| config.data = path),
+    },
+    Key {
+        name: "allowed_hosts",
+        variable: "SKEP_ALLOWED_HOSTS",
+        flag: "allowed-hosts",
+        takes: Takes::Many("HOSTS"),
+        doc: "Host names that HTTP requests may name, besides those of the loopback",
+        expected: "host names such as [\"hub.example\"]; in a flag or variable separated by commas",
+        default: "none",
+        show: |config| list(&config.allowed_hosts),
+        set: |config, given| given.texts().map(|hosts| config.allowed_hosts = hosts),
+    },
+    Key {
+        name: "allowed_origins",
+        variable: "SKEP_ALLOWED_ORIGINS",
+        flag: "allowed-origins",
+        takes: Takes::Many("ORIGINS"),
+        doc: "Origins that browsers may come from",
+        expected: "origins such as [\"http://localhost:3000\"]; in a flag or variable separated by commas",
+        default: "none",
+        show: |config| list(&config.allowed_origins),
+        set: |config, given| {
+            let origins = given.texts()?;
+            origins.iter().all(|origin| is_origin(origin)).then(|| config.allowed_origins = origins)
+        },
+    },
+    Key {
+        name: "payload_bytes_max",
+        variable: "SKEP_PAYLOAD_BYTES_MAX",
+        flag: "payload-bytes-max",
+        takes: Takes::One("BYTES"),
+        doc: "Largest payload of a message, in bytes",
+        expected: "a number of bytes from 1 to 1048576",
+        default: "1048576",
+        show: |config| config.payload_bytes_max.to_string(),
+        set: |config, given| {
+            let bytes = given.number().filter(|bytes| (1..=PAYLOAD_BYTES_MAX).contains(bytes))?;
+            config.payload_bytes_max = bytes;
+            Some(())
+        },
+    },
+    Key {
+        name: "log",
+        variable: "SKEP_LOG",
+        flag: "log",
+        takes: Takes::One("FILTER"),
+        doc: "What is logged: error, warn, info, debug, trace, or a filter for parts of the program",
+        expected: "a filter such as \"info\" or \"warn,skep_core=debug\"",
+        default: "info",
+        show: |config| quoted(&config.log),
+        set: |config, given| given.text().filter(|text| !text.is_empty()).map(|text| config.log = text.into()),
+    },
+    Key {
+        name: "log_json",
+        variable: "SKEP_LOG_JSON",
+        flag: "log-json",
+        takes: Takes::Switch,
+        doc: "Log in JSON, one object a line",
+        expected: "true or false",
+        default: "false",
+        show: |config| config.log_json.to_string(),
+        set: |config, given| given.boolean().map(|on| config.log_json = on),
+    },
+];
+
+impl Given<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Given::Text { text, .. } => Some(text),
+            Given::Toml { value, .. } => value.as_str(),
+        }
+    }
+
+    fn boolean(&self) -> Option<bool> {
+        match self {
+            Given::Text { text, .. } => text.parse().ok(),
+            Given::Toml { value, .. } => value.as_bool(),
+        }
+    }
+
+    fn number(&self) -> Option<usize> {
+        match self {
+            Given::Text { text, .. } => text.parse().ok(),
+            Given::Toml { value: DeValue::Integer(n), .. } => usize::from_str_radix(n.as_str(), n.radix()).ok(),
+            Given::Toml { .. } => None,
+        }
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        let (Given::Text { base, .. } | Given::Toml { base, .. }) = self;
+        self.text().filter(|text| !text.is_empty()).map(|text| base.join(text))
+    }
+
+    fn texts(&self) -> Option<Vec<String>> {
+        let texts: Vec<String> = match self {
+            Given::Text { text, .. } => text.split(',').map(|part| part.trim().into()).collect(),
+            Given::Toml { value, .. } => {
+                let parts = value.as_array()?.iter().map(|part| part.get_ref().as_str().map(Into::into));
+                parts.collect::<Option<_>>()?
+            }
+        };
+        texts.iter().all(|text| !text.is_empty() && !text.contains(char::is_whitespace)).then_some(texts)
+    }
+}
+
+impl fmt::Display for Given<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Given::Text { text, .. } => write!(f, "{text:?}"),
+            Given::Toml { value: DeValue::String(text), .. } => write!(f, "{text:?}"),
+            Given::Toml { value: DeValue::Integer(n), .. } => f.write_str(n.as_str()),
+            Given::Toml { value: DeValue::Boolean(on), .. } => on.fmt(f),
+            Given::Toml { value, .. } => write!(f, "of type {}", value.type_str()),
+        }
+    }
+}
+
+/// The outer option: whether it is a value; the inner one: whether anything listens.
+#[expect(clippy::option_option, reason = "to listen nowhere is a value, too")]
+fn parse_listen(text: &str) -> Option<Option<SocketAddr>> {
+    match text.strip_prefix("localhost:") {
+        _ if text == "off" => Some(None),
+        Some(port) => Some(Some((Ipv4Addr::LOCALHOST, port.parse().ok()?).into())),
+        None => text.parse().ok().map(Some),
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
+}
+
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn list(texts: &[String]) -> String {
+    format!("{texts:?}")
+}

@@ -1,0 +1,188 @@
+use std::fs;
+
+use super::*;
+
+struct Place {
+    folder: tempfile::TempDir,
+    said: Said,
+}
+
+fn place() -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    let said = Said { folder: folder.path().into(), ..Said::default() };
+    Place { folder, said }
+}
+
+impl Place {
+    fn with_file(self, name: &str, text: &str) -> Self {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn with_variable(mut self, name: &str, text: &str) -> Self {
+        self.said.environment.push((name.into(), text.into()));
+        self
+    }
+
+    fn with_flag(mut self, name: &'static str, text: &str) -> Self {
+        self.said.flags.push((name, text.into()));
+        self
+    }
+
+    fn load(&self) -> Loaded {
+        load(&self.said).unwrap()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let error = load(&self.said).unwrap_err();
+        let folder = format!("{}/", self.folder.path().display());
+        error.problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect()
+    }
+
+    fn sources(&self) -> Vec<String> {
+        let loaded = self.load();
+        KEYS.iter().map(|key| loaded.source(key).to_string()).collect()
+    }
+}
+
+#[test]
+fn nothing_said_is_the_default() {
+    let place = place();
+    let loaded = place.load();
+    assert_eq!(loaded.config, Config::new(place.folder.path().join(".skep")));
+    assert!(place.sources().iter().all(|source| source == "default"));
+}
+
+#[test]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+    let place = place()
+        .with_file("skep.toml", "log = \"warn\"\nlisten = \"127.0.0.1:1\"\npayload_bytes_max = 0x400\n")
+        .with_variable("SKEP_LISTEN", "127.0.0.1:2")
+        .with_variable("SKEP_PAYLOAD_BYTES_MAX", "2000")
+        .with_flag("listen", "127.0.0.1:3");
+    let config = place.load().config;
+    assert_eq!(config.listen.unwrap().port(), 3);
+    assert_eq!((config.payload_bytes_max, config.log.as_str()), (2000, "warn"));
+    let sources = place.sources();
+    assert_eq!(sources[0], "flag --listen");
+    assert_eq!(sources[5], "env SKEP_PAYLOAD_BYTES_MAX");
+    assert!(sources[6].ends_with("skep.toml:1"), "{sources:?}");
+    assert_eq!(sources[7], "default");
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_its_place() {
+    let place = place()
+        .with_file("skep.toml", "# a hub\nlisten = 7537\n\n  lisen = true\nunix = \"\"\nallowed_hosts = [1]\n")
+        .with_variable("SKEP_LOGJSON", "true")
+        .with_variable("SKEP_LOG_JSON", "yes")
+        .with_flag("payload_bytes_max", "2000000");
+    let problems = place.problems();
+    let expected = [
+        "skep.toml:2:10: listen is 7537; expected an address and a port",
+        "skep.toml:4:3: unknown key \"lisen\"; did you mean \"listen\"?",
+        "skep.toml:5:8: unix is \"\"; expected a path, true or false",
+        "skep.toml:6:17: allowed_hosts is of type array; expected host names",
+        "env SKEP_LOGJSON: unknown variable \"SKEP_LOGJSON\"; did you mean \"SKEP_LOG_JSON\"?",
+        "env SKEP_LOG_JSON: log_json is \"yes\"; expected true or false",
+        "flag --payload-bytes-max: payload_bytes_max is \"2000000\"; expected a number of bytes from 1 to 1048576",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(expected), "{problem}\n{expected}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_line_and_column() {
+    let problems = place().with_file("skep.toml", "log = \"info\"\nlisten = = 1\n").problems();
+    assert!(problems[0].starts_with("skep.toml:2:"), "{problems:?}");
+}
+
+#[test]
+fn a_far_key_is_told_with_all_that_are_known() {
+    let problems = place().with_file("skep.toml", "[zzz]\na = 1\n").problems();
+    assert!(
+        problems[0].starts_with("skep.toml:1:2: unknown key \"zzz\"; expected one of listen, unix"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn variables_of_clients_and_of_others_are_left_alone() {
+    let mut place = place().with_variable("PATH", "/bin");
+    for name in CLIENT_VARIABLES {
+        place = place.with_variable(name, "x");
+    }
+    place.load();
+}
+
+#[test]
+fn off_loopback_nothing_listens() {
+    for listen in ["0.0.0.0:7537", "[::]:7537", "192.0.2.1:80"] {
+        let problems = place().with_flag("listen", listen).problems();
+        let rule = "off loopback nothing listens without TLS and auth; TLS is not built yet";
+        assert!(problems[0].starts_with("flag --listen: ") && problems[0].contains(rule), "{problems:?}");
+    }
+    for listen in ["[::1]:0", "localhost:1", "off"] {
+        place().with_flag("listen", listen).load();
+    }
+}
+
+#[test]
+fn the_file_in_the_data_folder_goes_before_the_one_here() {
+    let place = place().with_file("skep.toml", "log = \"here\"").with_file("d/skep.toml", "log = \"data\"");
+    assert_eq!(place.load().config.log, "here");
+    let place = place.with_flag("data", "d");
+    assert_eq!(place.load().config.log, "data");
+}
+
+#[test]
+fn paths_in_a_file_begin_at_the_file() {
+    let place = place().with_file("etc/my.toml", "data = \"../hub\"\nunix = \"run.sock\"");
+    let said = Said { file: Some("etc/my.toml".into()), ..place.said.clone() };
+    let config = load(&said).unwrap().config;
+    assert_eq!(config.data, place.folder.path().join("etc/../hub"));
+    assert_eq!(config.unix, UnixSocket::At(place.folder.path().join("etc/run.sock")));
+}
+
+#[test]
+fn the_nearest_data_folder_upward_is_taken() {
+    let place = place().with_file(".skep/x", "").with_file("a/b/x", "");
+    let said = Said { folder: place.folder.path().join("a/b"), ..Said::default() };
+    assert_eq!(load(&said).unwrap().config.data, place.folder.path().join(".skep"));
+}
+
+#[test]
+fn the_data_folders_own_file_cannot_move_it() {
+    let problems = place().with_file(".skep/skep.toml", "data = \"elsewhere\"").problems();
+    assert!(problems[0].starts_with(".skep/skep.toml:1:8: data cannot be set"), "{problems:?}");
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_told() {
+    let mut place = place();
+    place.said.file = Some("no.toml".into());
+    assert!(place.problems()[0].starts_with("no.toml: cannot be read"), "{:?}", place.problems());
+}
+
+#[test]
+fn the_table_says_the_true_default_and_shows_what_it_takes() {
+    let config = Config::new("d");
+    for key in KEYS {
+        assert_eq!(key.variable, format!("SKEP_{}", key.name.to_uppercase()));
+        assert_eq!(key.flag, key.name.replace('_', "-"));
+        let shown = (key.show)(&config);
+        let toml = format!("value = {shown}");
+        let table = toml::de::DeTable::parse(&toml).unwrap();
+        let value = table.get_ref().get("value").unwrap();
+        let mut taken = Config::new("other");
+        let given = key::Given::Toml { value: value.get_ref(), base: Path::new("") };
+        assert!((key.set)(&mut taken, &given).is_some(), "{} {shown}", key.name);
+        assert_eq!((key.show)(&taken), shown);
+        let plain = shown.trim_matches('"');
+        assert!(key.name == "data" || shown == "[]" || key.default.starts_with(plain), "{} {shown}", key.name);
+    }
+}

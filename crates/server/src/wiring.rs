@@ -1,0 +1,46 @@
+//! The only file that names implementations: which backend, which policy, which edge.
+
+use std::sync::Arc;
+
+use skep_auth::{Token, TokenPolicy};
+use skep_core::{Clock, Hub, HubOptions};
+use skep_edge::{Edge, EdgeOptions};
+use skep_embedded::{Embedded, EmbeddedOptions};
+use skep_protocol::{Code, Error};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::folder::DataFolder;
+
+/// A hub put together, not yet listening.
+pub(crate) struct Wired {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) edge: Edge,
+}
+
+/// Opens the store and puts the hub together; with `shutdown` its connections end.
+pub(crate) async fn wire(
+    config: &Config,
+    folder: &DataFolder,
+    token: Token,
+    shutdown: CancellationToken,
+) -> Result<Wired, Error> {
+    let clock = Clock::new();
+    let store = folder.store();
+    // To open a store may take seconds, and whoever embeds the hub has other tasks.
+    let backend = spawn_blocking(move || Embedded::open(&store, clock, EmbeddedOptions::default())).await;
+    let backend =
+        backend.map_err(|error| Error::new(Code::Internal, format!("the store was not opened: {error}")))??;
+    let policy = Arc::new(TokenPolicy::new(token));
+    let name = format!("skep {}", env!("CARGO_PKG_VERSION"));
+    let options = HubOptions { name, payload_bytes_max: config.payload_bytes_max };
+    let hub = Hub::open(options, clock, backend.clone(), backend, policy).await?;
+    let edge_options = EdgeOptions {
+        allowed_hosts: config.allowed_hosts.clone(),
+        allowed_origins: config.allowed_origins.clone(),
+        ..EdgeOptions::default()
+    };
+    let edge = Edge::new(hub.clone(), edge_options, shutdown);
+    Ok(Wired { hub, edge })
+}
