@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use foldhash::HashMap;
 use skep_protocol::{AgentId, Code, Error, Filter, Message, ProducerId, ResumeToken, Topic};
 use tokio::sync::mpsc;
 
@@ -37,6 +38,8 @@ pub struct Hub {
     pub(crate) registry: Registry,
     pub(crate) replies: Replies,
     pub(crate) parked: Mutex<Parked>,
+    /// Sessions that can be taken up again, parked or not, by the secret for that.
+    pub(crate) attached: Mutex<HashMap<ResumeToken, Arc<Mailbox>>>,
     pub(crate) telemetry: Telemetry,
     pub(crate) options: HubOptions,
     /// Committed messages on their way to live listeners.
@@ -67,6 +70,7 @@ impl Hub {
             registry: Registry::new(clock.now()),
             replies: Replies::default(),
             parked: Mutex::default(),
+            attached: Mutex::default(),
             telemetry: Telemetry::default(),
             options,
             tap,
@@ -141,7 +145,13 @@ impl Hub {
         if let Some(agent) = &party.agent {
             self.registry.arrive(agent, self.now());
         }
-        Ok(Session::new(self.clone(), party, producer, resume, &replies))
+        let session = Session::new(self.clone(), party, producer, resume, &replies);
+        // A session without a producer is one of a single request: nobody comes back for it.
+        if producer.is_some() {
+            let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
+            attached.insert(resume, session.mailbox.clone());
+        }
+        Ok(session)
     }
 
     /// Closes the backend: what was accepted is finished. The sessions should be ended before.
@@ -233,7 +243,8 @@ impl Hub {
     }
 
     /// A session ended.
-    pub(crate) fn gone(&self, party: &Party, now: Now) {
+    pub(crate) fn gone(&self, party: &Party, resume: ResumeToken, now: Now) {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner).remove(&resume);
         self.sessions.fetch_sub(1, Ordering::Relaxed);
         let Some(agent) = &party.agent else { return };
         self.registry.leave(agent, now);

@@ -36,6 +36,8 @@ struct Inner {
     waker: Option<Waker>,
     /// The session is gone: nothing is kept any more.
     closed: bool,
+    /// Another connection takes the session up: this one is to let go of it.
+    evicted: bool,
 }
 
 /// What was taken from a mailbox at once.
@@ -75,6 +77,17 @@ impl Mailbox {
         !inner.closed && inner.replies.push(message)
     }
 
+    /// Asks the connection of this session to let go of it, for another that takes it up.
+    pub(crate) fn evict(&self) {
+        self.lock().evicted = true;
+        self.wake();
+    }
+
+    /// Whether that was asked; answers once.
+    pub(crate) fn take_eviction(&self) -> bool {
+        std::mem::take(&mut self.lock().evicted)
+    }
+
     /// Wakes the session, if it sleeps and there is something for it.
     pub fn wake(&self) {
         let waker = self.lock().waker.take();
@@ -91,6 +104,9 @@ impl Mailbox {
             match &mut inner.waker {
                 Some(known) => known.clone_from(waker),
                 none => *none = Some(waker.clone()),
+            }
+            if inner.evicted {
+                waker.wake_by_ref();
             }
             return false;
         }

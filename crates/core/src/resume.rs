@@ -2,6 +2,7 @@
 //! back loses no lease, no reply and no receipt.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use foldhash::HashMap;
 use skep_protocol::{LeaseToken, ResumeToken};
@@ -11,6 +12,11 @@ use crate::hub::Hub;
 use crate::limits::{PARKED_MAX, RESUME_GRACE_MS};
 use crate::policy::Party;
 use crate::session::Session;
+
+/// How long a connection is given to let go of its session, for another that takes it up.
+const LET_GO_MAX: Duration = Duration::from_millis(500);
+/// How often it is looked whether it has.
+const LET_GO_LOOK: Duration = Duration::from_millis(2);
 
 /// Parked sessions, by the secret that takes them up again, and until when they wait.
 #[derive(Default)]
@@ -42,6 +48,27 @@ impl Session {
 }
 
 impl Hub {
+    /// Waits until a session can be taken up: the client may know that its connection is dead
+    /// before the hub does. Ends at once when no connection holds the session, or when that
+    /// connection does not let go in time.
+    pub(crate) async fn await_parked(&self, token: ResumeToken) {
+        let holder = self.attached.lock().unwrap_or_else(PoisonError::into_inner).get(&token).cloned();
+        let Some(holder) = holder else { return };
+        let is_parked = || self.parked.lock().unwrap_or_else(PoisonError::into_inner).0.contains_key(&token);
+        if is_parked() {
+            return;
+        }
+        holder.evict();
+        let let_go = async {
+            while !is_parked() {
+                tokio::time::sleep(LET_GO_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(LET_GO_MAX, let_go).await.is_err() {
+            tracing::warn!("a connection did not let go of its session, which another wanted to take up");
+        }
+    }
+
     /// Takes up a parked session of the same party. Answers it and which of the leases that
     /// the client still holds are lost; messages that never reached it return, uncharged.
     pub fn resume(

@@ -269,7 +269,7 @@ impl Session {
         self.subscriptions.drain().for_each(|subscription| subscription.end(&hub, &mailbox, end, now));
         hub.replies.close(&self.replies);
         self.replies.clear();
-        hub.gone(&self.party, now);
+        hub.gone(&self.party, self.resume, now);
     }
 }
 

@@ -236,8 +236,14 @@ impl Connection {
             token: connect.token.take().or_else(|| self.credentials.token.take()),
             agent: connect.agent.take().or_else(|| self.credentials.agent.take()),
         };
-        let hub = self.hub.clone();
-        let party = Box::pin(async move { hub.authenticate(credentials).await });
+        let (hub, resume) = (self.hub.clone(), connect.resume);
+        let party = Box::pin(async move {
+            let party = hub.authenticate(credentials).await?;
+            if let Some(token) = resume {
+                hub.await_parked(token).await;
+            }
+            Ok(party)
+        });
         self.state = State::Connecting { connect, party, waiting: Vec::new() };
     }
 
@@ -282,6 +288,15 @@ impl Connection {
             heartbeat_ms: HEARTBEAT_MS,
             payload_bytes_max: self.hub.options().payload_bytes_max as u64,
         }
+    }
+
+    /// Another connection takes the session up.
+    fn let_go(&mut self, now: Now) {
+        let reason = "another connection took this session up";
+        if let State::Open(session) = std::mem::replace(&mut self.state, State::Closed(reason.to_owned())) {
+            session.park(now);
+        }
+        self.out.push(Frame::Goodbye(Goodbye { reason: reason.to_owned() }));
     }
 
     fn broken(&mut self, error: Error) {

@@ -31,6 +31,9 @@ impl Connection {
         {
             self.welcome(result, now);
         }
+        if matches!(&self.state, State::Open(session) if session.mailbox.take_eviction()) {
+            self.let_go(now);
+        }
         let before = (out.blocks.len(), out.values.len());
         for frame in std::mem::take(&mut self.out) {
             self.put(frame, out);

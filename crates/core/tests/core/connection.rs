@@ -239,3 +239,17 @@ async fn a_goodbye_returns_what_is_held_uncharged() {
     second.consume("jobs", 1).await;
     second.hear(|frame| matches!(frame, Frame::Deliver(d) if d[0].attempt == 1)).await;
 }
+
+#[tokio::test]
+async fn a_connection_that_the_hub_still_holds_for_alive_lets_go_of_its_session() {
+    let house = House::new().await;
+    let (mut old, welcome) = house.open(hello()).await;
+    old.consume("jobs", 1).await;
+    old.say(publish(1, 1));
+    let Frame::Deliver(deliveries) = old.hear(|frame| matches!(frame, Frame::Deliver(_))).await else { unreachable!() };
+    let again = Connect { resume: Some(welcome.resume), held: vec![deliveries[0].lease], ..hello() };
+    let ended = tokio::spawn(async move { old.hear(|frame| matches!(frame, Frame::Goodbye(_))).await });
+    let (_new, resumed) = house.open(again).await;
+    assert!(resumed.resumed && resumed.lost.is_empty());
+    ended.await.expect("the old connection is told");
+}
