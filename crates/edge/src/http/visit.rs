@@ -7,8 +7,8 @@ use std::vec::IntoIter;
 
 use skep_core::{Hub, Party, Session, SessionEvent};
 use skep_protocol::{
-    Accepted, Answer, Ask, Code, Command, Delivery, Error, Manage, Message, Page, Query, Settle, SettleBatch, Settled,
-    Settlement,
+    Accepted, Action, Answer, Ask, Code, Command, Delivery, Error, LeaseToken, Manage, Message, Page, Query, Settle,
+    SettleBatch, Settled, Settlement,
 };
 
 /// The tag of whatever a visit asks: it asks one thing at a time.
@@ -21,12 +21,14 @@ pub(crate) struct Visit {
     /// Until it is dropped.
     session: Option<Session>,
     events: IntoIter<SessionEvent>,
+    /// Leases of messages that came while an answer was awaited: nobody takes them any more.
+    missed: Vec<LeaseToken>,
 }
 
 impl Visit {
     pub(crate) fn begin(hub: &Arc<Hub>, party: Party) -> Result<Self, Error> {
         let session = hub.attach(party, None)?;
-        Ok(Visit { hub: hub.clone(), session: Some(session), events: Vec::new().into_iter() })
+        Ok(Visit { hub: hub.clone(), session: Some(session), events: Vec::new().into_iter(), missed: Vec::new() })
     }
 
     pub(crate) fn session(&mut self) -> &mut Session {
@@ -65,20 +67,31 @@ impl Visit {
     pub(crate) async fn publish(&mut self, message: &Message) -> Result<Accepted, Error> {
         let now = self.hub.now();
         self.session().publish(TAG, std::slice::from_ref(message), now);
-        loop {
-            if let SessionEvent::Receipt(receipt) = self.next().await {
-                return receipt.result.into();
-            }
-        }
+        let answer = |event| match event {
+            SessionEvent::Receipt(receipt) => Ok(receipt.result.into()),
+            other => Err(Box::new(other)),
+        };
+        self.answer(answer).await
     }
 
     /// Settles; answers when it is durable.
     pub(crate) async fn settle(&mut self, batch: SettleBatch) -> Settled {
         let now = self.hub.now();
         self.session().settle(&SettleBatch { tag: TAG, ..batch }, now);
+        let answer = |event| match event {
+            SessionEvent::Settled(settled) => Ok(settled),
+            other => Err(Box::new(other)),
+        };
+        self.answer(answer).await
+    }
+
+    /// Waits for one answer. A message that comes meanwhile, read from disk, comes too late for
+    /// this request, and is given back at its end.
+    async fn answer<T>(&mut self, is_it: impl Fn(SessionEvent) -> Result<T, Box<SessionEvent>>) -> T {
         loop {
-            if let SessionEvent::Settled(settled) = self.next().await {
-                return settled;
+            match is_it(self.next().await) {
+                Ok(answer) => return answer,
+                Err(other) => self.missed.extend(lease_of(&other)),
             }
         }
     }
@@ -94,30 +107,42 @@ impl Visit {
     pub(crate) async fn command(&mut self, command: Command) -> Result<Answer, Error> {
         let now = self.hub.now();
         self.session().manage(Manage { tag: TAG, command }, now);
-        loop {
-            if let SessionEvent::Managed(managed) = self.next().await {
-                return managed.result.into();
-            }
-        }
+        let answer = |event| match event {
+            SessionEvent::Managed(managed) => Ok(managed.result.into()),
+            other => Err(Box::new(other)),
+        };
+        self.answer(answer).await
     }
 
     /// Looks.
     pub(crate) async fn ask(&mut self, ask: Ask) -> Result<Page, Error> {
         let now = self.hub.now();
         self.session().query(Query { tag: TAG, ask }, now);
-        loop {
-            if let SessionEvent::Page(report) = self.next().await {
-                return report.result.into();
-            }
-        }
+        let answer = |event| match event {
+            SessionEvent::Page(report) => Ok(report.result.into()),
+            other => Err(Box::new(other)),
+        };
+        self.answer(answer).await
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        self.missed.extend(self.events.by_ref().filter_map(|event| lease_of(&event)));
+        if !self.missed.is_empty() {
+            let missed = std::mem::take(&mut self.missed).into_iter();
+            self.settle_unheard(missed.map(|lease| Settle { lease, action: Action::Return }).collect());
+        }
         if let Some(session) = self.session.take() {
             session.goodbye(self.hub.now());
         }
+    }
+}
+
+fn lease_of(event: &SessionEvent) -> Option<LeaseToken> {
+    match event {
+        SessionEvent::Deliver(delivery) => Some(delivery.lease),
+        _ => None,
     }
 }
 

@@ -47,6 +47,9 @@ impl Producers {
     /// `dedup_window_passed` when it is so old that it may have been forgotten.
     pub(crate) fn look(&self, id: &ProducerId, sequence: u64) -> Result<Seen, Error> {
         let Some(producer) = self.known.get(id) else { return Ok(Seen::New) };
+        if sequence > producer.highest {
+            return Ok(Seen::New);
+        }
         let found = producer.runs.iter().rev().find(|run| (run.sequence..run.sequence + run.count).contains(&sequence));
         match found {
             Some(run) => Ok(Seen::At(run.position + (sequence - run.sequence))),

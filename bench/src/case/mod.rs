@@ -1,0 +1,156 @@
+//! What is measured. A case is one row of the table; every run of it has a fresh hub.
+
+mod compare;
+mod durable;
+mod in_process;
+mod live;
+mod request;
+mod start;
+mod work;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+pub(crate) use compare::Compare;
+pub(crate) use durable::Durable;
+pub(crate) use in_process::InProcess;
+pub(crate) use live::Live;
+pub(crate) use request::Request;
+pub(crate) use start::Start;
+pub(crate) use work::Work;
+
+use crate::figures::Figures;
+use crate::hub::Hub;
+use crate::wire::Kind;
+
+/// Before it is measured, a case does this part of its messages once.
+const WARM_PART: u64 = 10;
+/// Most messages of one publish frame.
+const FRAME_MESSAGES: u64 = 256;
+/// Bytes of messages at which a publish frame is full.
+const FRAME_BYTES: u64 = 64 * 1024;
+
+/// What all cases are told.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// The hub's program.
+    pub(crate) program: PathBuf,
+    /// Where data folders are made.
+    pub(crate) place: PathBuf,
+    pub(crate) kind: Kind,
+    /// Every count is multiplied by it.
+    pub(crate) scale: f64,
+    /// A run that is not done by then publishes no more.
+    pub(crate) time_max: Duration,
+}
+
+impl Setting {
+    pub(crate) fn hub(&self) -> anyhow::Result<Hub> {
+        Hub::start(&self.program, &self.place, self.kind)
+    }
+
+    fn scaled(&self, count: u64) -> u64 {
+        ((count as f64 * self.scale) as u64).max(1)
+    }
+
+    /// So much is to be done.
+    fn goal(&self, count: u64) -> Goal {
+        Goal { count, until: Instant::now() + self.time_max }
+    }
+}
+
+/// How much is to be done at most, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Goal {
+    count: u64,
+    until: Instant,
+}
+
+impl Goal {
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
+/// One row.
+#[derive(Clone, Debug)]
+pub(crate) enum Case {
+    Durable(Durable),
+    Live(Live),
+    Request(Request),
+    Work(Work),
+    Start(Start),
+    InProcess(InProcess),
+    Compare(Compare),
+}
+
+impl Case {
+    /// What is measured, in words.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Case::Durable(case) => case.name(),
+            Case::Live(case) => case.name(),
+            Case::Request(case) => case.name(),
+            Case::Work(case) => case.name(),
+            Case::Start(case) => case.name(),
+            Case::InProcess(case) => case.name(),
+            Case::Compare(case) => case.name(),
+        }
+    }
+
+    /// Runs it once.
+    ///
+    /// # Errors
+    /// Also when something was lost, doubled, changed, out of order or refused.
+    pub(crate) fn run(&self, setting: &Setting) -> anyhow::Result<Figures> {
+        let figures = match self {
+            Case::Durable(case) => case.run(setting),
+            Case::Live(case) => case.run(setting),
+            Case::Request(case) => case.run(setting),
+            Case::Work(case) => case.run(setting),
+            Case::Start(case) => case.run(setting),
+            Case::InProcess(case) => case.run(setting),
+            Case::Compare(case) => case.run(setting),
+        };
+        figures.with_context(|| self.name())
+    }
+
+    /// All rows of the hub itself.
+    pub(crate) fn all() -> Vec<Self> {
+        let durable = Durable::standard().into_iter().map(Case::Durable);
+        let live = Live::standard().into_iter().map(Case::Live);
+        let request = Request::standard().into_iter().map(Case::Request);
+        let work = Work::standard().into_iter().map(Case::Work);
+        durable
+            .chain(live)
+            .chain(request)
+            .chain(work)
+            .chain([Case::InProcess(InProcess::standard()), Case::Start(Start)])
+            .collect()
+    }
+}
+
+/// How many messages of this size fill a frame.
+fn frame_messages(message_bytes: usize) -> u64 {
+    (FRAME_BYTES / message_bytes as u64).clamp(1, FRAME_MESSAGES)
+}
+
+/// Works on every item in a thread of its own, and waits for all.
+fn together<T: Send, R: Send>(
+    items: &mut [T],
+    work: impl Fn(&mut T) -> anyhow::Result<R> + Sync,
+) -> anyhow::Result<Vec<R>> {
+    let results: Vec<anyhow::Result<R>> = std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.iter_mut().map(|item| scope.spawn(move || work(item))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a client does not panic")).collect()
+    });
+    results.into_iter().collect()
+}
+
+/// A count in a name: `64`, `16 KiB`.
+fn bytes_in_words(bytes: usize) -> String {
+    if bytes >= 1024 && bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} B") }
+}
