@@ -1,6 +1,8 @@
 //! The ways of a publish, one function each, and the promise to answer it.
 
-use skep_protocol::{Accepted, Action, Code, Error, Guarantee, LeaseToken, Message, Publication, Settle, SettleBatch};
+use skep_protocol::{
+    Accepted, Action, Code, Error, Guarantee, LeaseToken, Message, Publication, Settle, SettleBatch, Settlement,
+};
 
 use crate::admission::Way;
 use crate::backend::{Outgoing, Write};
@@ -68,6 +70,15 @@ impl Session {
 
     pub(crate) fn receipt(&mut self, sequence: u64, result: Result<Accepted, Error>) {
         self.hub.telemetry.refused(usize::from(result.is_err()));
+        // Of neighbours of which the same can be said, one receipt speaks.
+        if let (Some(SessionEvent::Receipt(last)), Ok(accepted)) = (self.ready.last_mut(), &result)
+            && last.sequence + u64::from(last.count) == sequence
+            && accepted.position.is_none()
+            && matches!(&last.result, Settlement::Ok(known) if known == accepted)
+        {
+            last.count += 1;
+            return;
+        }
         self.ready.push(SessionEvent::Receipt(Publication { sequence, count: 1, result: result.into() }));
     }
 
