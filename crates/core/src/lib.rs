@@ -17,6 +17,7 @@ mod live;
 mod mailbox;
 mod policy;
 mod publication;
+mod recent;
 mod registry;
 mod reply;
 mod request;

@@ -7,6 +7,7 @@ use skep_protocol::{
 use crate::admission::Way;
 use crate::backend::{Outgoing, Write};
 use crate::clock::Now;
+use crate::connection::check_sequence;
 use crate::event::SessionEvent;
 use crate::mailbox::Wakes;
 use crate::reply::{Asked, Promise, Reply};
@@ -38,13 +39,13 @@ impl Session {
         self.hub.backend.submit(write, now, reply);
     }
 
-    pub(crate) fn reply(&self, message: &Message, wakes: &mut Wakes) -> Result<Accepted, Error> {
+    fn reply(&self, message: &Message, wakes: &mut Wakes) -> Result<Accepted, Error> {
         let topic = message.view().to().next().unwrap_or_default();
         self.hub.replies.deliver(topic, message, wakes)?;
         Ok(live_receipt(1, 0))
     }
 
-    pub(crate) fn publish_live(&self, message: &Message, queues: u32, wakes: &mut Wakes) -> Result<Accepted, Error> {
+    fn publish_live(&self, message: &Message, queues: u32, wakes: &mut Wakes) -> Result<Accepted, Error> {
         let live = self.hub.publish_live(message, wakes);
         if live == 0 && queues == 0 && message.view().replyto().is_some() {
             let to = message.view().to().collect::<Vec<_>>().join(", ");
@@ -54,7 +55,7 @@ impl Session {
     }
 
     /// Best effort, and durable queues match: they keep it, but the publisher does not wait.
-    pub(crate) fn publish_both(&mut self, message: &Message, now: Now, wakes: &mut Wakes) -> Result<Accepted, Error> {
+    fn publish_both(&mut self, message: &Message, now: Now, wakes: &mut Wakes) -> Result<Accepted, Error> {
         let queues: usize = message.view().to().map(|topic| self.hub.backend.matching(topic)).sum();
         let reply = self.promise(Asked::Publish { sequence: 0 }, 0, std::slice::from_ref(message), true);
         let write = Write {
@@ -66,6 +67,29 @@ impl Session {
         };
         self.hub.backend.submit(write, now, reply);
         self.publish_live(message, u32::try_from(queues).unwrap_or(u32::MAX), wakes)
+    }
+
+    /// Hands a message on that no queue is waited for. A resend is answered as it was then, and
+    /// is not heard again.
+    pub(crate) fn pass_on(
+        &mut self,
+        way: &Way,
+        sequence: u64,
+        message: &Message,
+        now: Now,
+        wakes: &mut Wakes,
+    ) -> Result<Accepted, Error> {
+        if let Some(accepted) = self.recent.look(sequence) {
+            self.hub.telemetry.duplicates(1);
+            return Ok(Accepted { duplicate: true, ..accepted.clone() });
+        }
+        let accepted = match way {
+            Way::Reply => self.reply(message, wakes)?,
+            Way::Both => self.publish_both(message, now, wakes)?,
+            Way::Live | Way::Store { .. } | Way::Refused(_) => self.publish_live(message, 0, wakes)?,
+        };
+        self.recent.remember(sequence, &accepted);
+        Ok(accepted)
     }
 
     pub(crate) fn receipt(&mut self, sequence: u64, result: Result<Accepted, Error>) {
@@ -110,6 +134,7 @@ impl Session {
 
     pub(crate) fn check_settle(&self, batch: &SettleBatch, messages: &[Message]) -> Result<(), Error> {
         batch.settles.iter().try_for_each(|settle| settle.action.check())?;
+        batch.publish.iter().try_for_each(|publish| check_sequence(publish.sequence))?;
         if !messages.is_empty() && !batch.atomic {
             return Err(Error::new(
                 Code::InvalidFrame,

@@ -24,6 +24,7 @@ use crate::hub::Hub;
 use crate::limits::{UNANSWERED_BYTES_MAX, UNANSWERED_COMMANDS_MAX, UNANSWERED_MESSAGES_MAX, WINDOW_MESSAGES_MAX};
 use crate::mailbox::{Entry, Mailbox, Taken, Wakes};
 use crate::policy::Party;
+use crate::recent::Recent;
 use crate::subscription::{Subscription, Subscriptions};
 
 /// One authenticated party, attached to the hub.
@@ -39,6 +40,8 @@ pub struct Session {
     pub(crate) subscriptions: Subscriptions,
     /// Cold verbs that wait for their answer.
     pending: Vec<BoxFuture<'static, Done>>,
+    /// What was passed on live, so that a resend is not heard again.
+    pub(crate) recent: Recent,
     /// What was known at once.
     pub(crate) ready: Vec<SessionEvent>,
     taken: Taken,
@@ -71,6 +74,7 @@ impl Session {
             replies,
             subscriptions: Subscriptions::default(),
             pending: Vec::new(),
+            recent: Recent::default(),
             ready: Vec::new(),
             taken: Taken::default(),
             unanswered_messages: 0,
@@ -106,9 +110,7 @@ impl Session {
                     continue;
                 }
                 Way::Refused(error) => Err(error.clone()),
-                Way::Reply => self.reply(message, &mut wakes),
-                Way::Live => self.publish_live(message, 0, &mut wakes),
-                Way::Both => self.publish_both(message, now, &mut wakes),
+                passing => self.pass_on(passing, number, message, now, &mut wakes),
             };
             self.receipt(number, result);
             at += 1;

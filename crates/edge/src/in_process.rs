@@ -10,7 +10,7 @@ use tokio_util::sync::PollSender;
 
 use crate::driver::drive;
 use crate::edge::Shared;
-use crate::limits::IN_PROCESS_BATCHES_MAX;
+use crate::limits::{IN_PROCESS_BATCHES_MAX, IN_PROCESS_BATCHES_OUT_MAX};
 use crate::wire::{Gone, Outbox, Wire};
 
 /// The client's end of a link: batches of frames to the hub, and from it.
@@ -20,7 +20,7 @@ pub type InProcess = (mpsc::Sender<Vec<Frame>>, mpsc::Receiver<Vec<Frame>>);
 pub(crate) fn connect(shared: &Arc<Shared>, credentials: Credentials) -> Result<InProcess, Error> {
     let seat = shared.seat()?;
     let (to_hub, from_client) = mpsc::channel(IN_PROCESS_BATCHES_MAX);
-    let (to_client, from_hub) = mpsc::channel(IN_PROCESS_BATCHES_MAX);
+    let (to_client, from_hub) = mpsc::channel(IN_PROCESS_BATCHES_OUT_MAX);
     let (hub, shutdown) = (shared.hub.clone(), shared.shutdown.clone());
     let connection = Connection::new(hub.clone(), Form::Values, credentials, hub.now());
     let wire = ChannelWire { from_client, to_client: PollSender::new(to_client) };

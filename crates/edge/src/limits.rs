@@ -27,6 +27,9 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Batches of frames that wait on a link within the process, each way; then the sender waits.
 pub const IN_PROCESS_BATCHES_MAX: usize = 64;
+/// Batches on their way to a client within the process: each may hold all that waited for its
+/// session, so one is enough, and a client that does not read holds little.
+pub const IN_PROCESS_BATCHES_OUT_MAX: usize = 1;
 /// Read buffer of a WebSocket, in bytes: small, because most connections are idle.
 pub const WEBSOCKET_READ_BYTES: usize = 8 * 1024;
 /// Bytes gathered for one write to a WebSocket.

@@ -32,5 +32,7 @@ pub const PROGRESS_BYTES_MAX: usize = 64 * 1024;
 pub const REASON_BYTES_MAX: usize = 4096;
 /// How far a producer may run ahead of its oldest unanswered sequence; the hub remembers as many.
 pub const PRODUCER_WINDOW: u64 = 4096;
+/// Largest sequence of a producer: far enough from the end that no sum runs over it.
+pub const SEQUENCE_MAX: u64 = 1 << 62;
 /// Most filters of one queue.
 pub const FILTERS_MAX: usize = 64;

@@ -10,6 +10,7 @@ mod transmit;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skep_protocol::limits::SEQUENCE_MAX;
 use skep_protocol::{
     Code, Connect, Encoding, Error, FEATURES, Frame, Goodbye, LeaseToken, ProducerId, Publish, VERSION, Welcome,
 };
@@ -181,7 +182,7 @@ impl Connection {
     /// Publishes that follow one by one become one batch; every other frame ends it.
     fn gather(&mut self, frame: Frame, batch: &mut Option<Publish>, now: Now) {
         match (frame, batch.as_mut()) {
-            (Frame::Publish(next), Some(open)) if open.sequence + open.messages.len() as u64 == next.sequence => {
+            (Frame::Publish(next), Some(open)) if follows(open, &next) => {
                 open.messages.extend(next.messages);
             }
             (Frame::Publish(next), _) if matches!(self.state, State::Open(_)) => {
@@ -196,9 +197,8 @@ impl Connection {
 
     fn publish(&mut self, batch: Option<Publish>, now: Now) {
         let (Some(publish), State::Open(session)) = (batch, &mut self.state) else { return };
-        if publish.sequence == 0 {
-            let text = "publish: sequences begin at 1; expected the number of the first message";
-            return self.out.push(Frame::Error(Error::new(Code::InvalidSequence, text)));
+        if let Err(error) = check_sequence(publish.sequence) {
+            return self.out.push(Frame::Error(error));
         }
         session.publish(publish.sequence, &publish.messages, now);
     }
@@ -328,6 +328,21 @@ impl Connection {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a publish follows another one by one.
+fn follows(open: &Publish, next: &Publish) -> bool {
+    open.sequence.checked_add(open.messages.len() as u64) == Some(next.sequence)
+}
+
+/// # Errors
+/// `invalid_sequence` for a number that no producer reaches by counting.
+pub(crate) fn check_sequence(sequence: u64) -> Result<(), Error> {
+    if (1..=SEQUENCE_MAX).contains(&sequence) {
+        return Ok(());
+    }
+    let text = format!("sequence {sequence}: expected the number of the first message, 1 to {SEQUENCE_MAX}");
+    Err(Error::new(Code::InvalidSequence, text))
 }
 
 fn unexpected(frame: &Frame) -> Error {

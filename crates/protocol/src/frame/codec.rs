@@ -47,7 +47,8 @@ impl Encoding {
         }
         let frame = match self {
             Encoding::Json => serde_json::from_slice(bytes).map_err(|e| {
-                invalid(&format!("{e}; expected an object with one member, such as {{\"publish\":{{..}}}}"))
+                let expected = "expected an object with one member, such as {\"publish\":{..}}";
+                carried(&e.to_string()).unwrap_or_else(|| invalid(&format!("{e}; {expected}")))
             })?,
             Encoding::Compact => decode_compact(bytes)?,
         };
@@ -165,7 +166,7 @@ fn body_of<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     if !reader.is_done() {
         return Err(invalid("bytes follow its body"));
     }
-    rmp_serde::from_slice(body).map_err(|e| invalid(&e.to_string()))
+    rmp_serde::from_slice(body).map_err(|e| carried(&e.to_string()).unwrap_or_else(|| invalid(&e.to_string())))
 }
 
 fn encode_publish(publish: &Publish, out: &mut Vec<u8>) {
@@ -194,6 +195,14 @@ fn decode_messages(body: &Bytes, reader: &mut Reader<'_>) -> Result<Vec<Message>
             Message::parse(body.slice_ref(bytes))
         })
         .collect()
+}
+
+/// The error of a part of the frame, such as a message. serde carries only text, so its code
+/// stands before it, as errors are displayed.
+fn carried(text: &str) -> Option<Error> {
+    let (code, text) = text.split_once(": ")?;
+    let code = Code::ALL.iter().find(|known| known.as_str() == code)?;
+    Some(Error::new(*code, text))
 }
 
 fn invalid(why: &str) -> Error {

@@ -189,6 +189,9 @@ fn a_broken_frame_says_what_was_expected() {
         let error = encoding.decode(&Bytes::from_static(bytes)).unwrap_err();
         assert!(error.text.contains(part), "{error}");
     }
+    let bad_topic = br#"{"publish":{"sequence":1,"messages":[{"id":"1","source":"s","type":"t","to":"a..b"}]}}"#;
+    let error = Encoding::Json.decode(&Bytes::from_static(bad_topic)).unwrap_err();
+    assert_eq!(error.code, Code::InvalidTopic, "{error}");
     let huge = Bytes::from(vec![b' '; crate::limits::FRAME_BYTES_MAX + 1]);
     assert_eq!(Encoding::Json.decode(&huge).unwrap_err().code, Code::TooLarge);
 }
