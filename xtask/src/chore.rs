@@ -28,9 +28,7 @@ pub(crate) fn misuse(what: String) -> anyhow::Error {
 
 /// The code of the child that failed, else 1.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
-    error
-        .downcast_ref::<Failed>()
-        .map_or(1, |failed| failed.code)
+    error.downcast_ref::<Failed>().map_or(1, |failed| failed.code)
 }
 
 /// Runs `command` to its end with our own stdout and stderr.
@@ -40,46 +38,27 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
 /// # Errors
 /// When it cannot be started or does not succeed; its exit code is kept for ours.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{}`", line(command)))?;
+    let status = command.status().with_context(|| format!("cannot start `{}`", line(command)))?;
     if status.success() {
         return Ok(());
     }
     let message = format!("`{}` ended with {status}", line(command));
-    Err(Failed {
-        message,
-        code: code_of(status),
-    }
-    .into())
+    Err(Failed { message, code: code_of(status) }.into())
 }
 
 /// The command as one would type it, with the environment it adds.
 pub(crate) fn line(command: &Command) -> String {
-    let added = command.get_envs().filter_map(|(name, value)| {
-        value.map(|value| quoted(&format!("{}={}", name.display(), value.display())))
-    });
+    let added = command
+        .get_envs()
+        .filter_map(|(name, value)| value.map(|value| quoted(&format!("{}={}", name.display(), value.display()))));
     let program = std::path::Path::new(command.get_program());
-    let program = program
-        .file_name()
-        .unwrap_or(command.get_program())
-        .display()
-        .to_string();
-    let args = command
-        .get_args()
-        .map(|arg| quoted(&arg.display().to_string()));
-    added
-        .chain([program])
-        .chain(args)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let program = program.file_name().unwrap_or(command.get_program()).display().to_string();
+    let args = command.get_args().map(|arg| quoted(&arg.display().to_string()));
+    added.chain([program]).chain(args).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {
-    if word
-        .chars()
-        .any(|c| c.is_whitespace() || "'\"$&;|<>()*?".contains(c))
-    {
+    if word.chars().any(|c| c.is_whitespace() || "'\"$&;|<>()*?".contains(c)) {
         format!("'{}'", word.replace('\'', r"'\''"))
     } else {
         word.to_owned()
@@ -88,10 +67,7 @@ fn quoted(word: &str) -> String {
 
 /// A child ended by a signal has no code; it counts as 1.
 fn code_of(status: ExitStatus) -> u8 {
-    status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1)
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -106,19 +82,14 @@ mod tests {
 
     #[test]
     fn context_does_not_hide_the_exit_code() {
-        let error = run(Command::new("sh").args(["-c", "exit 7"]))
-            .context("step")
-            .unwrap_err();
+        let error = run(Command::new("sh").args(["-c", "exit 7"])).context("step").unwrap_err();
         assert_eq!(exit_code(&error), 7);
     }
 
     #[test]
     fn a_command_line_shows_added_environment_and_quotes_spaces() {
         let mut command = Command::new("/opt/bin/cargo");
-        command
-            .args(["test", "a b"])
-            .env("SKEP_BIN", "/t/skep")
-            .env_remove("GONE");
+        command.args(["test", "a b"]).env("SKEP_BIN", "/t/skep").env_remove("GONE");
         assert_eq!(line(&command), "SKEP_BIN=/t/skep cargo test 'a b'");
     }
 }

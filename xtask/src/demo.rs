@@ -25,8 +25,7 @@ pub(crate) fn run(repo: &Repo, args: &[&str]) -> anyhow::Result<()> {
 }
 
 fn names_input(args: &[&str]) -> bool {
-    args.iter()
-        .any(|arg| *arg == "--input" || arg.starts_with("--input="))
+    args.iter().any(|arg| *arg == "--input" || arg.starts_with("--input="))
 }
 
 #[cfg(test)]

@@ -5,13 +5,7 @@ use crate::repo::Repo;
 
 /// Clippy first, because its repairs want formatting; formatting also when clippy failed.
 pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
-    let clippy = [
-        "clippy",
-        "--fix",
-        "--all-targets",
-        "--allow-dirty",
-        "--allow-staged",
-    ];
+    let clippy = ["clippy", "--fix", "--all-targets", "--allow-dirty", "--allow-staged"];
     let repaired = chore::run(&mut repo.cargo(clippy));
     chore::run(&mut repo.cargo(["fmt", "--all"]))?;
     repaired

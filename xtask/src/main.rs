@@ -1,8 +1,5 @@
 //! Skep's own chores: each is one file, this one is their table of contents.
-#![expect(
-    clippy::print_stdout,
-    reason = "a chore talks to the person who started it"
-)]
+#![expect(clippy::print_stdout, reason = "a chore talks to the person who started it")]
 
 mod chore;
 mod demo;
@@ -41,9 +38,9 @@ fn run(args: &[&str]) -> anyhow::Result<()> {
         ("python", []) => python::run(&repo),
         ("demo", rest) => demo::run(&repo, rest),
         ("help" | "--help" | "-h", _) => help::run(),
-        ("tidy" | "fix" | "python", [extra, ..]) => Err(chore::misuse(format!(
-            "`{chore}` takes no arguments, but got `{extra}`"
-        ))),
+        ("tidy" | "fix" | "python", [extra, ..]) => {
+            Err(chore::misuse(format!("`{chore}` takes no arguments, but got `{extra}`")))
+        }
         (unknown, _) => Err(chore::misuse(format!("there is no chore `{unknown}`"))),
     }
 }

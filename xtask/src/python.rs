@@ -15,8 +15,7 @@ const PACKAGES: [&str; 1] = ["websockets==17.4"];
 const INTERPRETERS: [&str; 2] = ["python3", "/usr/bin/python3"];
 
 /// Succeeds where an environment can be made; Debian ships `ensurepip` apart. 3.11 is what the packages ask for.
-const PROBE: &str =
-    "import ensurepip, venv, sys; assert sys.version_info >= (3, 11); print(sys.version)";
+const PROBE: &str = "import ensurepip, venv, sys; assert sys.version_info >= (3, 11); print(sys.version)";
 
 /// Prepares the environment and says where it is.
 pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
@@ -28,8 +27,7 @@ pub(crate) fn prepare(repo: &Repo) -> anyhow::Result<PathBuf> {
     if usable_python().is_none() || !starts("curl") {
         install_host_tools()?;
     }
-    let (base, version) =
-        usable_python().context("no python3 of version 3.11 or newer with venv and ensurepip")?;
+    let (base, version) = usable_python().context("no python3 of version 3.11 or newer with venv and ensurepip")?;
     if !starts("curl") {
         bail!("curl is missing; install it with your system's packages");
     }
@@ -51,21 +49,12 @@ fn is_current(folder: &Path, python: &Path, stamp: &str) -> bool {
 
 fn build(base: &str, folder: &Path, python: &Path, stamp: &str) -> anyhow::Result<()> {
     if folder.exists() {
-        std::fs::remove_dir_all(folder)
-            .with_context(|| format!("cannot remove the old {}", folder.display()))?;
+        std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove the old {}", folder.display()))?;
     }
     chore::run(quiet(base).args(["-m", "venv"]).arg(folder))?;
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-    ];
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
     chore::run(quiet(python).args(pip).args(PACKAGES))?;
-    std::fs::write(stamp_file(folder), stamp)
-        .context("cannot write the stamp of the Python environment")
+    std::fs::write(stamp_file(folder), stamp).context("cannot write the stamp of the Python environment")
 }
 
 fn stamp_file(folder: &Path) -> PathBuf {
@@ -75,23 +64,14 @@ fn stamp_file(folder: &Path) -> PathBuf {
 /// The first interpreter that can make an environment, and its version.
 fn usable_python() -> Option<(&'static str, String)> {
     INTERPRETERS.into_iter().find_map(|python| {
-        let probe = quiet(python)
-            .args(["-c", PROBE])
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
+        let probe = quiet(python).args(["-c", PROBE]).stderr(Stdio::null()).output().ok()?;
         let version = String::from_utf8_lossy(&probe.stdout).trim().to_owned();
         probe.status.success().then_some((python, version))
     })
 }
 
 fn starts(program: &str) -> bool {
-    quiet(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|s| s.success())
+    quiet(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
 /// A bare Debian, as CI has it, is completed; nobody else's machine is changed.
@@ -103,13 +83,7 @@ fn install_host_tools() -> anyhow::Result<()> {
         );
     }
     chore::run(&mut apt_get(&["update", "-q"]))?;
-    chore::run(&mut apt_get(&[
-        "install",
-        "-q",
-        "-y",
-        "python3-venv",
-        "curl",
-    ]))
+    chore::run(&mut apt_get(&["install", "-q", "-y", "python3-venv", "curl"]))
 }
 
 fn apt_get(args: &[&str]) -> Command {
@@ -119,10 +93,7 @@ fn apt_get(args: &[&str]) -> Command {
 }
 
 fn is_root() -> bool {
-    quiet("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+    quiet("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
 
 /// A command that cannot wait for a person.

@@ -16,19 +16,11 @@ impl Repo {
     pub(crate) fn find() -> anyhow::Result<Self> {
         let package = std::env::var_os("CARGO_MANIFEST_DIR")
             .context("CARGO_MANIFEST_DIR is not set; start chores as `cargo xtask ..`")?;
-        let root = Path::new(&package)
-            .parent()
-            .context("the xtask package has no parent folder")?;
+        let root = Path::new(&package).parent().context("the xtask package has no parent folder")?;
         // We are <target>/debug/xtask, whatever configuration chose <target>.
         let own = std::env::current_exe().context("cannot find the running executable")?;
-        let target = own
-            .ancestors()
-            .nth(2)
-            .context("the executable is not in a target folder")?;
-        Ok(Self {
-            root: root.to_owned(),
-            target: target.to_owned(),
-        })
+        let target = own.ancestors().nth(2).context("the executable is not in a target folder")?;
+        Ok(Self { root: root.to_owned(), target: target.to_owned() })
     }
 
     /// The folder of the workspace's `Cargo.toml`.
@@ -43,17 +35,13 @@ impl Repo {
 
     /// The release build of the `skep` command.
     pub(crate) fn skep(&self) -> PathBuf {
-        self.in_target("release")
-            .join(format!("skep{}", std::env::consts::EXE_SUFFIX))
+        self.in_target("release").join(format!("skep{}", std::env::consts::EXE_SUFFIX))
     }
 
     /// A cargo command at the root, without stdin.
     pub(crate) fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        cargo
-            .args(args)
-            .current_dir(&self.root)
-            .stdin(Stdio::null());
+        cargo.args(args).current_dir(&self.root).stdin(Stdio::null());
         // What cargo told *us* about xtask would make build scripts that watch these run again.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();

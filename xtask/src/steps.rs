@@ -21,11 +21,7 @@ struct Step {
 
 impl Steps {
     /// Runs a child as the next step.
-    pub(crate) fn command(
-        &mut self,
-        name: &'static str,
-        command: &mut Command,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn command(&mut self, name: &'static str, command: &mut Command) -> anyhow::Result<()> {
         let line = chore::line(command);
         self.step(name, &line, || chore::run(command))
     }
@@ -43,22 +39,13 @@ impl Steps {
         let took = start.elapsed();
         let passed = result.is_ok();
         self.done.push(Step { name, took, passed });
-        println!(
-            "=== {name}: {} after {:.1} s",
-            word(passed),
-            took.as_secs_f64()
-        );
-        result.with_context(|| {
-            format!("step `{name}` failed. To repeat it alone:\n  {repeat}\nReason")
-        })
+        println!("=== {name}: {} after {:.1} s", word(passed), took.as_secs_f64());
+        result.with_context(|| format!("step `{name}` failed. To repeat it alone:\n  {repeat}\nReason"))
     }
 
     /// The table of steps.
     pub(crate) fn table(&self) -> String {
-        let rows = self
-            .done
-            .iter()
-            .map(|step| row(step.name, step.took, word(step.passed)));
+        let rows = self.done.iter().map(|step| row(step.name, step.took, word(step.passed)));
         let total: Duration = self.done.iter().map(|step| step.took).sum();
         let verdict = word(self.done.iter().all(|step| step.passed));
         rows.chain([row("all", total, verdict)]).collect()
@@ -80,14 +67,9 @@ mod tests {
     #[test]
     fn a_failed_step_names_itself_and_the_command_to_repeat() {
         let mut steps = Steps::default();
-        let error = steps
-            .step("doc", "cargo doc", || Err::<(), _>(anyhow::anyhow!("no")))
-            .unwrap_err();
+        let error = steps.step("doc", "cargo doc", || Err::<(), _>(anyhow::anyhow!("no"))).unwrap_err();
         let told = format!("{error:#}");
-        assert!(
-            told.contains("`doc`") && told.contains("cargo doc") && told.ends_with("no"),
-            "{told}"
-        );
+        assert!(told.contains("`doc`") && told.contains("cargo doc") && told.ends_with("no"), "{told}");
     }
 
     #[test]
@@ -96,10 +78,7 @@ mod tests {
         steps.step("one", "a", || Ok(())).unwrap();
         let _ = steps.step("two", "b", || Err::<(), _>(anyhow::anyhow!("no")));
         let table = steps.table();
-        let verdicts: Vec<_> = table
-            .lines()
-            .filter_map(|line| line.split_whitespace().last())
-            .collect();
+        let verdicts: Vec<_> = table.lines().filter_map(|line| line.split_whitespace().last()).collect();
         assert_eq!(verdicts, ["ok", "FAILED", "FAILED"]);
     }
 }

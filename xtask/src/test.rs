@@ -12,10 +12,7 @@ pub(crate) fn run(repo: &Repo, args: &[&str]) -> anyhow::Result<()> {
         [] => false,
         ["--quick"] => true,
         _ => {
-            return Err(chore::misuse(format!(
-                "`test` takes only --quick, but got `{}`",
-                args.join(" ")
-            )));
+            return Err(chore::misuse(format!("`test` takes only --quick, but got `{}`", args.join(" "))));
         }
     };
     let mut steps = Steps::default();
@@ -30,15 +27,8 @@ pub(crate) fn run(repo: &Repo, args: &[&str]) -> anyhow::Result<()> {
 fn run_steps(repo: &Repo, quick: bool, steps: &mut Steps) -> anyhow::Result<()> {
     steps.command("fmt", &mut repo.cargo(["fmt", "--all", "--check"]))?;
     steps.step("tidy", "cargo xtask tidy", || tidy::run(repo))?;
-    steps.command(
-        "clippy",
-        &mut repo.cargo(["clippy", "--all-targets", "--", "-D", "warnings"]),
-    )?;
-    steps.command(
-        "doc",
-        repo.cargo(["doc", "--no-deps"])
-            .env("RUSTDOCFLAGS", "-Dwarnings"),
-    )?;
+    steps.command("clippy", &mut repo.cargo(["clippy", "--all-targets", "--", "-D", "warnings"]))?;
+    steps.command("doc", repo.cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))?;
     if !quick {
         steps.command("release", &mut repo.cargo_release_build())?;
     }

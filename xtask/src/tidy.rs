@@ -24,11 +24,7 @@ struct Problem {
 
 impl Problem {
     fn new(path: &str, line: usize, what: String) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what,
-        }
+        Self { path: path.to_owned(), line, what }
     }
 }
 
@@ -46,10 +42,7 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
         println!("{problem}");
     }
     println!("tidy: {} files, {} problems", tree.len(), problems.len());
-    anyhow::ensure!(
-        problems.is_empty(),
-        "the lines above break the house rules; STYLE.md tells why they are there"
-    );
+    anyhow::ensure!(problems.is_empty(), "the lines above break the house rules; STYLE.md tells why they are there");
     Ok(())
 }
 

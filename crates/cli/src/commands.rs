@@ -3,6 +3,7 @@
 mod ack;
 mod agents;
 mod config;
+mod demo;
 mod extend;
 mod help;
 mod inbox;
@@ -58,6 +59,7 @@ commands! {
     Queue queue;
     Replay replay;
     Trace trace;
+    Demo demo;
     Config config;
     Help help;
 }

@@ -63,7 +63,7 @@ impl Hub {
             }
             self.policy.authorize(party, Action::Publish(topic))?;
             let queues = self.backend.matching(topic);
-            if let (0, Some(agent)) = (queues, Topic::agent_of(topic)) {
+            if let Some(agent) = Topic::agent_of(topic).filter(|agent| !self.registry.is_known(agent)) {
                 return Err(self.unknown_agent(agent));
             }
             matching += queues;

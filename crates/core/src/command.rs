@@ -63,7 +63,7 @@ impl Hub {
     async fn declare(&self, spec: QueueSpec, now: Now) -> Result<Answer, Error> {
         check_name(&spec.name)?;
         if let Ok(agent) = AgentId::new(spec.name.as_str())
-            && self.registry.is_known(&agent)
+            && self.registry.is_known(agent.as_str())
         {
             return Err(Error::new(Code::NameTaken, format!("{agent} is an agent: choose another name for the queue")));
         }
@@ -95,7 +95,7 @@ impl Hub {
     }
 
     async fn deregister(&self, agent: &AgentId, force: bool, now: Now) -> Result<Answer, Error> {
-        if !self.registry.is_known(agent) {
+        if !self.registry.is_known(agent.as_str()) {
             return Err(self.unknown_agent(agent.as_str()));
         }
         self.change(QueueCommand::Delete(QueueName::inbox(agent), force), now).await?;
@@ -123,7 +123,7 @@ impl Hub {
         let mut agents = Vec::new();
         for agent in self.registry.known() {
             let Some(inbox) = self.backend.info(&QueueName::inbox(&agent)) else { continue };
-            let fact = self.facts.get(&metadata_key(&agent)).await?;
+            let fact = self.facts.get(&metadata_key(&agent)).await.ok().flatten();
             let metadata = fact.and_then(|fact| String::from_utf8(fact.value).ok()).unwrap_or_else(|| "{}".into());
             let waiting = inbox.ready + inbox.leased + inbox.delayed;
             let seen = self.registry.recipient(&agent, waiting, now);

@@ -82,7 +82,8 @@ impl Hub {
         if let Seen::Queues(queues) = hub.backend.read(Read::Queues).await? {
             let inboxes = queues.iter().filter_map(|queue| Topic::agent_of(queue.spec.name.as_str()));
             for agent in inboxes.filter_map(|id| AgentId::new(id).ok()) {
-                let seen = hub.facts.get(&seen_key(&agent)).await?;
+                // A damaged store shows queues and no facts; the hub opens on it all the same.
+                let seen = hub.facts.get(&seen_key(&agent)).await.ok().flatten();
                 let seen_ms = seen.and_then(|fact| std::str::from_utf8(&fact.value).ok()?.parse().ok());
                 hub.registry.know(&agent, seen_ms);
             }
@@ -159,6 +160,7 @@ impl Hub {
     /// # Errors
     /// When what was accepted could not be made durable.
     pub async fn close(&self) -> Result<(), Error> {
+        self.end_parked(None);
         self.keep_presence().await;
         self.backend.close().await
     }
@@ -181,7 +183,7 @@ impl Hub {
                     wakes.wake();
                 }
                 _ = tick.tick() => {
-                    self.end_parked(self.now());
+                    self.end_parked(Some(self.now()));
                     self.keep_presence().await;
                 }
             }

@@ -35,5 +35,7 @@ pub const CONNECT_MAX_MS: u64 = 10_000;
 pub const FRAME_BYTES: usize = 256 * 1024;
 /// Longest JSON an agent may say of itself, in bytes.
 pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Largest window of a subscription, in bytes of messages.
+pub const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Largest window of a subscription, in messages.
 pub const WINDOW_MESSAGES_MAX: u32 = 65_536;

@@ -28,7 +28,7 @@ impl Session {
                 Outgoing { message: message.view(), sequence, required, by_id }
             })
             .collect();
-        let reply = self.promise(Asked::Publish { sequence }, 0, batch, false);
+        let reply = self.promise(Asked::Publish { sequence }, (0, 0), batch, false);
         let write = Write {
             settles: &[],
             publishes: &publishes,
@@ -57,13 +57,14 @@ impl Session {
     /// Best effort, and durable queues match: they keep it, but the publisher does not wait.
     fn publish_both(&mut self, message: &Message, now: Now, wakes: &mut Wakes) -> Result<Accepted, Error> {
         let queues: usize = message.view().to().map(|topic| self.hub.backend.matching(topic)).sum();
-        let reply = self.promise(Asked::Publish { sequence: 0 }, 0, std::slice::from_ref(message), true);
+        let reply = self.promise(Asked::Publish { sequence: 0 }, (0, 0), std::slice::from_ref(message), true);
         let write = Write {
             settles: &[],
             publishes: &[Outgoing::new(message)],
             atomic: false,
             party: &self.party.name,
-            producer: self.producer,
+            // Nobody waits for it, so nobody resends it.
+            producer: None,
         };
         self.hub.backend.submit(write, now, reply);
         self.publish_live(message, u32::try_from(queues).unwrap_or(u32::MAX), wakes)
@@ -118,13 +119,14 @@ impl Session {
     }
 
     pub(crate) fn promise_settle(&mut self, batch: &SettleBatch, sequence: u64, messages: &[Message]) -> Reply {
-        self.promise(Asked::Settle { tag: batch.tag, sequence }, batch.settles.len(), messages, false)
+        let texts = batch.settles.iter().map(|settle| settle.action.text_bytes()).sum();
+        self.promise(Asked::Settle { tag: batch.tag, sequence }, (batch.settles.len(), texts), messages, false)
     }
 
-    fn promise(&mut self, asked: Asked, settles: usize, batch: &[Message], silent: bool) -> Reply {
-        let bytes = batch.iter().map(|message| message.bytes().len()).sum();
+    fn promise(&mut self, asked: Asked, (settles, texts): (usize, usize), batch: &[Message], silent: bool) -> Reply {
+        let bytes = batch.iter().map(|message| message.bytes().len()).sum::<usize>() + texts;
         if !silent {
-            self.unanswered_messages += batch.len();
+            self.unanswered_messages += batch.len() + settles;
             self.unanswered_bytes += bytes;
         }
         let copies = if silent { Vec::new() } else { self.hub.live_copies(batch) };
@@ -132,7 +134,8 @@ impl Session {
         Reply::to(Promise { mailbox, asked, settles, messages: batch.len(), bytes, copies, tap, silent })
     }
 
-    pub(crate) fn check_settle(&self, batch: &SettleBatch, messages: &[Message]) -> Result<(), Error> {
+    /// Checks a settle with its publishes; answers which of them must find a queue.
+    pub(crate) fn check_settle(&self, batch: &SettleBatch, messages: &[Message]) -> Result<Vec<bool>, Error> {
         batch.settles.iter().try_for_each(|settle| settle.action.check())?;
         batch.publish.iter().try_for_each(|publish| check_sequence(publish.sequence))?;
         if !messages.is_empty() && !batch.atomic {
@@ -141,17 +144,16 @@ impl Session {
                 "publishes beside settles must be atomic; else publish them alone",
             ));
         }
-        for message in messages {
-            match self.hub.admit(&self.party, message) {
-                Way::Store { by_id: false, .. } | Way::Live => {}
-                Way::Refused(error) => return Err(error),
-                Way::Reply | Way::Both | Way::Store { .. } => {
-                    let text = "an atomic step stores messages: no live replies, best effort or dedup by id in it";
-                    return Err(Error::new(Code::Unsupported, text));
-                }
+        let judge = |message| match self.hub.admit(&self.party, message) {
+            Way::Store { required, by_id: false } => Ok(required),
+            Way::Live => Ok(false),
+            Way::Refused(error) => Err(error),
+            Way::Reply | Way::Both | Way::Store { .. } => {
+                let text = "an atomic step stores messages: no live replies, best effort or dedup by id in it";
+                Err(Error::new(Code::Unsupported, text))
             }
-        }
-        Ok(())
+        };
+        messages.iter().map(judge).collect()
     }
 }
 

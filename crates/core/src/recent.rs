@@ -26,6 +26,9 @@ impl Recent {
     /// Remembers what is said of a sequence.
     pub(crate) fn remember(&mut self, sequence: u64, accepted: &Accepted) {
         self.highest = self.highest.max(sequence);
+        if sequence + PRODUCER_WINDOW <= self.highest {
+            return;
+        }
         match self.runs.back_mut() {
             Some((first, count, last)) if *first + *count == sequence && last == accepted => *count += 1,
             _ => self.runs.push_back((sequence, 1, accepted.clone())),

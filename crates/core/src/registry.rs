@@ -9,6 +9,9 @@ use skep_protocol::{AgentId, Recipient};
 use crate::clock::Now;
 use crate::limits::PRESENCE_UNKNOWN_MS;
 
+/// Agents of which is kept at once when they were last seen.
+const UNKEPT_MAX: usize = 64;
+
 #[derive(Debug)]
 pub(crate) struct Registry {
     agents: RwLock<BTreeMap<AgentId, Presence>>,
@@ -63,7 +66,7 @@ impl Registry {
         });
     }
 
-    pub(crate) fn is_known(&self, agent: &AgentId) -> bool {
+    pub(crate) fn is_known(&self, agent: &str) -> bool {
         self.read(|agents| agents.get(agent).is_some_and(|presence| presence.known))
     }
 
@@ -83,7 +86,7 @@ impl Registry {
             std::mem::take(&mut presence.unkept).then_some(())?;
             Some((agent.clone(), presence.last_seen_ms?))
         };
-        agents.iter_mut().filter_map(take).collect()
+        agents.iter_mut().filter_map(take).take(UNKEPT_MAX).collect()
     }
 
     /// An agent as a receipt shows it.

@@ -20,7 +20,7 @@ pub struct Answer {
     pub live: Vec<(u32, u32)>,
     /// Bytes of messages that were unanswered until now.
     pub(crate) bytes: usize,
-    /// How many.
+    /// How many messages and settles.
     pub(crate) messages: usize,
 }
 
@@ -137,7 +137,8 @@ impl Promise {
                 live.push((index, listeners));
             }
         }
-        let answer = Answer { to: self.asked, completion, live, bytes: self.bytes, messages: self.messages };
+        let messages = self.messages + self.settles;
+        let answer = Answer { to: self.asked, completion, live, bytes: self.bytes, messages };
         if !self.silent && self.mailbox.push(Entry::Answer(answer)) {
             wakes.add(&self.mailbox);
         }

@@ -94,11 +94,12 @@ impl Hub {
         Some((session, lost))
     }
 
-    /// Ends the parked sessions whose grace has passed.
-    pub(crate) fn end_parked(&self, now: Now) {
+    /// Ends the parked sessions whose grace has passed; without a moment, all of them.
+    pub(crate) fn end_parked(&self, now: Option<Now>) {
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = |until: u64| now.is_none_or(|now| until <= now.mono_ms);
         let late: Vec<ResumeToken> =
-            parked.0.iter().filter(|(_, (_, until))| *until <= now.mono_ms).map(|(token, _)| *token).collect();
+            parked.0.iter().filter(|(_, (_, until))| is_late(*until)).map(|(token, _)| *token).collect();
         let ended: Vec<_> = late.iter().filter_map(|token| parked.0.remove(token)).collect();
         drop(parked);
         drop(ended);

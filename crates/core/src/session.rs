@@ -21,7 +21,9 @@ use crate::backend::{BoxFuture, Consumer, End, Outgoing, Write};
 use crate::clock::Now;
 use crate::event::SessionEvent;
 use crate::hub::Hub;
-use crate::limits::{UNANSWERED_BYTES_MAX, UNANSWERED_COMMANDS_MAX, UNANSWERED_MESSAGES_MAX, WINDOW_MESSAGES_MAX};
+use crate::limits::{
+    UNANSWERED_BYTES_MAX, UNANSWERED_COMMANDS_MAX, UNANSWERED_MESSAGES_MAX, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX,
+};
 use crate::mailbox::{Entry, Mailbox, Taken, Wakes};
 use crate::policy::Party;
 use crate::recent::Recent;
@@ -124,16 +126,20 @@ impl Session {
         let publish = batch.publish.as_ref();
         let messages = publish.map_or(&[][..], |publish| &publish.messages);
         let sequence = publish.map_or(0, |publish| publish.sequence);
-        if let Err(error) = self.check_settle(batch, messages) {
-            let reply = self.promise_settle(batch, sequence, messages);
-            let mut wakes = Wakes::default();
-            reply.fail(&error, &mut wakes);
-            return wakes.wake();
-        }
+        let required = match self.check_settle(batch, messages) {
+            Ok(required) => required,
+            Err(error) => {
+                let reply = self.promise_settle(batch, sequence, messages);
+                let mut wakes = Wakes::default();
+                reply.fail(&error, &mut wakes);
+                return wakes.wake();
+            }
+        };
         let outgoing: Vec<Outgoing<'_>> = messages
             .iter()
             .zip(sequence..)
-            .map(|(message, sequence)| Outgoing { sequence, ..Outgoing::new(message) })
+            .zip(required)
+            .map(|((message, sequence), required)| Outgoing { sequence, required, ..Outgoing::new(message) })
             .collect();
         let reply = self.promise_settle(batch, sequence, messages);
         let write = Write {
@@ -163,7 +169,7 @@ impl Session {
 
     /// Sets the most that may be unsettled at once. Of a live subscription it says nothing.
     pub fn set_window(&mut self, window: Window) {
-        let (messages, bytes) = (window.messages.min(WINDOW_MESSAGES_MAX), window.bytes);
+        let (messages, bytes) = (window.messages.min(WINDOW_MESSAGES_MAX), window.bytes.min(WINDOW_BYTES_MAX));
         match self.subscriptions.get(window.subscription) {
             Some(Subscription::Queue { consumer, window }) => {
                 *window = (messages, bytes);
@@ -237,7 +243,7 @@ impl Session {
             match verb.as_mut().poll(cx) {
                 Poll::Pending => at += 1,
                 Poll::Ready(done) => {
-                    drop(self.pending.swap_remove(at));
+                    drop(self.pending.remove(at));
                     self.finish(done, now);
                 }
             }

@@ -8,7 +8,7 @@ use crate::backend::{Consume, Consumer, End};
 use crate::clock::Now;
 use crate::event::SessionEvent;
 use crate::hub::Hub;
-use crate::limits::{SUBSCRIPTIONS_MAX, WINDOW_MESSAGES_MAX};
+use crate::limits::{SUBSCRIPTIONS_MAX, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX};
 use crate::mailbox::{Mailbox, Outlet};
 use crate::policy::Action;
 use crate::session::{Done, Session};
@@ -101,7 +101,7 @@ impl Session {
             }
             Target::Queue(queue) => {
                 self.hub.policy.authorize(&self.party, Action::Consume(&queue))?;
-                let window = (window.messages.min(WINDOW_MESSAGES_MAX), window.bytes);
+                let window = (window.messages.min(WINDOW_MESSAGES_MAX), window.bytes.min(WINDOW_BYTES_MAX));
                 let party = self.party.name.clone();
                 let how = Consume { messages: window.0, bytes: window.1, handlers, binding, party };
                 let outlet = Outlet { mailbox: self.mailbox.clone(), subscription: id };

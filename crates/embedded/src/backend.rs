@@ -8,7 +8,7 @@ use skep_core::{
     Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Now, Outlet, QueueCommand, Read, Reply,
     Router, Seen, Wakes, Write,
 };
-use skep_protocol::{Code, Durability, Error, LeaseToken, QueueInfo, QueueName};
+use skep_protocol::{Action, Code, Durability, Error, LeaseToken, QueueInfo, QueueName};
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -123,10 +123,8 @@ impl Backend for Embedded {
     }
 
     fn submit(&self, write: Write<'_>, now: Now, reply: Reply) {
-        let refused = match write.publishes {
-            [] => self.refusal(false),
-            _ => self.refusal(true),
-        };
+        let extends = write.settles.iter().any(|settle| matches!(settle.action, Action::Extend { .. }));
+        let refused = self.refusal(extends || !write.publishes.is_empty());
         let mut wakes = Wakes::default();
         match refused {
             Some(error) => reply.fail(&error, &mut wakes),

@@ -33,6 +33,7 @@ enum Next {
     Write(LogBuffer),
     Prove,
     Close,
+    Stop,
 }
 
 impl Committer {
@@ -46,6 +47,7 @@ impl Committer {
             let result = match self.next() {
                 Next::Write(buffer) => self.write(buffer),
                 Next::Prove => self.prove(false),
+                Next::Stop => return self.end(Error::new(Code::StoreFailed, "the engine failed; restart the hub")),
                 Next::Close => {
                     let proved = self.prove(true);
                     let why = match proved {
@@ -66,7 +68,12 @@ impl Committer {
     fn next(&mut self) -> Next {
         let store = self.store.clone();
         let mut shared = store.lock();
+        let mut staged_since_ms = None;
         loop {
+            // What was staged when somebody panicked, or after the store stopped, must not reach the disk.
+            if store.is_poisoned() || matches!(shared.state, State::Stopped(_)) {
+                return Next::Stop;
+            }
             let now = store.clock.now();
             if shared.engine.next_tick().is_some_and(|at| at <= now.mono_ms) {
                 let mut fx = Effects::default();
@@ -76,7 +83,11 @@ impl Committer {
                 continue;
             }
             let closing = !matches!(shared.state, State::Open);
-            if (shared.engine.is_due() || closing)
+            // Leases wait for no sync of their own, but not for ever: a restart must know of them.
+            let flush_at =
+                shared.engine.has_staged().then(|| *staged_since_ms.get_or_insert(now.mono_ms) + IDLE_PROOF_MS);
+            let flush = flush_at.is_some_and(|at| at <= now.mono_ms);
+            if (shared.engine.is_due() || closing || flush)
                 && let Some(buffer) = shared.engine.staging().take(|next| self.writer.reservation_due(next))
             {
                 return Next::Write(buffer);
@@ -88,10 +99,11 @@ impl Committer {
             if proof_at.is_some_and(|at| at <= now.mono_ms) {
                 return Next::Prove;
             }
-            let until = [shared.engine.next_tick(), proof_at].into_iter().flatten().min();
-            shared.is_idle = true;
+            let until = [shared.engine.next_tick(), proof_at, flush_at].into_iter().flatten().min();
+            shared.knows_staged = flush_at.is_some();
+            shared.sleeps_until_ms = Some(until.unwrap_or(u64::MAX));
             shared = self.sleep(shared, until);
-            shared.is_idle = false;
+            shared.sleeps_until_ms = None;
         }
     }
 
@@ -112,7 +124,7 @@ impl Committer {
             let now = self.store.clock.now();
             match self.writer.write(&mut buffer, now.unix_ms, true) {
                 Ok(written) => break written,
-                Err(LogError::DiskFull { file, bytes }) => self.wait_for_room(&LogError::DiskFull { file, bytes }),
+                Err(full @ LogError::DiskFull { .. }) if self.waits_for_room(&full) => {}
                 Err(error) => return Err(error),
             }
         };
@@ -149,11 +161,17 @@ impl Committer {
         }
     }
 
-    fn wait_for_room(&self, error: &LogError) {
+    /// Waits until a full disk is to be tried again; answers false when the store closes: what has
+    /// no room by then stays unwritten, and whoever waits for it is told.
+    fn waits_for_room(&self, error: &LogError) -> bool {
         let mut shared = self.store.lock();
         shared.full = Some(disk_full(error));
+        if !matches!(shared.state, State::Open) {
+            return false;
+        }
         let waited = self.store.to_write.wait_timeout(shared, FULL_RETRY);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
+        true
     }
 
     fn end(self, why: Error) {

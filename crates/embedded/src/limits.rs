@@ -14,6 +14,10 @@ pub(crate) const DEDUP_IDS_MAX: usize = 1_000_000;
 pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
 /// Settles remembered; beyond it the oldest is forgotten.
 pub(crate) const SETTLED_MAX: usize = 262_144;
+/// Queues that take one message; beyond it the publish is refused with `too_large`.
+pub(crate) const MATCHES_MAX: usize = 50_000;
+/// Dead letters that one redrive moves; more by asking again.
+pub(crate) const REDRIVE_MAX: usize = 100_000;
 /// Queues; beyond it a declaration is answered `busy`.
 pub(crate) const QUEUES_MAX: usize = 1_000_000;
 /// Bytes of all facts; beyond it a put is answered `busy`.

@@ -36,8 +36,10 @@ pub(crate) struct Shared {
     pub(crate) state: State,
     /// The disk has no room: publishes are refused, acks are taken.
     pub(crate) full: Option<Error>,
-    /// The writer sleeps.
-    pub(crate) is_idle: bool,
+    /// The writer sleeps until this moment, or for ever (`u64::MAX`); none while it is awake.
+    pub(crate) sleeps_until_ms: Option<u64>,
+    /// It knows of records that nobody waits for, and will write them when it wakes.
+    pub(crate) knows_staged: bool,
     cold: VecDeque<Cold>,
     /// The reading thread works on something that is in `cold` no more.
     reading: bool,
@@ -67,11 +69,17 @@ impl Store {
             cache: Cache::default(),
             state,
             full: None,
-            is_idle: false,
+            sleeps_until_ms: None,
+            knows_staged: false,
             cold: VecDeque::new(),
             reading: false,
         };
         Store { shared: Mutex::new(shared), to_write: Condvar::new(), to_read: Condvar::new(), clock, reader }
+    }
+
+    /// Whether somebody panicked under the lock.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.shared.is_poisoned()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -101,9 +109,9 @@ impl Store {
     /// Hands on what a step brought, then releases the lock and wakes.
     pub(crate) fn settle_effects(&self, mut shared: MutexGuard<'_, Shared>, fx: &mut Effects) {
         let to_read = shared.apply(self.clock.now(), fx);
-        let to_write = shared.is_idle && shared.engine.is_due();
+        let to_write = shared.is_wanted();
         if to_write {
-            shared.is_idle = false;
+            shared.sleeps_until_ms = None;
         }
         drop(shared);
         if to_write {
@@ -195,6 +203,10 @@ impl Shared {
         let Some(message) = message(batch, &due.place) else {
             return tracing::error!(position = due.position, "a stored message is not readable as one");
         };
+        // Read from disk, it may have taken so long that its lease has ended.
+        if !self.engine.holds(due.token) {
+            return;
+        }
         let delivery = Delivery {
             subscription: due.outlet.subscription,
             queue: due.queue,
@@ -212,9 +224,20 @@ impl Shared {
         }
     }
 
-    /// Takes nothing any more; everybody who waits is answered `unknown`.
+    /// Whether the writer sleeps and should not: something is to be written, or time asks for
+    /// something earlier than it knew.
+    fn is_wanted(&self) -> bool {
+        let Some(until) = self.sleeps_until_ms else { return false };
+        self.engine.is_due()
+            || (self.engine.has_staged() && !self.knows_staged)
+            || self.engine.next_tick().is_some_and(|at| at < until)
+    }
+
+    /// Takes nothing any more; everybody who waits is answered `unknown`. The first reason stays.
     pub(crate) fn stop(&mut self, error: Error) {
-        self.state = State::Stopped(error);
+        if !matches!(self.state, State::Stopped(_)) {
+            self.state = State::Stopped(error);
+        }
         self.engine.abandon();
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{PROGRESS_BYTES_MAX, REASON_BYTES_MAX};
+use crate::limits::{DELAY_MS_MAX, LEASE_MS_MAX, LEASE_MS_MIN, PROGRESS_BYTES_MAX, REASON_BYTES_MAX};
 use crate::{Code, Error, LeaseToken, Message, Position, QueueName, SubscriptionId};
 
 /// One message handed to one consumer under a lease.
@@ -92,11 +92,30 @@ pub enum Action {
 }
 
 impl Action {
-    /// Checks the bounds on reason and progress.
+    /// Bytes of the free text it carries.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Action::Nack { reason, .. } | Action::Reject { reason } => reason.len(),
+            Action::Extend { progress, .. } => progress.as_ref().map_or(0, String::len),
+            Action::Ack | Action::Return => 0,
+        }
+    }
+
+    /// Checks the bounds on reason, progress and times.
     ///
     /// # Errors
-    /// `too_large`, naming the bound.
+    /// `too_large` or `invalid_argument`, naming the bound.
     pub fn check(&self) -> Result<(), Error> {
+        let (name, ms, range) = match self {
+            Action::Nack { after_ms: Some(ms), .. } => ("after_ms", *ms, 0..=DELAY_MS_MAX),
+            Action::Extend { lease_ms: Some(ms), .. } => ("lease_ms", *ms, LEASE_MS_MIN..=LEASE_MS_MAX),
+            _ => ("", 0, 0..=0),
+        };
+        if !range.contains(&ms) {
+            let text = format!("{name} is {ms}; expected {} to {}", range.start(), range.end());
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
         let (what, bytes, max) = match self {
             Action::Nack { reason, .. } | Action::Reject { reason } => ("reason", reason.len(), REASON_BYTES_MAX),
             Action::Extend { progress: Some(text), .. } => ("progress", text.len(), PROGRESS_BYTES_MAX),

@@ -102,8 +102,8 @@ codes! {
     QueueFull "queue_full" Refused After(1000);
     /// The hub has no room just now.
     Busy "busy" Refused After(50);
-    /// Too old to be told from a duplicate; it was not stored now.
-    DedupWindowPassed "dedup_window_passed" Refused Never;
+    /// Too old to be told from a duplicate: it was not stored now, and may have been before.
+    DedupWindowPassed "dedup_window_passed" Unknown Never;
     /// The lease ended before this settle.
     LeaseLost "lease_lost" Refused Never;
     /// A queue or an agent already has that name.

@@ -34,5 +34,11 @@ pub const REASON_BYTES_MAX: usize = 4096;
 pub const PRODUCER_WINDOW: u64 = 4096;
 /// Largest sequence of a producer: far enough from the end that no sum runs over it.
 pub const SEQUENCE_MAX: u64 = 1 << 62;
+/// Shortest lease, in milliseconds.
+pub const LEASE_MS_MIN: u64 = 100;
+/// Longest lease, in milliseconds: a day.
+pub const LEASE_MS_MAX: u64 = 24 * 3_600_000;
+/// Longest wait before a message is delivered again, in milliseconds: a week.
+pub const DELAY_MS_MAX: u64 = 7 * 24 * 3_600_000;
 /// Most filters of one queue.
 pub const FILTERS_MAX: usize = 64;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::FILTERS_MAX;
+use crate::limits::{DELAY_MS_MAX, FILTERS_MAX, LEASE_MS_MAX, LEASE_MS_MIN};
 use crate::{Code, Error, Filter, QueueName};
 
 /// The declaration of a durable queue. Its defaults suit work that takes seconds.
@@ -59,10 +59,10 @@ impl QueueSpec {
         }
         for (field, value, min, max) in [
             ("filters", self.filters.len() as u64, 1, FILTERS_MAX as u64),
-            ("lease_ms", self.lease_ms, 100, 24 * 3_600_000),
+            ("lease_ms", self.lease_ms, LEASE_MS_MIN, LEASE_MS_MAX),
             ("attempts_max", u64::from(self.attempts_max), 0, 10_000),
             ("backoff_min_ms", self.backoff_min_ms, 0, self.backoff_max_ms),
-            ("backoff_max_ms", self.backoff_max_ms, 0, 7 * 24 * 3_600_000),
+            ("backoff_max_ms", self.backoff_max_ms, 0, DELAY_MS_MAX),
             ("messages_max", self.messages_max, 1, u64::from(u32::MAX)),
             ("bytes_max", self.bytes_max, 1, 1 << 50),
         ] {

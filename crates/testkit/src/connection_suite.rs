@@ -35,6 +35,7 @@ macro_rules! connection_suite {
             a_request_that_nobody_hears_fails_at_once
             a_request_that_nobody_answers_times_out
             a_wrong_token_is_refused_as_unauthenticated
+            a_subscription_that_cannot_be_is_refused
             a_live_message_reaches_each_matching_subscription_once
             a_reader_that_does_not_keep_up_loses_the_oldest_and_they_are_counted
             a_client_that_does_not_read_costs_itself_only
@@ -42,6 +43,8 @@ macro_rules! connection_suite {
             a_session_that_is_resumed_keeps_its_leases
             a_settle_whose_answer_was_lost_is_answered_again
             a_hand_over_whose_answer_was_lost_is_done_once
+            a_live_message_whose_receipt_was_lost_is_heard_once
+            a_request_whose_receipt_was_lost_is_asked_once
             a_handler_is_cancelled_when_its_lease_is_lost
             a_request_under_way_survives_a_cut
             a_hub_that_restarts_finds_its_clients_again_and_their_leases_lost

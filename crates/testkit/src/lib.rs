@@ -6,6 +6,7 @@
 #![allow(clippy::missing_panics_doc, reason = "a test panics when a fact does not hold")]
 
 pub mod backend_suite;
+pub mod connection_suite;
 mod peer;
 
 pub use peer::{Anyone, Peer, message, topic};

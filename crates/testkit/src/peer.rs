@@ -162,6 +162,15 @@ impl Peer {
         }
     }
 
+    /// The next delivery, if one comes within some time.
+    pub async fn delivery_within(&mut self, ms: u64) -> Option<Delivery> {
+        let wait = self.wait_for(|event| matches!(event, SessionEvent::Deliver(_)));
+        match tokio::time::timeout(Duration::from_millis(ms), wait).await {
+            Ok(SessionEvent::Deliver(delivery)) => Some(delivery),
+            _ => None,
+        }
+    }
+
     /// The next live message.
     pub async fn live(&mut self) -> Message {
         match self.wait_for(|event| matches!(event, SessionEvent::Live(_))).await {

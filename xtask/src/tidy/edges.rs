@@ -17,52 +17,22 @@ enum Known {
 use Known::{All, Only};
 
 const fn row(package: &'static str, may_know: Known, never: &'static [&'static str]) -> Row {
-    Row {
-        package,
-        may_know,
-        never,
-    }
+    Row { package, may_know, never }
 }
 
 /// What a spoke may know: the hub and the words, never a sibling.
 const SPOKE: Known = Only(&["skep-core", "skep-protocol"]);
 
 const HOUSE: [Row; 12] = [
-    row(
-        "skep-protocol",
-        Only(&[]),
-        &["tokio", "futures", "async-std", "smol"],
-    ),
-    row(
-        "skep-core",
-        Only(&["skep-protocol"]),
-        &["axum", "hyper", "tungstenite", "tokio-tungstenite"],
-    ),
+    row("skep-protocol", Only(&[]), &["tokio", "futures", "async-std", "smol"]),
+    row("skep-core", Only(&["skep-protocol"]), &["axum", "hyper", "tungstenite", "tokio-tungstenite"]),
     row("skep-embedded", SPOKE, &[]),
     row("skep-auth", SPOKE, &[]),
     row("skep-edge", SPOKE, &[]),
     row("skep-client", Only(&["skep-protocol"]), &[]),
-    row(
-        "skep-server",
-        Only(&[
-            "skep-core",
-            "skep-protocol",
-            "skep-embedded",
-            "skep-auth",
-            "skep-edge",
-        ]),
-        &[],
-    ),
-    row(
-        "skep",
-        Only(&["skep-client", "skep-server", "skep-edge", "skep-protocol"]),
-        &[],
-    ),
-    row(
-        "skep-cli",
-        Only(&["skep-client", "skep-protocol", "skep-server"]),
-        &[],
-    ),
+    row("skep-server", Only(&["skep-core", "skep-protocol", "skep-embedded", "skep-auth", "skep-edge"]), &[]),
+    row("skep", Only(&["skep-client", "skep-server", "skep-edge", "skep-protocol"]), &[]),
+    row("skep-cli", Only(&["skep-client", "skep-protocol", "skep-server"]), &[]),
     row("skep-testkit", All, &[]),
     row("skep-bench", All, &[]),
     row("xtask", Only(&[]), &["tokio", "clap"]),
@@ -97,11 +67,7 @@ fn judge(row: &Row, dependency: &str) -> Option<String> {
     if !is_of(dependency, "skep") && dependency != "xtask" || allowed.contains(&dependency) {
         return None;
     }
-    let allowed = if allowed.is_empty() {
-        "no crate of ours".to_owned()
-    } else {
-        allowed.join(", ")
-    };
+    let allowed = if allowed.is_empty() { "no crate of ours".to_owned() } else { allowed.join(", ") };
     Some(format!(
         "`{package}` must not know `{dependency}`; it may know {allowed}. Move what both need to a crate that both may know"
     ))
@@ -109,9 +75,7 @@ fn judge(row: &Row, dependency: &str) -> Option<String> {
 
 /// `tokio-util` is of `tokio`; `tokio-tungstenite` is not of `tungstenite`.
 fn is_of(crate_name: &str, family: &str) -> bool {
-    crate_name
-        .strip_prefix(family)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    crate_name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 #[cfg(test)]
@@ -119,23 +83,16 @@ mod tests {
     use super::*;
 
     fn problems(package: &str, dependency: &str) -> Vec<Problem> {
-        let text = format!(
-            "[package]\nname = \"{package}\"\n[dependencies]\n{dependency}.workspace = true\n"
-        );
+        let text = format!("[package]\nname = \"{package}\"\n[dependencies]\n{dependency}.workspace = true\n");
         check(&Manifest::parse("crates/x/Cargo.toml".into(), &text))
     }
 
     #[test]
     fn a_spoke_may_know_the_core_but_no_sibling() {
         assert_eq!(problems("skep-edge", "skep-core"), []);
-        let [problem] = &problems("skep-edge", "skep-embedded")[..] else {
-            panic!("one problem expected")
-        };
+        let [problem] = &problems("skep-edge", "skep-embedded")[..] else { panic!("one problem expected") };
         assert_eq!(problem.line, 4);
-        assert!(
-            problem.what.contains("skep-core, skep-protocol"),
-            "{problem}"
-        );
+        assert!(problem.what.contains("skep-core, skep-protocol"), "{problem}");
     }
 
     #[test]
@@ -144,13 +101,7 @@ mod tests {
             let Only(allowed) = row.may_know else {
                 continue;
             };
-            assert!(
-                allowed
-                    .iter()
-                    .all(|name| HOUSE.iter().any(|r| r.package == *name)),
-                "{}",
-                row.package
-            );
+            assert!(allowed.iter().all(|name| HOUSE.iter().any(|r| r.package == *name)), "{}", row.package);
         }
     }
 

@@ -30,12 +30,7 @@ enum Section {
 
 impl Manifest {
     pub(super) fn parse(path: String, text: &str) -> Self {
-        let mut manifest = Self {
-            path,
-            package: String::new(),
-            package_line: 1,
-            dependencies: Vec::new(),
-        };
+        let mut manifest = Self { path, package: String::new(), package_line: 1, dependencies: Vec::new() };
         let mut section = Section::Other;
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
@@ -64,10 +59,7 @@ impl Manifest {
             if let Some((before, name)) = header.rsplit_once('.')
                 && is_table(before, table)
             {
-                self.dependencies.push(Dependency {
-                    name: unquoted(name).to_owned(),
-                    line,
-                });
+                self.dependencies.push(Dependency { name: unquoted(name).to_owned(), line });
                 return Section::OneDependency;
             }
         }
@@ -100,10 +92,7 @@ impl Manifest {
 
 /// True for `dependencies` and `target.'cfg(..)'.dependencies`.
 fn is_table(header: &str, table: &str) -> bool {
-    header == table
-        || header
-            .strip_suffix(table)
-            .is_some_and(|h| h.starts_with("target.") && h.ends_with('.'))
+    header == table || header.strip_suffix(table).is_some_and(|h| h.starts_with("target.") && h.ends_with('.'))
 }
 
 /// The crate's own name where the line gives it another.
@@ -128,57 +117,34 @@ mod tests {
 
     fn dependencies(text: &str) -> Vec<(String, usize)> {
         let manifest = Manifest::parse("crates/x/Cargo.toml".into(), text);
-        manifest
-            .dependencies
-            .into_iter()
-            .map(|d| (d.name, d.line))
-            .collect()
+        manifest.dependencies.into_iter().map(|d| (d.name, d.line)).collect()
     }
 
     #[test]
     fn package_and_both_spellings_of_a_dependency_are_read() {
-        let text = "[package]\nname = \"skep-x\"\n\n[dependencies]\n# why\na.workspace = true\nb = { version = \"1\" }\n";
+        let text =
+            "[package]\nname = \"skep-x\"\n\n[dependencies]\n# why\na.workspace = true\nb = { version = \"1\" }\n";
         let manifest = Manifest::parse("crates/x/Cargo.toml".into(), text);
-        assert_eq!(
-            (manifest.package.as_str(), manifest.package_line),
-            ("skep-x", 2)
-        );
-        assert_eq!(
-            dependencies(text),
-            [("a".to_owned(), 6), ("b".to_owned(), 7)]
-        );
+        assert_eq!((manifest.package.as_str(), manifest.package_line), ("skep-x", 2));
+        assert_eq!(dependencies(text), [("a".to_owned(), 6), ("b".to_owned(), 7)]);
     }
 
     #[test]
     fn dev_dependencies_and_features_are_no_edges() {
-        assert_eq!(
-            dependencies(
-                "[dev-dependencies]\na = \"1\"\n[features]\nb = []\n[dev-dependencies.c]\n"
-            ),
-            []
-        );
+        assert_eq!(dependencies("[dev-dependencies]\na = \"1\"\n[features]\nb = []\n[dev-dependencies.c]\n"), []);
     }
 
     #[test]
     fn target_build_and_own_table_dependencies_are_edges() {
         let text = "[target.'cfg(unix)'.dependencies]\na = \"1\"\n[build-dependencies]\nb = \"1\"\n[dependencies.c]\n\
                     version = \"1\"\n[target.'cfg(unix)'.dependencies.d]\nversion = \"1\"\n";
-        let names: Vec<_> = dependencies(text)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let names: Vec<_> = dependencies(text).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
     }
 
     #[test]
     fn a_rename_does_not_hide_an_edge() {
-        assert_eq!(
-            dependencies("[dependencies]\nx = { package = \"skep-core\" }\n"),
-            [("skep-core".to_owned(), 2)]
-        );
-        assert!(
-            dependencies("[dependencies.x]\npackage = \"skep-core\"\n")
-                .contains(&("skep-core".to_owned(), 2))
-        );
+        assert_eq!(dependencies("[dependencies]\nx = { package = \"skep-core\" }\n"), [("skep-core".to_owned(), 2)]);
+        assert!(dependencies("[dependencies.x]\npackage = \"skep-core\"\n").contains(&("skep-core".to_owned(), 2)));
     }
 }

@@ -10,8 +10,7 @@ pub(super) fn check(source: &Source) -> Option<Problem> {
     let mut code = source.lines().filter(|line| !line.in_tests);
     let first_above = code.nth(CODE_LINES_MAX)?;
     let count = CODE_LINES_MAX + 1 + code.count();
-    let what =
-        format!("{count} lines of code, {CODE_LINES_MAX} are allowed; split the file by noun");
+    let what = format!("{count} lines of code, {CODE_LINES_MAX} are allowed; split the file by noun");
     Some(Problem::new(source.path(), first_above.number, what))
 }
 
@@ -30,10 +29,7 @@ mod tests {
 
     #[test]
     fn tests_do_not_count() {
-        let text = format!(
-            "fn a() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\n",
-            "fn b() {}\n".repeat(400)
-        );
+        let text = format!("fn a() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\n", "fn b() {}\n".repeat(400));
         assert_eq!(check(&Source::new("src/a.rs".into(), text)), None);
     }
 }

@@ -19,16 +19,8 @@ pub(super) struct Line<'a> {
 impl Source {
     /// `path` is relative to the repository, with slashes.
     pub(super) fn new(path: String, text: String) -> Self {
-        let tests_from = if is_test_file(&path) {
-            1
-        } else {
-            test_module(&text).unwrap_or(usize::MAX)
-        };
-        Self {
-            path,
-            text,
-            tests_from,
-        }
+        let tests_from = if is_test_file(&path) { 1 } else { test_module(&text).unwrap_or(usize::MAX) };
+        Self { path, text, tests_from }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -36,9 +28,7 @@ impl Source {
     }
 
     pub(super) fn is_in(&self, folder: &str) -> bool {
-        self.path
-            .strip_prefix(folder)
-            .is_some_and(|rest| rest.starts_with('/'))
+        self.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
     }
 
     pub(super) fn is_named(&self, file: &str) -> bool {
@@ -49,11 +39,7 @@ impl Source {
         let numbered = (1..).zip(self.text.lines());
         numbered.filter_map(|(number, line)| {
             let code = without_comment(line);
-            (!code.is_empty()).then_some(Line {
-                number,
-                code,
-                in_tests: number >= self.tests_from,
-            })
+            (!code.is_empty()).then_some(Line { number, code, in_tests: number >= self.tests_from })
         })
     }
 }
@@ -61,8 +47,7 @@ impl Source {
 /// Tests, benchmarks and examples, and a test module in a file of its own.
 fn is_test_file(path: &str) -> bool {
     let mut parts = path.rsplit('/');
-    parts.next() == Some("tests.rs")
-        || parts.any(|part| matches!(part, "tests" | "benches" | "examples"))
+    parts.next() == Some("tests.rs") || parts.any(|part| matches!(part, "tests" | "benches" | "examples"))
 }
 
 /// Where `#[cfg(test)]` begins a module with its body here. On anything else, such as `mod tests;` or a `use`,
@@ -85,9 +70,7 @@ fn test_module(text: &str) -> Option<usize> {
 /// The line trimmed and cut at `//`, unless that stands in a string.
 fn without_comment(line: &str) -> &str {
     let line = line.trim();
-    let comment = line
-        .match_indices("//")
-        .find(|(at, _)| line[..*at].matches('"').count().is_multiple_of(2));
+    let comment = line.match_indices("//").find(|(at, _)| line[..*at].matches('"').count().is_multiple_of(2));
     comment.map_or(line, |(at, _)| line[..at].trim_end())
 }
 
@@ -102,47 +85,27 @@ mod tests {
     #[test]
     fn blank_and_comment_lines_are_not_code() {
         let source = source("src/a.rs", "//! Doc.\n\nfn a() {} // why\n    // more\n");
-        let code: Vec<_> = source
-            .lines()
-            .map(|line| (line.number, line.code))
-            .collect();
+        let code: Vec<_> = source.lines().map(|line| (line.number, line.code)).collect();
         assert_eq!(code, [(3, "fn a() {}")]);
     }
 
     #[test]
     fn slashes_in_a_string_are_no_comment() {
-        assert_eq!(
-            without_comment(r#"let a = "ws://hub"; // b"#),
-            r#"let a = "ws://hub";"#
-        );
+        assert_eq!(without_comment(r#"let a = "ws://hub"; // b"#), r#"let a = "ws://hub";"#);
     }
 
     #[test]
     fn tests_begin_at_the_module_with_a_body() {
-        let source = source(
-            "src/a.rs",
-            "#[cfg(test)]\nmod tests;\nfn a() {}\n#[cfg(test)]\nmod more {\n}\n",
-        );
+        let source = source("src/a.rs", "#[cfg(test)]\nmod tests;\nfn a() {}\n#[cfg(test)]\nmod more {\n}\n");
         let in_tests: Vec<_> = source.lines().map(|line| line.in_tests).collect();
         assert_eq!(in_tests, [false, false, false, true, true, true]);
     }
 
     #[test]
     fn whole_files_of_tests_are_known_by_their_place() {
-        for path in [
-            "crates/a/tests/all.rs",
-            "crates/a/src/b/tests.rs",
-            "crates/a/benches/c/d.rs",
-        ] {
-            assert!(
-                source(path, "fn a() {}").lines().all(|line| line.in_tests),
-                "{path}"
-            );
+        for path in ["crates/a/tests/all.rs", "crates/a/src/b/tests.rs", "crates/a/benches/c/d.rs"] {
+            assert!(source(path, "fn a() {}").lines().all(|line| line.in_tests), "{path}");
         }
-        assert!(
-            source("crates/testkit/src/lib.rs", "fn a() {}")
-                .lines()
-                .all(|line| !line.in_tests)
-        );
+        assert!(source("crates/testkit/src/lib.rs", "fn a() {}").lines().all(|line| !line.in_tests));
     }
 }

@@ -35,17 +35,12 @@ impl Tree {
     fn read_folder(&mut self, root: &Path, folder: &str) -> anyhow::Result<()> {
         let absolute = root.join(folder);
         let reading = || format!("cannot read {}", absolute.display());
-        let mut entries: Vec<_> = fs::read_dir(&absolute)
-            .and_then(Iterator::collect::<Result<_, _>>)
-            .with_context(reading)?;
+        let mut entries: Vec<_> =
+            fs::read_dir(&absolute).and_then(Iterator::collect::<Result<_, _>>).with_context(reading)?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if folder.is_empty() {
-                name.clone()
-            } else {
-                format!("{folder}/{name}")
-            };
+            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
             let kind = entry.file_type().with_context(reading)?;
             if kind.is_file() {
                 self.read_file(&entry.path(), path)?;

@@ -24,12 +24,7 @@ mod tests {
 
     #[test]
     fn empty_and_unreadable_vectors_are_problems() {
-        let problem = |bytes: &[u8]| {
-            check(&Vector {
-                path: "v.json".into(),
-                bytes: bytes.to_vec(),
-            })
-        };
+        let problem = |bytes: &[u8]| check(&Vector { path: "v.json".into(), bytes: bytes.to_vec() });
         assert!(problem(b" \n").is_some());
         assert!(problem(b"\xff{}").is_some());
         assert!(problem(b"{}").is_none());

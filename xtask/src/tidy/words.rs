@@ -22,44 +22,23 @@ const TIMELESS: [&str; 2] = ["crates/core", "crates/embedded"];
 const CLOCK_ADVICE: &str = "take the time as an argument; only clock.rs asks for it";
 
 const WORDS: [Word; 6] = [
-    Word {
-        text: concat!("todo", "!("),
-        place: Place::Everywhere,
-        advice: "finish it, or leave it out",
-    },
-    Word {
-        text: concat!("unimplemented", "!("),
-        place: Place::Everywhere,
-        advice: "finish it, or leave it out",
-    },
-    Word {
-        text: concat!("dbg", "!("),
-        place: Place::Everywhere,
-        advice: "remove it, or log with tracing",
-    },
+    Word { text: concat!("todo", "!("), place: Place::Everywhere, advice: "finish it, or leave it out" },
+    Word { text: concat!("unimplemented", "!("), place: Place::Everywhere, advice: "finish it, or leave it out" },
+    Word { text: concat!("dbg", "!("), place: Place::Everywhere, advice: "remove it, or log with tracing" },
     Word {
         text: concat!("unbounded", "_channel"),
         place: Place::Everywhere,
         advice: "take a bounded channel; its bound lives in limits.rs",
     },
-    Word {
-        text: concat!("SystemTime", "::now"),
-        place: Place::Timeless,
-        advice: CLOCK_ADVICE,
-    },
-    Word {
-        text: concat!("Instant", "::now"),
-        place: Place::Timeless,
-        advice: CLOCK_ADVICE,
-    },
+    Word { text: concat!("SystemTime", "::now"), place: Place::Timeless, advice: CLOCK_ADVICE },
+    Word { text: concat!("Instant", "::now"), place: Place::Timeless, advice: CLOCK_ADVICE },
 ];
 
 /// The openings of an attribute that silences a lint.
 const SILENCERS: [&str; 2] = [concat!("#[", "allow("), concat!("#![", "allow(")];
 
 pub(super) fn check(source: &Source) -> Vec<Problem> {
-    let timeless =
-        TIMELESS.iter().any(|folder| source.is_in(folder)) && !source.is_named("clock.rs");
+    let timeless = TIMELESS.iter().any(|folder| source.is_in(folder)) && !source.is_named("clock.rs");
     let lines: Vec<Line<'_>> = source.lines().collect();
     let mut problems = Vec::new();
     for (at, line) in lines.iter().enumerate() {
@@ -85,8 +64,7 @@ fn is_bare_allow(lines: &[Line<'_>]) -> bool {
     if !SILENCERS.iter().any(|opening| first.code.contains(opening)) {
         return false;
     }
-    let attribute =
-        std::iter::once(first).chain(rest.iter().take_while(|_| !first.code.contains(")]")));
+    let attribute = std::iter::once(first).chain(rest.iter().take_while(|_| !first.code.contains(")]")));
     for line in attribute {
         if line.code.contains("reason") {
             return false;
@@ -111,12 +89,7 @@ mod tests {
     fn each_word_is_found_in_code_and_not_in_comments() {
         for word in &WORDS {
             let text = format!("// {0}\nlet a = {0});\n", word.text);
-            assert_eq!(
-                problems("crates/core/src/a.rs", &text),
-                [2],
-                "{}",
-                word.text
-            );
+            assert_eq!(problems("crates/core/src/a.rs", &text), [2], "{}", word.text);
         }
     }
 
@@ -126,43 +99,16 @@ mod tests {
         assert_eq!(problems("crates/embedded/src/clock.rs", now), []);
         assert_eq!(problems("crates/embedded/tests/all.rs", now), []);
         assert_eq!(problems("crates/edge/src/a.rs", now), []);
-        assert_eq!(
-            problems(
-                "crates/core/src/a.rs",
-                &format!("#[cfg(test)]\nmod tests {{\n{now}}}\n")
-            ),
-            []
-        );
+        assert_eq!(problems("crates/core/src/a.rs", &format!("#[cfg(test)]\nmod tests {{\n{now}}}\n")), []);
         assert_eq!(problems("crates/core/src/a.rs", now), [1]);
     }
 
     #[test]
     fn an_allow_needs_a_reason() {
         let allow = concat!("#[", "allow(");
-        assert_eq!(
-            problems(
-                "src/a.rs",
-                &format!("{allow}dead_code)]\nlet reason = 1;\n")
-            ),
-            [1]
-        );
-        assert_eq!(
-            problems("src/a.rs", &format!("{allow}dead_code, reason = \"x\")]\n")),
-            []
-        );
-        assert_eq!(
-            problems(
-                "src/a.rs",
-                &format!("{allow}\n    dead_code,\n    reason = \"x\"\n)]\n")
-            ),
-            []
-        );
-        assert_eq!(
-            problems(
-                "src/a.rs",
-                &format!("{allow}\n    dead_code,\n)]\nlet reason = 1;\n")
-            ),
-            [1]
-        );
+        assert_eq!(problems("src/a.rs", &format!("{allow}dead_code)]\nlet reason = 1;\n")), [1]);
+        assert_eq!(problems("src/a.rs", &format!("{allow}dead_code, reason = \"x\")]\n")), []);
+        assert_eq!(problems("src/a.rs", &format!("{allow}\n    dead_code,\n    reason = \"x\"\n)]\n")), []);
+        assert_eq!(problems("src/a.rs", &format!("{allow}\n    dead_code,\n)]\nlet reason = 1;\n")), [1]);
     }
 }

@@ -3,6 +3,7 @@
 mod detach;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use skep_server::config::Config;
 use skep_server::{Addresses, Server};
@@ -58,6 +59,7 @@ impl Args {
 }
 
 async fn serve(context: &Context, config: Config) -> anyhow::Result<()> {
+    raise_file_limit();
     let mut signals = Signals::new()?;
     let data = config.data.clone();
     let running = tokio::select! {
@@ -81,6 +83,15 @@ async fn serve(context: &Context, config: Config) -> anyhow::Result<()> {
     tokio::select! {
         done = running.shutdown() => Ok(done?),
         () = second => Ok(()),
+    }
+}
+
+/// Connections and segments need files: as many as the system allows, not the usual soft limit.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it was");
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Connection {
     /// Frames to send that are no answers of the session.
     out: Vec<Frame>,
     broken_frames: u32,
+    /// When it began; who it is must be said soon after, whatever else is said.
+    opened_ms: u64,
     heard_ms: u64,
     said_ms: u64,
     pings: u64,
@@ -90,6 +92,7 @@ impl Connection {
             state: State::New,
             out: Vec::new(),
             broken_frames: 0,
+            opened_ms: now.mono_ms,
             heard_ms: now.mono_ms,
             said_ms: now.mono_ms,
             pings: 0,
@@ -128,7 +131,7 @@ impl Connection {
     #[must_use]
     pub fn deadline(&self) -> u64 {
         match self.state {
-            State::New | State::Connecting { .. } => self.heard_ms + CONNECT_MAX_MS,
+            State::New | State::Connecting { .. } => self.opened_ms + CONNECT_MAX_MS,
             State::Open(_) => (self.heard_ms + SILENCE_MAX_MS).min(self.said_ms + HEARTBEAT_MS),
             State::Closed(_) => self.said_ms,
         }
@@ -141,7 +144,7 @@ impl Connection {
     pub fn on_deadline(&mut self, now: Now) -> Result<(), Closing> {
         let silent_ms = now.mono_ms.saturating_sub(self.heard_ms);
         match self.state {
-            State::New | State::Connecting { .. } if silent_ms >= CONNECT_MAX_MS => {
+            State::New | State::Connecting { .. } if now.mono_ms >= self.opened_ms + CONNECT_MAX_MS => {
                 self.refuse(Error::new(Code::Unauthenticated, "expected a connect frame within 10 s"));
             }
             State::Open(_) if silent_ms >= SILENCE_MAX_MS => {

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use serde::{Deserialize, Serialize};
 use skep_core::SessionEvent;
+use skep_protocol::limits::{LEASE_MS_MAX, LEASE_MS_MIN};
 use skep_protocol::{
     Action, AgentId, Binding, Delivery, Error, QueueName, Settle, SettleBatch, Settlement, Subscribe, SubscriptionId,
     Target, Window,
@@ -61,6 +62,10 @@ pub(crate) async fn receive(caller: Caller, At(queue): At<QueueName>, Asked(how)
     }
     if wait_ms > RECEIVE_WAIT_MAX_MS {
         return Err(Problem::argument(format!("wait_ms is {wait_ms}; expected at most {RECEIVE_WAIT_MAX_MS}")));
+    }
+    if let Some(lease_ms) = how.lease_ms.filter(|ms| !(LEASE_MS_MIN..=LEASE_MS_MAX).contains(ms)) {
+        let text = format!("lease_ms is {lease_ms}; expected {LEASE_MS_MIN} to {LEASE_MS_MAX}");
+        return Err(Problem::argument(text));
     }
     let shared = caller.shared.clone();
     let mut taking = Taking::begin(caller.visit()?, queue, max);

@@ -18,16 +18,14 @@ pub(crate) fn status_of(code: Code) -> StatusCode {
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::UnknownAgent | Code::UnknownQueue | Code::UnknownSubscription | Code::NotFound => StatusCode::NOT_FOUND,
-        Code::NoQueue | Code::NameTaken | Code::InUse | Code::Conflict | Code::DedupWindowPassed => {
-            StatusCode::CONFLICT
-        }
+        Code::NoQueue | Code::NameTaken | Code::InUse | Code::Conflict => StatusCode::CONFLICT,
         Code::LeaseLost => StatusCode::GONE,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
         Code::Unsupported => StatusCode::NOT_IMPLEMENTED,
         Code::ConnectionLost | Code::NoHub => StatusCode::BAD_GATEWAY,
         Code::NoResponders | Code::Busy | Code::ReadOnly | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::Timeout | Code::DedupWindowPassed => StatusCode::GATEWAY_TIMEOUT,
         Code::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         // A code of a later protocol is a fault of this edge, which should know it.
         Code::StoreFailed | Code::Internal | _ => StatusCode::INTERNAL_SERVER_ERROR,

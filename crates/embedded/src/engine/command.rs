@@ -8,7 +8,7 @@ use skep_protocol::{Code, Ended, Error, QueueInfo, QueueName, QueueSpec};
 use super::queue::{Entry, Queue};
 use super::{Effects, Engine, Pending};
 use crate::journal::{QueueId, Record};
-use crate::limits::QUEUES_MAX;
+use crate::limits::{QUEUES_MAX, REDRIVE_MAX};
 
 /// Positions of a purge that go into one record.
 const PURGE_RUNS_MAX: usize = 4096;
@@ -149,7 +149,7 @@ impl Engine {
         let Some(queue) = self.queues.get_mut(&dead) else { return Ok(0) };
         let mut positions: Vec<u64> = queue.ready().map(|entry| entry.position).collect();
         positions.sort_unstable();
-        positions.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        positions.truncate(usize::try_from(limit).unwrap_or(usize::MAX).min(REDRIVE_MAX));
         for position in &positions {
             let Some(entry) = self.queues.get_mut(&dead).and_then(|queue| queue.take_at(*position)) else { continue };
             let at = self.staging.append(&Record::Redrive { dead, to, position: *position });

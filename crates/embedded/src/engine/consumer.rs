@@ -86,7 +86,8 @@ impl Engine {
         let queue = consumer.queue;
         let mine: Vec<u64> = consumer.leases.iter().copied().collect();
         let mut kept = Vec::new();
-        for count in mine {
+        // The newest first: each then goes to the front, and many cost no more than few.
+        for count in mine.into_iter().rev() {
             let token = Token { open: self.open, count };
             let lease = token.sealed(self.secret);
             if held.contains(&lease) {
@@ -107,9 +108,10 @@ impl Engine {
             queue.consumers.retain(|known| *known != id);
         }
         if consumer.binding == Binding::Connection {
-            for (nth, count) in consumer.leases.iter().enumerate() {
+            let oldest_first: Vec<(usize, u64)> = consumer.leases.iter().copied().enumerate().collect();
+            for (nth, count) in oldest_first.iter().rev() {
                 let Some(lease) = self.end_lease(*count) else { continue };
-                let charge = (end == End::Lost && nth < consumer.handlers).then_some("consumer_lost");
+                let charge = (end == End::Lost && *nth < consumer.handlers).then_some("consumer_lost");
                 self.give_back(&lease, Token { open: self.open, count: *count }, charge);
             }
         }

@@ -104,6 +104,11 @@ impl Engine {
         Some(lease)
     }
 
+    /// Whether a lease has not ended.
+    pub(crate) fn holds(&self, token: Token) -> bool {
+        self.leases.contains_key(&token.count)
+    }
+
     /// A delivery reached nobody: its consumer is going. Its message returns, uncharged, and
     /// nothing more is handed to that consumer.
     pub(crate) fn take_back(&mut self, token: Token) {
@@ -117,7 +122,9 @@ impl Engine {
 
     /// Does what time asks for.
     pub(crate) fn tick(&mut self, now: Now, fx: &mut Effects) {
-        while let Some(timer) = self.timers.take(now.mono_ms) {
+        // The newest first: what goes back to the front of a queue then costs little.
+        let due: Vec<Timer> = std::iter::from_fn(|| self.timers.take(now.mono_ms)).collect();
+        for timer in due.into_iter().rev() {
             match timer {
                 Timer::Lease(count) => self.expire(count),
                 Timer::Delayed(queue, position) => {

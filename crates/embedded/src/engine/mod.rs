@@ -194,9 +194,14 @@ impl Engine {
     }
 
     /// Whether records are to be written now: somebody waits for them, or there are many. Leases
-    /// alone go with the next batch, whenever that is.
+    /// alone go with the next batch, or after a pause.
     pub(crate) fn is_due(&self) -> bool {
         !self.pending.is_empty() || self.staging.is_large()
+    }
+
+    /// Whether anything is staged, even if nobody waits for it.
+    pub(crate) fn has_staged(&self) -> bool {
+        !self.staging.is_empty()
     }
 
     /// The records to be written next.

@@ -1,12 +1,13 @@
 //! Publishes: dedup, match, bound, number, encode.
 
 use skep_core::{Completion, Kept, Now, Outgoing, Run, Write};
-use skep_protocol::{Code, Durability, Error, Position, ProducerId, Topic};
+use skep_protocol::{Code, Durability, Error, MessageRef, Position, ProducerId, QueueName, Topic};
 
 use super::dedup::Seen;
 use super::queue::{Entry, Place};
 use super::{Engine, Pending};
 use crate::journal::{QueueId, message_overhead};
+use crate::limits::MATCHES_MAX;
 use crate::log::{BatchAt, RECORD_HEADER_BYTES};
 
 /// What is to become of one publish.
@@ -56,6 +57,10 @@ impl Engine {
         outgoing.message.to().for_each(|topic| self.queues_for(topic));
         self.matched.sort_unstable();
         self.matched.dedup();
+        if self.matched.len() > MATCHES_MAX {
+            let text = format!("{} queues match; at most {MATCHES_MAX} take one message", self.matched.len());
+            return Plan::Refused(Error::new(Code::TooLarge, text));
+        }
         match self.bounded(outgoing) {
             Err(error) => Plan::Refused(error),
             Ok(_) if self.matched.is_empty() && outgoing.required => Plan::Refused(no_queue(outgoing)),
@@ -138,15 +143,27 @@ impl Engine {
             Plan::Store { queues, skipped } => {
                 let producer = write.producer.map(|id| (id, outgoing.sequence));
                 let position = self.store(producer, write.party, outgoing, &queues, now);
-                let waiting = match queues.as_slice() {
-                    [one] => self.queues.get(one).map(|queue| (queue.name.clone(), queue.held)),
-                    _ => None,
-                };
+                let waiting = self.addressed(&outgoing.message, &queues);
                 results.wait(position);
                 let taken = u32::try_from(queues.len()).unwrap_or(u32::MAX);
                 results.kept(Kept { waiting, ..kept(Some(position), taken, skipped) });
             }
         }
+    }
+
+    /// The one queue that took a message, else the one it is addressed to by its name, and how many
+    /// wait there.
+    fn addressed(&self, message: &MessageRef<'_>, queues: &[QueueId]) -> Option<(QueueName, u64)> {
+        let mut taken = queues.iter().filter_map(|id| self.queues.get(id));
+        let queue = match queues {
+            [_] => taken.next()?,
+            _ => {
+                let (mut topics, more) = (message.to(), message.to().nth(1));
+                let topic = topics.next().filter(|_| more.is_none())?;
+                taken.find(|queue| queue.name.as_str() == topic)?
+            }
+        };
+        Some((queue.name.clone(), queue.held))
     }
 
     fn store(
@@ -233,7 +250,7 @@ fn no_queue(outgoing: &Outgoing<'_>) -> Error {
     Error::new(Code::NoQueue, text)
 }
 
-fn queue_full(queue: &super::queue::Queue) -> Error {
+pub(super) fn queue_full(queue: &super::queue::Queue) -> Error {
     let text = format!(
         "queue {} is full: it holds {} messages and {} bytes of at most {} and {}",
         queue.name, queue.held, queue.held_bytes, queue.spec.messages_max, queue.spec.bytes_max

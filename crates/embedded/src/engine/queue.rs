@@ -92,6 +92,9 @@ impl Queue {
     /// Makes a message ready; in order of position, however late it comes.
     pub(crate) fn put(&mut self, entry: Entry) {
         let class = &mut self.ready[usize::from(entry.priority.number())];
+        if class.front().is_some_and(|first| first.position > entry.position) {
+            return class.push_front(entry);
+        }
         match class.back() {
             Some(last) if last.position > entry.position => {
                 let at = class.partition_point(|known| known.position < entry.position);

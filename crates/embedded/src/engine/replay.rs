@@ -75,8 +75,7 @@ impl Engine {
             Some(Record::FactDelete { key }) => drop(self.facts.delete(key)),
             Some(Record::Purge { queue, runs: bytes }) => self.replay_purge(queue, bytes)?,
             Some(Record::Redrive { dead, to, position }) => {
-                let held = self.queue(dead)?.take_at(position);
-                let entry = held.ok_or_else(|| Corrupt(format!("no dead letter stands at position {position}")))?;
+                let entry = self.pull_at(dead, position)?;
                 self.revive(dead, to, entry);
                 self.queue(to)?.put(Entry { attempts: 0, ..entry });
             }
@@ -129,11 +128,10 @@ impl Engine {
     }
 
     fn replay_purge(&mut self, queue: QueueId, bytes: &[u8]) -> Result<(), Corrupt> {
-        let held = self.queue(queue)?;
         for (first, count) in runs(bytes) {
             for position in first..first.saturating_add(count) {
-                let entry = held.take_at(position).ok_or_else(|| missing(position))?;
-                held.release(&entry);
+                let entry = self.pull_at(queue, position)?;
+                self.queue(queue)?.release(&entry);
             }
         }
         Ok(())
@@ -141,15 +139,21 @@ impl Engine {
 
     /// Takes a message from wherever it is: leased, delayed or ready.
     fn pull(&mut self, lease: &LeaseOf) -> Result<Entry, Corrupt> {
-        let key = (lease.queue, lease.position);
+        self.pull_at(lease.queue, lease.position)
+    }
+
+    /// Time, and a restart, make messages ready without a record: in replay one that was ready then
+    /// may still count as delayed or leased.
+    fn pull_at(&mut self, queue: QueueId, position: u64) -> Result<Entry, Corrupt> {
+        let key = (queue, position);
         if let Some(held) = self.recovering.remove(&key) {
             return Ok(held.entry);
         }
         if let Some((entry, _)) = self.delayed.remove(&key) {
-            self.queue(lease.queue)?.delayed -= 1;
+            self.queue(queue)?.delayed -= 1;
             return Ok(entry);
         }
-        self.queue(lease.queue)?.take_at(lease.position).ok_or_else(|| missing(lease.position))
+        self.queue(queue)?.take_at(position).ok_or_else(|| missing(position))
     }
 
     fn note_replayed(&mut self, lease: &LeaseOf, reason: &str) {

@@ -8,10 +8,10 @@ use skep_protocol::{Action, Code, Ended, Error, Settle};
 
 use super::Engine;
 use super::deliver::Lease;
-use super::publish::{Plan, Results};
+use super::publish::{Plan, Results, queue_full};
 use super::queue::Entry;
 use super::timers::Timer;
-use crate::journal::{LeaseOf, Record, Token};
+use crate::journal::{LeaseOf, QueueId, Record, Token};
 use crate::limits::{SETTLED_MAX, SETTLED_MS};
 
 /// More bytes than a settle's record takes beside its free text.
@@ -102,7 +102,7 @@ impl Engine {
         }
         let mut results = Results::default();
         for settle in write.settles {
-            if done_before {
+            if done_before && !self.is_held(settle) {
                 results.completion.settles.push(Ok(()));
             } else {
                 let result = self.settle(settle, now);
@@ -117,15 +117,21 @@ impl Engine {
 
     /// Whether everything of it can be done; and that it goes into one batch.
     fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan]) -> Result<(), Error> {
+        // What publishes anew needs every lease; only a resend of what was done may come without.
+        let publishes = plans.iter().any(|plan| matches!(plan, Plan::Store { .. }));
         for settle in write.settles {
             let token = Token::opened(settle.lease, self.secret).ok_or_else(lease_lost)?;
-            let held = token.open == self.open && self.leases.contains_key(&token.count);
-            if !held && self.settled.look(token, &settle.action).is_none() {
+            if write.settles.iter().filter(|other| other.lease == settle.lease).count() > 1 {
+                return Err(Error::new(Code::InvalidFrame, format!("lease {} stands twice in one step", settle.lease)));
+            }
+            let held = self.is_held(settle);
+            if !held && (publishes || self.settled.look(token, &settle.action).is_none()) {
                 return Err(lease_lost());
             }
         }
+        self.check_bounds(write, plans)?;
         // A settle may stage a dead letter with a declaration of its queue before it.
-        let mut bytes: usize = write.settles.iter().map(|settle| SETTLE_BYTES + text_bytes(&settle.action)).sum();
+        let mut bytes: usize = write.settles.iter().map(|settle| SETTLE_BYTES + settle.action.text_bytes()).sum();
         let mut records = u32::try_from(2 * write.settles.len()).unwrap_or(u32::MAX);
         for (outgoing, plan) in write.publishes.iter().zip(plans) {
             if let Plan::Refused(error) = plan {
@@ -142,6 +148,31 @@ impl Engine {
             return Err(Error::new(Code::Busy, "the log has no room for this step just now; try again"));
         }
         self.staging.together(bytes, records);
+        Ok(())
+    }
+
+    fn is_held(&self, settle: &Settle) -> bool {
+        let token = Token::opened(settle.lease, self.secret);
+        token.is_some_and(|token| token.open == self.open && self.leases.contains_key(&token.count))
+    }
+
+    /// Whether the queues have room for all of it together.
+    fn check_bounds(&self, write: &Write<'_>, plans: &[Plan]) -> Result<(), Error> {
+        let mut more: HashMap<QueueId, (u64, u64)> = HashMap::default();
+        for (outgoing, plan) in write.publishes.iter().zip(plans) {
+            let Plan::Store { queues, .. } = plan else { continue };
+            for id in queues {
+                let (messages, bytes) = more.entry(*id).or_default();
+                *messages += 1;
+                *bytes += outgoing.message.bytes().len() as u64;
+            }
+        }
+        for (id, (messages, bytes)) in more {
+            let Some(queue) = self.queues.get(&id) else { continue };
+            if queue.held + messages > queue.spec.messages_max || queue.held_bytes + bytes > queue.spec.bytes_max {
+                return Err(queue_full(queue));
+            }
+        }
         Ok(())
     }
 
@@ -240,14 +271,6 @@ impl Engine {
 impl Lease {
     pub(super) fn of(&self, token: Token) -> LeaseOf {
         LeaseOf { queue: self.queue, position: self.entry.position, token, attempt: self.entry.attempts }
-    }
-}
-
-fn text_bytes(action: &Action) -> usize {
-    match action {
-        Action::Nack { reason, .. } | Action::Reject { reason } => reason.len(),
-        Action::Extend { progress, .. } => progress.as_ref().map_or(0, String::len),
-        Action::Ack | Action::Return => 0,
     }
 }
 

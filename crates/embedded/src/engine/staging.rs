@@ -79,6 +79,11 @@ impl Staging {
         !self.full.is_empty() || self.filling.len() > LAZY_BYTES_MAX
     }
 
+    /// Whether nothing is staged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.filling.is_empty()
+    }
+
     /// Takes the next buffer to write; `reserve` may name the end of a reservation that is due
     /// at a position.
     pub(crate) fn take(&mut self, reserve: impl Fn(u64) -> Option<u64>) -> Option<LogBuffer> {

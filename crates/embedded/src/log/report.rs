@@ -36,7 +36,7 @@ impl fmt::Display for Report {
         }
         write!(f, "{} records in {} segments", self.records, self.segments)?;
         match (&self.corruption, &self.torn) {
-            (Some(corruption), _) => return write!(f, ", damaged: {corruption}; nothing was changed"),
+            (Some(corruption), _) => return write!(f, ", damaged: {corruption}"),
             (None, Some(torn)) => write!(f, ", a torn tail was cut: {torn}")?,
             (None, None) => {}
         }
@@ -118,10 +118,7 @@ impl fmt::Display for Corruption {
             f,
             "{file}: bytes {start}..{end}, positions {from}..{until} were durable and are damaged ({fault}; {proof})"
         )?;
-        write!(
-            f,
-            "; nothing was changed: restore the file from a copy, or accept the loss with `skep repair --accept-loss`"
-        )
+        write!(f, "; nothing was changed: restore the file from a copy")
     }
 }
 

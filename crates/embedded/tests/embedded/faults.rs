@@ -10,7 +10,7 @@ use skep_core::{Clock, Hub, HubOptions};
 use skep_embedded::Embedded;
 use skep_embedded::disk::Disk;
 use skep_embedded::disk::recording::{Image, RecordingDisk};
-use skep_protocol::{Action, Ask, Code, Page, Position, QueueName};
+use skep_protocol::{Action, Ask, Code, Command, Page, Position, QueueName, QueueSpec};
 use skep_testkit::backend_suite::declare;
 use skep_testkit::{Anyone, Peer, message};
 
@@ -180,4 +180,119 @@ async fn a_full_disk_refuses_publishes_and_takes_acks() {
         assert!(tries < 100, "room was made, and it is still refused");
         assert!(peer.is_quiet(100).await);
     }
+}
+
+/// What a queue holds, with how often each was tried.
+async fn state(peer: &mut Peer) -> Vec<(String, Position, u32)> {
+    let mut all = Vec::new();
+    for queue in ["jobs", "$dead.jobs"] {
+        let name = QueueName::new(queue).expect("a name");
+        let Ok(Page::Messages { messages, .. }) = peer.look(Ask::Peek { queue: name, limit: 1000 }).await else {
+            continue;
+        };
+        all.extend(messages.into_iter().map(|stored| (queue.to_owned(), stored.position, stored.attempts)));
+    }
+    all
+}
+
+/// Random lives of a store: whatever was done, it opens again, and holds what it held.
+#[tokio::test]
+async fn a_store_opened_again_holds_what_it_held() {
+    for seed in 0..12_u64 {
+        let disk = RecordingDisk::new();
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut draw = |n: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % n
+        };
+        for life in 0..4 {
+            let (_store, hub) = hub_on(&disk).await;
+            let mut peer = Peer::attach(&hub, None);
+            let queue = QueueName::new("jobs").expect("a name");
+            declare(&mut peer, "jobs", |spec| QueueSpec { attempts_max: 3, backoff_min_ms: 0, ..spec }).await;
+            peer.consume("jobs", 3).await;
+            for _ in 0..40 {
+                match draw(10) {
+                    0..=3 => drop(peer.publish(message("jobs")).await.expect("a receipt")),
+                    4 => drop(peer.manage(Command::Purge { queue: queue.clone() }).await.expect("purged")),
+                    5 => {
+                        drop(peer.manage(Command::Redrive { queue: queue.clone(), limit: 2 }).await.expect("redriven"))
+                    }
+                    which => {
+                        let Some(delivery) = peer.delivery_within(20).await else { continue };
+                        let action = match which {
+                            6 => Action::Ack,
+                            7 => Action::Nack { after_ms: Some(draw(3)), reason: "no".into() },
+                            8 => Action::Reject { reason: "never".into() },
+                            _ => Action::Return,
+                        };
+                        peer.settle(delivery.lease, action).await.expect("settled");
+                    }
+                }
+            }
+            peer.goodbye();
+            let mut looker = Peer::attach(&hub, None);
+            let before = state(&mut looker).await;
+            looker.goodbye();
+            // Every other life ends with a kill: what was written is there, nothing is closed.
+            let image = disk.crash(disk.operations(), Image::AllWritten);
+            let next = if life % 2 == 0 { image } else { disk.clone() };
+            hub.close().await.expect("closed");
+            drop(hub);
+            let (_store, again) = hub_on(&next).await;
+            let mut looker = Peer::attach(&again, None);
+            let after = state(&mut looker).await;
+            let positions =
+                |state: &[(String, Position, u32)]| state.iter().map(|s| (s.0.clone(), s.1)).collect::<Vec<_>>();
+            assert_eq!(positions(&after), positions(&before), "seed {seed}, life {life}");
+            if life % 2 == 1 {
+                assert_eq!(after, before, "seed {seed}, life {life}: attempts");
+            }
+        }
+    }
+}
+
+/// A lease on a store where nothing else happens ends at its deadline, and is known after a kill.
+#[tokio::test]
+async fn a_lease_on_an_idle_store_is_written_and_ends() {
+    let disk = RecordingDisk::new();
+    let (_store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| QueueSpec { lease_ms: 300, ..spec }).await;
+    peer.publish(message("jobs")).await.expect("a receipt");
+    assert!(peer.is_quiet(60).await, "all is proven, and the writer sleeps");
+    peer.consume("jobs", 1).await;
+    assert_eq!(peer.delivery().await.attempt, 1);
+    assert!(peer.is_quiet(100).await);
+    let killed = disk.crash(disk.operations(), Image::AllWritten);
+    assert_eq!(peer.delivery().await.attempt, 2, "the lease ended by itself");
+    let (_other, again) = hub_on(&killed).await;
+    let mut peer = Peer::attach(&again, None);
+    peer.consume("jobs", 1).await;
+    let delivery = peer.delivery().await;
+    assert_eq!((delivery.attempt, delivery.previous.map(|ended| ended.reason)), (2, Some("hub_restarted".into())));
+}
+
+/// A damaged store opens read-only although agents are registered in it.
+#[tokio::test]
+async fn a_damaged_store_with_agents_opens_read_only() {
+    let disk = RecordingDisk::new();
+    let (_store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    let agent = "bob".parse().expect("an id");
+    peer.manage(Command::Register { agent, metadata: "{}".into() }).await.expect("an agent");
+    peer.publish(message("agent.bob.inbox").text("needle")).await.expect("a receipt");
+    peer.goodbye();
+    hub.close().await.expect("closed");
+    let name = disk.list().expect("names").into_iter().next().expect("a segment");
+    let bytes = disk.contents(&name).expect("bytes");
+    let at = bytes.windows(6).position(|part| part == b"needle").expect("the message is in it");
+    disk.tamper(&name, at as u64, b"N");
+    let (_store, hub) = hub_on(&disk).await;
+    assert_eq!(hub.trouble().map(|error| error.code), Some(Code::ReadOnly));
+    let mut peer = Peer::attach(&hub, None);
+    let Page::Agents(agents) = peer.look(Ask::Agents).await.expect("a look") else { panic!("agents") };
+    assert_eq!(agents.len(), 1);
 }

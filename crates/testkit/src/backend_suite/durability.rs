@@ -232,3 +232,36 @@ pub async fn what_comes_too_late_for_its_session_returns_uncharged(opener: Opene
     assert_eq!(seen, (0..50).map(|n| (n, 1)).collect::<Vec<_>>());
     close(second, peer).await;
 }
+
+/// Best effort does not wait, and a durable queue that matches keeps each message all the same.
+pub async fn every_best_effort_message_reaches_a_durable_queue(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = jobs(&hub).await;
+    for n in 0..5 {
+        let weak = message("jobs").guarantee(Guarantee::BestEffort).text(&n.to_string());
+        assert_eq!(peer.publish(weak).await.expect("a receipt").queues, 1);
+    }
+    peer.consume("jobs", 10).await;
+    for n in 0..5 {
+        assert_eq!(text(&peer.delivery().await.message), n.to_string());
+    }
+}
+
+/// A step whose leases are settled does nothing anew, and one that must find a queue and does not is refused whole.
+pub async fn a_step_without_its_leases_or_its_queue_is_refused_whole(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = jobs(&hub).await;
+    declare(&mut peer, "results", |spec| spec).await;
+    peer.publish(message("jobs")).await.expect("a receipt");
+    peer.consume("jobs", 1).await;
+    let job = peer.delivery().await;
+    let ack = || vec![settle(job.lease, Action::Ack)];
+    let nowhere = message("nowhere").guarantee(Guarantee::AtLeastOnce).finish().expect("a message");
+    let refused = peer.settle_at(50, ack(), vec![nowhere]).await;
+    assert!(matches!(&refused.results[0], Settlement::Error(error) if error.code == Code::NoQueue));
+    let result = || vec![message("results").finish().expect("a message")];
+    assert_eq!(peer.settle_at(60, ack(), result()).await.results, [Settlement::Ok(())]);
+    let anew = peer.settle_at(70, ack(), result()).await;
+    assert!(matches!(&anew.results[0], Settlement::Error(error) if error.code == Code::LeaseLost));
+    assert_eq!(peek(&mut peer, "results").await.len(), 1);
+}

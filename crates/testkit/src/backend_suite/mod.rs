@@ -80,6 +80,8 @@ macro_rules! backend_suite {
             an_old_hubs_lease_token_settles_nothing
             a_resumed_party_keeps_the_leases_it_names
             what_comes_too_late_for_its_session_returns_uncharged
+            every_best_effort_message_reaches_a_durable_queue
+            a_step_without_its_leases_or_its_queue_is_refused_whole
         );
     };
     (@cases $open:expr; $($case:ident)+) => {

@@ -1,16 +1,15 @@
 //! A hub on a folder of its own, and the way by which clients reach it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use skep_client::{Client, Connector, Options};
-use skep_core::{Credentials, Hub};
-use skep_edge::Edge;
+use skep_core::Hub;
 use skep_protocol::{Code, Error};
 use skep_server::config::Config;
-use skep_server::{Running, Server};
+use skep_server::{Links, Running, Server};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::timeout;
@@ -38,10 +37,12 @@ pub struct Place {
     config: Config,
     hub: Option<Running>,
     /// The hub that runs now, for links within the process.
-    edge: Arc<Mutex<Option<Edge>>>,
+    links: Arc<Mutex<Option<Links>>>,
     token: String,
     folder: TempDir,
     lines: Cell<u32>,
+    /// Lines that nobody touches.
+    quiet: RefCell<Vec<Line>>,
 }
 
 /// Runs a case on a place of its own, for a bounded time, and closes the hub in order.
@@ -66,10 +67,11 @@ impl Place {
             way,
             config,
             hub: None,
-            edge: Arc::default(),
+            links: Arc::default(),
             token: String::new(),
             folder,
             lines: Cell::new(0),
+            quiet: RefCell::default(),
         };
         place.start().await;
         // From now on it is always found at the same port.
@@ -80,12 +82,12 @@ impl Place {
     async fn start(&mut self) {
         let running = soon("a hub starts", Server::start(self.config.clone())).await.expect("a hub");
         self.token = running.token().expose().to_owned();
-        *self.edge.lock().unwrap_or_else(PoisonError::into_inner) = Some(running.edge().clone());
+        *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Some(running.links());
         self.hub = Some(running);
     }
 
     async fn stop(&mut self) {
-        *self.edge.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.links.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let running = self.hub.take().expect("it runs");
         soon("the hub shuts down", running.shutdown()).await.expect("closed in order");
     }
@@ -104,6 +106,12 @@ impl Place {
         self.hub.as_ref().expect("it runs")
     }
 
+    /// How clients reach it.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
     /// The hub itself.
     #[must_use]
     pub fn hub(&self) -> &Arc<Hub> {
@@ -119,9 +127,8 @@ impl Place {
     /// A client on a line that nobody touches.
     pub async fn client(&self) -> Client {
         let line = self.line().await;
-        // The line is to live as long as the test.
         let client = self.client_on(&line, self.options()).await.expect("a client");
-        std::mem::forget(line);
+        self.quiet.borrow_mut().push(line);
         client
     }
 
@@ -157,13 +164,13 @@ impl Place {
     }
 
     fn within_the_process(&self, line: &Line) -> Connector {
-        let (edge, hand) = (self.edge.clone(), line.hand.clone());
+        let (links, hand) = (self.links.clone(), line.hand.clone());
         Connector::in_process("the hub of this test", move || {
-            let edge = edge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let links = links.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let hand = hand.clone();
             async move {
-                let edge = edge.ok_or_else(|| Error::new(Code::NoHub, "the hub does not run"))?;
-                Ok(hand.between(edge.connect_in_process(Credentials::default())?))
+                let links = links.ok_or_else(|| Error::new(Code::NoHub, "the hub does not run"))?;
+                Ok(hand.between(links.open()?))
             }
         })
     }

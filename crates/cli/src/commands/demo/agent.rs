@@ -12,17 +12,20 @@ use serde::de::DeserializeOwned;
 use skep_client::{Client, Options};
 use skep_protocol::{Code, Error, Message, Retry};
 use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
 
 use super::http::Http;
 use super::report::{Order, Report};
 use crate::context::Context;
-use crate::exit::Usage;
+use crate::exit::{Exit, Usage};
 use crate::output::Output;
 
 /// How long an agent looks for its hub, at first and when it is lost.
 const HUB_GONE_MAX: Duration = Duration::from_secs(60);
 /// Pause before something is tried again that the hub could not do just now.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// What an agent logs.
+const LOG: &str = "info,skep=debug,skep_client=debug";
 /// Orders that wait; there are never more than a few.
 const ORDERS_MAX: usize = 16;
 
@@ -54,7 +57,7 @@ impl Role {
     /// Runs an agent until it is told to stop, or the demo is gone.
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false);
-        log.with_max_level(tracing::Level::DEBUG).init();
+        log.with_env_filter(EnvFilter::new(LOG)).init();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let done = runtime.block_on(self.act(context));
         if let Err(error) = &done {
@@ -102,15 +105,24 @@ impl Agent<'_> {
 }
 
 /// Hears orders on a thread of its own: reads of standard input cannot be cancelled, and a thread
-/// does not keep the process from ending.
+/// does not keep the process from ending. When orders end and none was to stop, the demo is gone,
+/// and nobody waits for a farewell.
 fn orders() -> mpsc::Receiver<Order> {
     let (sender, orders) = mpsc::channel(ORDERS_MAX);
     std::thread::spawn(move || {
+        let mut stopped = false;
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             match serde_json::from_str(&line) {
-                Ok(order) => drop(sender.blocking_send(order)),
+                Ok(order) => {
+                    stopped |= matches!(order, Order::Stop);
+                    // An agent that ends by itself hears no more.
+                    let _ = sender.blocking_send(order);
+                }
                 Err(error) => tracing::error!(%error, "an order cannot be read"),
             }
+        }
+        if !stopped {
+            std::process::exit(Exit::Interrupted as i32);
         }
     });
     orders

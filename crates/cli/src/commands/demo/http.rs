@@ -80,7 +80,8 @@ impl Http {
         let late = |_| lost(format!("no answer within {ANSWER_MAX:?}"));
         let (done, body) = tokio::time::timeout(ANSWER_MAX, asked).await.map_err(late)??;
         if done {
-            return serde_json::from_slice(&body).map_err(|e| Error::new(Code::Internal, format!("{what}: answer: {e}")));
+            return serde_json::from_slice(&body)
+                .map_err(|e| Error::new(Code::Internal, format!("{what}: answer: {e}")));
         }
         Err(refusal(&what, &body))
     }

@@ -1,11 +1,14 @@
 //! The hub of the demo: the real one, in a process of its own, that can be killed and comes back.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+#[cfg(target_os = "linux")]
+use rustix::process::{Signal, set_parent_process_death_signal};
 use skep_server::folder::HubFile;
 use tokio::process::Command;
 
@@ -25,6 +28,7 @@ const START_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct HubProcess {
     process: Guarded,
+    mortal: bool,
     /// Its data folder.
     pub(super) data: PathBuf,
     /// `address:port`.
@@ -34,12 +38,14 @@ pub(super) struct HubProcess {
 
 impl HubProcess {
     /// Starts a hub on a free port, and waits until it is ready.
-    pub(super) async fn start(data: &Path) -> anyhow::Result<Self> {
+    ///
+    /// A mortal one ends with the demo, also when that is killed and can end nothing itself.
+    pub(super) async fn start(data: &Path, mortal: bool) -> anyhow::Result<Self> {
         skep_server::folder::create(data)?;
-        let (process, address) = start(data, "127.0.0.1:0").await?;
+        let (process, address) = start(data, "127.0.0.1:0", mortal).await?;
         let token = data.join("token");
         let token = std::fs::read_to_string(&token).with_context(|| format!("cannot read {}", token.display()))?;
-        Ok(HubProcess { process, data: data.into(), address, token: token.trim().into() })
+        Ok(HubProcess { process, mortal, data: data.into(), address, token: token.trim().into() })
     }
 
     /// Kills it with SIGKILL, and starts it again on the same folder and port; answers for how long
@@ -50,7 +56,7 @@ impl HubProcess {
         let mut tries = 0;
         self.process = loop {
             tries += 1;
-            match start(&self.data, &self.address).await {
+            match start(&self.data, &self.address, self.mortal).await {
                 Ok((process, _)) => break process,
                 Err(error) if tries == STARTS_MAX => return Err(error.context("the hub does not come back")),
                 Err(_) => tokio::time::sleep(START_PAUSE).await,
@@ -83,12 +89,15 @@ impl HubProcess {
 }
 
 /// Starts this program as a hub, and waits until it says in `hub.json` where it is.
-async fn start(data: &Path, listen: &str) -> anyhow::Result<(Guarded, String)> {
+async fn start(data: &Path, listen: &str, mortal: bool) -> anyhow::Result<(Guarded, String)> {
     let log = data.join("hub.log");
     let file = File::options().append(true).create(true).open(&log);
     let file = file.with_context(|| format!("cannot write {}", log.display()))?;
     let mut command = this_program()?;
-    command.arg("serve").arg("--data").arg(data).args(["--listen", listen]);
+    command.args(["demo", "hub", "--listen", listen]).arg("--data").arg(data);
+    if mortal {
+        command.arg("--mortal");
+    }
     // No skep.toml of the user's is found from here.
     command.current_dir(data).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let mut process = Guarded::spawn(&mut command)?;
@@ -106,11 +115,31 @@ async fn start(data: &Path, listen: &str) -> anyhow::Result<(Guarded, String)> {
     bail!("the hub is not ready after {READY_MAX:?}; its log is {}", log.display())
 }
 
+/// Becomes `skep serve`. Returns only if it cannot.
+pub(super) fn become_hub(data: &str, listen: &str, mortal: bool) -> anyhow::Error {
+    #[cfg(target_os = "linux")]
+    if mortal && let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return anyhow::Error::new(error).context("the hub cannot be bound to the demo's life");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _only_there = mortal;
+    let serve = this_program().map(|mut command| {
+        command.args(["serve", "--data", data, "--listen", listen]);
+        command.into_std().exec()
+    });
+    match serve {
+        Ok(error) => anyhow::Error::new(error).context("the hub cannot be started"),
+        Err(error) => error,
+    }
+}
+
 /// This program, without what the environment says of other hubs.
 pub(super) fn this_program() -> anyhow::Result<Command> {
     let program = std::env::current_exe().context("this program does not know where it lies")?;
     let mut command = Command::new(program);
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SKEP_"));
-    ours.for_each(|name| drop(command.env_remove(name)));
+    for name in ours {
+        command.env_remove(name);
+    }
     Ok(command)
 }

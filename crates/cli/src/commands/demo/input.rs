@@ -67,7 +67,8 @@ impl Input {
             }
         }
         if input.files.is_empty() {
-            let text = format!("--input {}: no text file of at most 512 KiB in it; expected at least one", shown(&root));
+            let text =
+                format!("--input {}: no text file of at most 512 KiB in it; expected at least one", shown(&root));
             return Err(Usage(text).into());
         }
         Ok(input)

@@ -25,17 +25,20 @@ impl Percentiles {
     }
 }
 
-/// Microseconds, as people say them.
+/// Microseconds, as people say them: with three digits.
 pub(super) fn show(us: u64) -> String {
-    let (whole, unit) = match us {
-        ..1_000 => return format!("{us} µs"),
-        ..1_000_000 => (us / 10, "ms"),
-        _ => (us / 10_000, "s"),
+    let (hundredths, unit) = if us < 1_000 {
+        return format!("{us} µs");
+    } else if us < 1_000_000 {
+        (us / 10, "ms")
+    } else {
+        (us / 10_000, "s")
     };
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
     match whole {
-        ..1_000 => format!("{}.{:02} {unit}", whole / 100, whole % 100),
-        ..10_000 => format!("{}.{} {unit}", whole / 100, whole % 100 / 10),
-        _ => format!("{} {unit}", whole / 100),
+        0..10 => format!("{whole}.{rest:02} {unit}"),
+        10..100 => format!("{whole}.{} {unit}", rest / 10),
+        _ => format!("{whole} {unit}"),
     }
 }
 

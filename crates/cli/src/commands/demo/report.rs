@@ -10,7 +10,7 @@ use super::collector::Verdict;
 use super::input::Input;
 use super::task::{Counted, Poison};
 
-/// What an agent is told. When its standard input ends, so does the agent.
+/// What an agent is told. When its standard input ends without [`Stop`](Order::Stop), so does the agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
@@ -49,8 +49,8 @@ pub(super) enum Report {
     Settled { duplicate: bool, asked_us: u64 },
     /// It was not, or the task failed: the hub gives it to somebody again.
     Unsettled { why: String },
-    /// The service answered so many questions, and so many answers came too late for their asker.
-    Answered { count: u64, late: u64 },
+    /// The service answered so many questions, and so many answers reached nobody.
+    Answered { count: u64, unheard: u64 },
     /// The agent cannot go on.
     Failed { why: String },
 }

@@ -37,7 +37,8 @@ pub(super) struct Counts {
 impl Statistics {
     /// Counts a text in a language.
     pub(super) fn of(text: &str, language: &Language) -> Self {
-        let is_comment = |line: &&str| language.comment.as_ref().is_some_and(|mark| line.trim_start().starts_with(mark));
+        let is_comment =
+            |line: &&str| language.comment.as_ref().is_some_and(|mark| line.trim_start().starts_with(mark));
         let is_symbol = |c: &char| !is_word(*c) && !c.is_whitespace();
         let words: Vec<&str> = text.split(|c| !is_word(c)).filter(|word| !word.is_empty()).collect();
         let counts = Counts {
@@ -92,7 +93,7 @@ mod tests {
     fn words_symbols_and_comments_are_counted() {
         let text = "// a note\nlet queue = queue_of(&hub);\n\nqueue.take()\n";
         let statistics = Statistics::of(text, &language("rs"));
-        let expected = Counts { bytes: 51, lines: 4, comments: 1, words: 8, symbols: 10 };
+        let expected = Counts { bytes: 52, lines: 4, comments: 1, words: 8, symbols: 10 };
         assert_eq!(statistics.counts, expected);
         assert_eq!((statistics.language.as_str(), statistics.topic.as_deref()), ("Rust", Some("queue")));
     }

@@ -29,6 +29,7 @@ pub(super) struct Tally {
     pub(super) progress_live: u64,
     pub(super) progress_kept: u64,
     pub(super) answered: u64,
+    pub(super) unheard: u64,
     /// Why tasks were not settled, for who wants to know why there is no end.
     pub(super) last_unsettled: Option<String>,
     done: BTreeSet<u32>,
@@ -65,7 +66,7 @@ impl Tally {
                 self.asked_us.push(asked_us);
             }
             Report::Unsettled { why } => self.last_unsettled = Some(format!("{from}: {why}")),
-            Report::Answered { count, .. } => self.answered = count,
+            Report::Answered { count, unheard } => (self.answered, self.unheard) = (count, unheard),
             Report::Begun { .. } | Report::Ready | Report::Held { .. } | Report::Failed { .. } => {}
         }
     }
@@ -89,7 +90,7 @@ impl Tally {
 fn ending(previous: Option<&str>) -> String {
     match previous {
         Some(known @ ("consumer_lost" | "hub_restarted" | "lease_expired")) => known.into(),
-        _ => "failed".into(),
+        _ => "nacked".into(),
     }
 }
 
@@ -110,11 +111,12 @@ mod tests {
     #[test]
     fn only_attempts_after_the_first_are_redelivered() {
         let mut tally = Tally::default();
-        let begun = |attempt, previous: Option<&str>| Report::Begun { number: 1, attempt, previous: previous.map(Into::into) };
+        let begun =
+            |attempt, previous: Option<&str>| Report::Begun { number: 1, attempt, previous: previous.map(Into::into) };
         tally.note("worker-1", begun(1, None));
         tally.note("worker-1", begun(2, Some("consumer_lost")));
         tally.note("worker-1", begun(3, Some("poison.txt: not text")));
         assert_eq!(tally.redelivered(), 2);
-        assert_eq!(tally.redelivered["failed"], 1);
+        assert_eq!(tally.redelivered["nacked"], 1);
     }
 }

@@ -88,10 +88,10 @@ pub(super) fn split(input: &Input, poison: Option<&Poison>) -> Vec<Planned> {
 /// Small files first: their results come soon.
 fn priority(bytes: u64) -> Priority {
     match bytes {
-        ..1_024 => Priority::Critical,
-        ..4_096 => Priority::High,
-        ..16_384 => Priority::Normal,
-        ..65_536 => Priority::Low,
+        0..1_024 => Priority::Critical,
+        1_024..4_096 => Priority::High,
+        4_096..16_384 => Priority::Normal,
+        16_384..65_536 => Priority::Low,
         _ => Priority::Bulk,
     }
 }
@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn some_tasks_go_over_http() {
         let tasks = split(&input(&[1; 11]), None);
-        let http: Vec<u32> = tasks.iter().filter(|planned| planned.over_http).map(|planned| planned.task.number).collect();
+        let http: Vec<u32> =
+            tasks.iter().filter(|planned| planned.over_http).map(|planned| planned.task.number).collect();
         assert_eq!(http, [0, 5, 10]);
     }
 }

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use skep_client::{Client, Leased, ReceiveOptions};
-use skep_protocol::{
-    Command, Error, Filter, Guarantee, Kind, Message, QueueName, QueueSpec,
-};
+use skep_protocol::{Command, Error, Filter, Guarantee, Kind, Message, QueueName, QueueSpec};
 use tokio::task::JoinSet;
 
 use super::super::collector::{Collector, Verdict};
@@ -72,7 +70,8 @@ impl Agent<'_> {
         declare(client).await?;
         let mut progress = client.subscribe(Filter::new(PROGRESS)?).await?;
         let inbox = QueueName::inbox(&agent(COORDINATOR));
-        let mut results = client.receive(&inbox, ReceiveOptions { window: WINDOW, ..ReceiveOptions::default() }).await?;
+        let mut results =
+            client.receive(&inbox, ReceiveOptions { window: WINDOW, ..ReceiveOptions::default() }).await?;
         self.tell(&Report::Ready)?;
         let mut book = Book::default();
         let (mut publishing, mut acking) = (JoinSet::new(), JoinSet::new());
@@ -205,13 +204,7 @@ async fn ack(mut leased: Leased) -> Option<(u32, String)> {
 }
 
 /// Publishes a task, unchanged until the hub has answered.
-async fn publish(
-    client: Client,
-    http: Http,
-    planned: Planned,
-    message: Message,
-    resend: bool,
-) -> Result<Sent, Error> {
+async fn publish(client: Client, http: Http, planned: Planned, message: Message, resend: bool) -> Result<Sent, Error> {
     let mut duplicates = vec![publish_once(&client, &http, &planned, &message).await?];
     if resend {
         duplicates.push(publish_once(&client, &http, &planned, &message).await?);

@@ -12,12 +12,12 @@ impl Agent<'_> {
     pub(super) async fn serve(mut self, client: &Client) -> anyhow::Result<()> {
         let mut questions = client.subscribe(Filter::new(SERVICE)?).await?;
         self.tell(&Report::Ready)?;
-        let (mut count, mut late) = (0, 0);
+        let (mut count, mut unheard) = (0, 0);
         loop {
             let question = tokio::select! {
                 question = questions.next() => question.ok_or_else(|| ended(&questions))?,
                 order = self.orders.recv() => match order {
-                    None | Some(Order::Stop) => return self.tell(&Report::Answered { count, late }),
+                    None | Some(Order::Stop) => return self.tell(&Report::Answered { count, unheard }),
                     Some(_) => continue,
                 },
             };
@@ -25,7 +25,7 @@ impl Agent<'_> {
             if let Err(error) = answer(client, &question).await {
                 // The asker is gone, or will ask again.
                 tracing::warn!(%error, "an answer did not arrive");
-                late += 1;
+                unheard += 1;
             }
         }
     }

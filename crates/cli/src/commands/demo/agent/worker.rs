@@ -1,5 +1,6 @@
 //! A worker: takes tasks, counts files, asks the service, hands results over.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use skep_client::{Client, Leased, ReceiveOptions};
@@ -85,7 +86,7 @@ impl Agent<'_> {
     /// Counts a file and hands the result over: the task is settled and its result published, or neither.
     async fn count(&self, client: &Client, leased: &mut Leased, task: &Task) -> Result<Report, String> {
         let (number, attempt) = (task.number, leased.attempt);
-        let text = read_text(&task.path).map_err(|error| format!("{}: {error}", task.path.display()))?;
+        let text = read_text(&task.path).map_err(|error| format!("{}: {error}", name(task)))?;
         let (language, asked_us) =
             ask(client, task).await.map_err(|error| format!("the service at {SERVICE} did not answer: {error}"))?;
         let counted = Counted { number, attempt, statistics: Statistics::of(&text, &language) };
@@ -93,14 +94,11 @@ impl Agent<'_> {
         let view = leased.message.view();
         let result = client.message(Kind::TASK_COMPLETED).json(json);
         let result = result.causation(view.id()).correlation(view.id()).conversation(view.conversation());
-        let result = [COORDINATOR, LEDGER].iter().fold(result, |result, id| {
-            result.to(&skep_protocol::Topic::inbox(&agent(id)))
-        });
+        let result =
+            [COORDINATOR, LEDGER].iter().fold(result, |result, id| result.to(&skep_protocol::Topic::inbox(&agent(id))));
         let result = result.finish().map_err(|error| error.to_string())?;
         Ok(match leased.hand_over(vec![result]).await {
-            Ok(receipts) => {
-                Report::Settled { duplicate: receipts.iter().any(|receipt| receipt.duplicate), asked_us }
-            }
+            Ok(receipts) => Report::Settled { duplicate: receipts.iter().any(|receipt| receipt.duplicate), asked_us },
             Err(error) => Report::Unsettled { why: format!("the hand-over was refused: {error}") },
         })
     }
@@ -134,6 +132,11 @@ impl Agent<'_> {
         }
         Ok(())
     }
+}
+
+/// What a file is called; where it is stands in the task.
+fn name(task: &Task) -> Cow<'_, str> {
+    task.path.file_name().unwrap_or(task.path.as_os_str()).to_string_lossy()
 }
 
 /// Asks the service what language a file is of; answers how long that took too, in microseconds.

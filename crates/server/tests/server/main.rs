@@ -1,0 +1,18 @@
+//! A whole hub, seen from outside.
+
+#![expect(clippy::print_stdout, reason = "a failing test shows its seed, and what it ran")]
+
+mod bad_input;
+mod curl;
+mod doors;
+mod extremes;
+mod handshakes;
+mod http;
+mod hub;
+mod kill;
+mod ledger;
+mod links;
+mod neighbour;
+mod raw;
+mod victim;
+mod websocket;
