@@ -39,7 +39,7 @@ pub struct Hub {
     pub(crate) replies: Replies,
     pub(crate) parked: Mutex<Parked>,
     /// Sessions that can be taken up again, parked or not, by the secret for that.
-    pub(crate) attached: Mutex<HashMap<ResumeToken, Arc<Mailbox>>>,
+    pub(crate) attached: Mutex<HashMap<ResumeToken, (Party, Arc<Mailbox>)>>,
     pub(crate) telemetry: Telemetry,
     pub(crate) options: HubOptions,
     /// Committed messages on their way to live listeners.
@@ -150,7 +150,7 @@ impl Hub {
         // A session without a producer is one of a single request: nobody comes back for it.
         if producer.is_some() {
             let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
-            attached.insert(resume, session.mailbox.clone());
+            attached.insert(resume, (session.party.clone(), session.mailbox.clone()));
         }
         Ok(session)
     }

@@ -51,9 +51,9 @@ impl Hub {
     /// Waits until a session can be taken up: the client may know that its connection is dead
     /// before the hub does. Ends at once when no connection holds the session, or when that
     /// connection does not let go in time.
-    pub(crate) async fn await_parked(&self, token: ResumeToken) {
+    pub(crate) async fn await_parked(&self, token: ResumeToken, party: &Party) {
         let holder = self.attached.lock().unwrap_or_else(PoisonError::into_inner).get(&token).cloned();
-        let Some(holder) = holder else { return };
+        let Some((_, holder)) = holder.filter(|(owner, _)| owner == party) else { return };
         let is_parked = || self.parked.lock().unwrap_or_else(PoisonError::into_inner).0.contains_key(&token);
         if is_parked() {
             return;

@@ -41,6 +41,10 @@ impl Looks {
 /// The looking thread: answers until nobody can ask any more.
 pub(crate) fn run(store: &Arc<Store>, looks: &Receiver<Look>) {
     while let Ok((read, answer)) = looks.recv() {
+        // Whoever asked may have gone before their turn.
+        if answer.is_closed() {
+            continue;
+        }
         let seen = match read {
             Read::Queues => Ok(Seen::Queues(store.lock().engine.infos())),
             Read::Peek(queue, limit) => peek(store, &queue, limit),

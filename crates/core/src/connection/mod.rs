@@ -243,7 +243,7 @@ impl Connection {
         let party = Box::pin(async move {
             let party = hub.authenticate(credentials).await?;
             if let Some(token) = resume {
-                hub.await_parked(token).await;
+                hub.await_parked(token, &party).await;
             }
             Ok(party)
         });

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use foldhash::{HashMap, HashMapExt};
 use skep_protocol::limits::PRODUCER_WINDOW;
 use skep_protocol::{Code, Error, MessageRef, ProducerId};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::limits::{DEDUP_IDS_MAX, DEDUP_MS, PRODUCERS_MAX};
 
@@ -21,7 +21,8 @@ pub(crate) enum Seen {
 /// The producers and where their last sequences were stored.
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
-    known: HashMap<ProducerId, Producer>,
+    /// By producer and party, as one: nobody's numbers count for another.
+    known: HashMap<u128, Producer>,
     uses: u64,
 }
 
@@ -45,8 +46,8 @@ impl Producers {
     ///
     /// # Errors
     /// `dedup_window_passed` when it is so old that it may have been forgotten.
-    pub(crate) fn look(&self, id: &ProducerId, sequence: u64) -> Result<Seen, Error> {
-        let Some(producer) = self.known.get(id) else { return Ok(Seen::New) };
+    pub(crate) fn look(&self, id: &ProducerId, party: &str, sequence: u64) -> Result<Seen, Error> {
+        let Some(producer) = self.known.get(&key(id, party)) else { return Ok(Seen::New) };
         if sequence > producer.highest {
             return Ok(Seen::New);
         }
@@ -65,13 +66,14 @@ impl Producers {
     }
 
     /// Remembers that a sequence was stored.
-    pub(crate) fn store(&mut self, id: ProducerId, sequence: u64, position: u64) {
-        if self.known.len() >= PRODUCERS_MAX && !self.known.contains_key(&id) {
-            let oldest = self.known.iter().min_by_key(|(_, producer)| producer.used).map(|(id, _)| *id);
+    pub(crate) fn store(&mut self, id: &ProducerId, party: &str, sequence: u64, position: u64) {
+        let key = key(id, party);
+        if self.known.len() >= PRODUCERS_MAX && !self.known.contains_key(&key) {
+            let oldest = self.known.iter().min_by_key(|(_, producer)| producer.used).map(|(key, _)| *key);
             oldest.and_then(|oldest| self.known.remove(&oldest));
         }
         self.uses += 1;
-        let producer = self.known.entry(id).or_default();
+        let producer = self.known.entry(key).or_default();
         producer.used = self.uses;
         producer.highest = producer.highest.max(sequence);
         match producer.runs.back_mut() {
@@ -83,6 +85,10 @@ impl Producers {
             producer.runs.pop_front();
         }
     }
+}
+
+fn key(id: &ProducerId, party: &str) -> u128 {
+    u128::from_be_bytes(id.0) ^ xxh3_128(party.as_bytes())
 }
 
 /// Ids of exactly-once messages, for a window of time.
@@ -140,15 +146,16 @@ mod tests {
     #[test]
     fn a_sequence_is_recognised_for_4096_sequences_and_then_refused() {
         let mut producers = Producers::default();
-        (1..=10_000).for_each(|n| producers.store(ID, n, 500 + n));
-        assert_eq!(producers.look(&ID, 10_000), Ok(Seen::At(10_500)));
-        assert_eq!(producers.look(&ID, 10_001), Ok(Seen::New));
-        assert_eq!(producers.look(&ProducerId([2; 16]), 1), Ok(Seen::New));
+        (1..=10_000).for_each(|n| producers.store(&ID, "a", n, 500 + n));
+        assert_eq!(producers.look(&ID, "a", 10_000), Ok(Seen::At(10_500)));
+        assert_eq!(producers.look(&ID, "a", 10_001), Ok(Seen::New));
+        assert_eq!(producers.look(&ProducerId([2; 16]), "a", 1), Ok(Seen::New));
+        assert_eq!(producers.look(&ID, "b", 10_000), Ok(Seen::New), "another party's number");
         let mut gaps = Producers::default();
-        (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(ID, n, 500 + n));
-        assert_eq!(gaps.look(&ID, 9_999), Ok(Seen::New), "it was refused before, so it is new");
-        assert_eq!(gaps.look(&ID, 9_998), Ok(Seen::At(10_498)));
-        assert_eq!(gaps.look(&ID, 5_903).unwrap_err().code, Code::DedupWindowPassed);
+        (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(&ID, "a", n, 500 + n));
+        assert_eq!(gaps.look(&ID, "a", 9_999), Ok(Seen::New), "it was refused before, so it is new");
+        assert_eq!(gaps.look(&ID, "a", 9_998), Ok(Seen::At(10_498)));
+        assert_eq!(gaps.look(&ID, "a", 5_903).unwrap_err().code, Code::DedupWindowPassed);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Engine {
 
     fn seen(&mut self, write: &Write<'_>, outgoing: &Outgoing<'_>, now: Now) -> Result<Seen, Error> {
         if let Some(producer) = &write.producer
-            && let Seen::At(position) = self.producers.look(producer, outgoing.sequence)?
+            && let Seen::At(position) = self.producers.look(producer, write.party, outgoing.sequence)?
         {
             return Ok(Seen::At(position));
         }
@@ -186,7 +186,7 @@ impl Engine {
             }
         }
         if let Some((id, sequence)) = producer {
-            self.producers.store(id, sequence, staged.position);
+            self.producers.store(&id, party, sequence, staged.position);
         }
         if outgoing.by_id {
             self.ids.store(self.ids.hash(party, message), staged.position, now.unix_ms);

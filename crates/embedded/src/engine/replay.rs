@@ -112,7 +112,7 @@ impl Engine {
             queue.put(entry);
         }
         if let Some((id, sequence)) = record.producer {
-            self.producers.store(id, sequence, view.position);
+            self.producers.store(&id, record.party, sequence, view.position);
         }
         if record.by_id {
             self.ids.store(self.ids.hash(record.party, &message), view.position, view.time_ms);

@@ -215,10 +215,14 @@ async fn a_store_opened_again_holds_what_it_held() {
             peer.consume("jobs", 3).await;
             for _ in 0..40 {
                 match draw(10) {
-                    0..=3 => drop(peer.publish(message("jobs")).await.expect("a receipt")),
-                    4 => drop(peer.manage(Command::Purge { queue: queue.clone() }).await.expect("purged")),
+                    0..=3 => {
+                        peer.publish(message("jobs")).await.expect("a receipt");
+                    }
+                    4 => {
+                        peer.manage(Command::Purge { queue: queue.clone() }).await.expect("purged");
+                    }
                     5 => {
-                        drop(peer.manage(Command::Redrive { queue: queue.clone(), limit: 2 }).await.expect("redriven"))
+                        peer.manage(Command::Redrive { queue: queue.clone(), limit: 2 }).await.expect("redriven");
                     }
                     which => {
                         let Some(delivery) = peer.delivery_within(20).await else { continue };
