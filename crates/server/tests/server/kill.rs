@@ -17,14 +17,14 @@ use crate::ledger::Ledger;
 use crate::victim::{Door, Victim};
 
 const KILLS: u64 = 50;
-const PUBLISHERS: usize = 4;
+const PUBLISHERS: usize = 3;
 const CONSUMERS: usize = 2;
 /// Messages that are sent and not yet settled: what is left at the end is soon done.
-const UNSETTLED_MAX: usize = 3_000;
+const UNSETTLED_MAX: usize = 500;
 /// Messages of one publish.
 const A_BATCH: u32 = 16;
 /// Messages that one consumer works on at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 /// A client that loses its hub again and again waits longer and longer, so a new one takes over.
 const LIVES_OF_A_CLIENT: u64 = 3;
 /// All of it must be done by then.
