@@ -11,7 +11,7 @@ use crate::hub::Hub;
 use crate::limits::METADATA_BYTES_MAX;
 use crate::policy::{Action, Party};
 
-/// Most messages one look shows; more by asking on from `next`.
+/// Most messages one look shows; of a replay, more by asking on from `next`.
 const LOOK_MAX: u32 = 1_000;
 
 impl Hub {

@@ -17,7 +17,7 @@ pub const REPLIES_MAX: usize = 4_096;
 /// Bytes of such replies.
 pub const REPLIES_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Messages stronger than best effort that wait to be copied to live listeners, hub-wide;
-/// beyond it the copy is dropped and counted (the message itself is safe in its queues).
+/// beyond it the copy is dropped (the message itself is safe in its queues).
 pub const LIVE_COPIES_MAX: usize = 65_536;
 /// Sessions without a connection that wait to be resumed; beyond it the newest is ended at once.
 pub const PARKED_MAX: usize = 10_000;

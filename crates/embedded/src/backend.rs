@@ -207,8 +207,8 @@ impl Embedded {
     }
 }
 
-/// Runs a step now, and answers once everything staged so far is durable. With a store that
-/// stopped, the step still looks at what there is if it can.
+/// Runs a step now, and answers once everything staged so far is durable. A store that stopped
+/// or opened read-only refuses it.
 pub(crate) fn durably<T: Send + 'static>(
     embedded: &Embedded,
     step: impl FnOnce(&mut Engine) -> Result<T, Error> + Send + 'static,

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::event::SessionEvent;
 use crate::limits::FRAME_BYTES;
 
-/// Frames to write, in the connection's form, and how many bytes are wanted at most.
+/// Frames to write, in the connection's form. The driver asks for more only while it has room.
 #[derive(Debug, Default)]
 pub struct Transmit {
     /// Encoded frames.
