@@ -88,7 +88,8 @@ impl Committer {
                 shared.engine.has_staged().then(|| *staged_since_ms.get_or_insert(now.mono_ms) + IDLE_PROOF_MS);
             let flush = flush_at.is_some_and(|at| at <= now.mono_ms);
             if (shared.engine.is_due() || closing || flush)
-                && let Some(buffer) = shared.engine.staging().take(|next| self.writer.reservation_due(next))
+                // Buffers reserve positions themselves.
+                && let Some(buffer) = shared.engine.staging().take(|_| None)
             {
                 return Next::Write(buffer);
             }
@@ -247,4 +248,35 @@ fn disk_full(error: &LogError) -> Error {
 
 fn failed(error: &LogError) -> Error {
     Error::new(Code::StoreFailed, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_core::Clock;
+
+    use super::*;
+    use crate::disk::recording::RecordingDisk;
+    use crate::engine::Engine;
+    use crate::journal::Record;
+    use crate::log::limits::POSITION_BLOCK;
+    use crate::log::{Mode, OpenWith, open};
+
+    #[test]
+    fn a_burst_of_more_records_than_positions_are_reserved_is_written() {
+        let opened = open(Arc::new(RecordingDisk::new()), OpenWith::new([1; 16], 1), &mut |_| Ok(())).expect("opens");
+        let Mode::ReadWrite(mut writer) = opened.mode else { panic!("a new store is sound") };
+        let mut engine = Engine::new(1);
+        engine.recovered(opened.next_position, opened.open_count, 1, Clock::new().now());
+        // Nothing is written meanwhile: a million leases that end at once are staged in one step.
+        for _ in 0..5 * POSITION_BLOCK / 4 {
+            engine.staging().append(&Record::Undeclare { queue: 1 });
+        }
+        while let Some(mut buffer) = engine.staging().take(|_| None) {
+            let (end, reserved) = (buffer.position(), writer.position_limit());
+            assert!(end <= reserved, "positions up to {end} were staged, durably reserved are those below {reserved}");
+            writer.write(&mut buffer, 1, true).expect("a healthy log writes");
+            engine.staging().give_back(buffer);
+        }
+        assert!(writer.durable() > opened.next_position + POSITION_BLOCK);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::batch::{BATCH_HEADER_BYTES, BatchHeader, padded};
 use super::key::StoreKey;
-use super::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, WRITE_BYTES_MAX};
+use super::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, POSITION_BLOCK, WRITE_BYTES_MAX};
 use super::record::{RECORD_HEADER_BYTES, RecordKind, encode_header};
 
 /// A batch in the making: room for the header, then records.
@@ -15,6 +15,8 @@ pub struct LogBuffer {
     first: u64,
     records: u32,
     reserve: Option<u64>,
+    /// Positions below this are reserved, by the opening or by a record in here or in a buffer handed over before.
+    reserved: u64,
     sealed: bool,
 }
 
@@ -29,19 +31,14 @@ pub struct Staged {
     pub len: u32,
 }
 
-/// A moment of a buffer, to which [`LogBuffer::rollback`] returns.
-#[derive(Debug, Clone, Copy)]
-pub struct Mark {
-    bytes: usize,
-    records: u32,
-    reserve: Option<u64>,
-}
-
 impl LogBuffer {
-    /// An empty buffer whose first record will have this position.
+    /// An empty buffer whose first record will have this position, the first after an opening: that has reserved a block, of which
+    /// its own record took one.
     #[must_use]
     pub fn new(position: u64) -> Self {
-        Self { bytes: vec![0; BATCH_HEADER_BYTES], first: position, records: 0, reserve: None, sealed: false }
+        let reserved = position.saturating_add(POSITION_BLOCK - 1);
+        let bytes = vec![0; BATCH_HEADER_BYTES];
+        Self { bytes, first: position, records: 0, reserve: None, reserved, sealed: false }
     }
 
     /// Whether so many more records fit, whose bodies take so many bytes in sum. Into an empty buffer one larger write fits too,
@@ -75,6 +72,7 @@ impl LogBuffer {
     /// Appends the record that makes positions below `until` usable once it is durable.
     pub fn append_reserve(&mut self, until: u64) -> Staged {
         self.reserve = self.reserve.max(Some(until));
+        self.reserved = self.reserved.max(until);
         self.append(RecordKind::Reserve, 0, |body| body.extend_from_slice(&until.to_le_bytes()))
     }
 
@@ -114,26 +112,20 @@ impl LogBuffer {
         &self.bytes
     }
 
-    /// Remembers this moment.
-    #[must_use]
-    pub fn mark(&self) -> Mark {
-        Mark { bytes: self.bytes.len(), records: self.records, reserve: self.reserve }
-    }
-
-    /// Takes back all that was appended since the mark, which must be of this buffer since its last restart. The positions are
-    /// given out again, so nobody may have seen them.
-    pub fn rollback(&mut self, mark: Mark) {
-        assert!(!self.sealed && mark.bytes <= self.bytes.len(), "a mark belongs to the batch in the making");
-        self.bytes.truncate(mark.bytes);
-        self.records = mark.records;
-        self.reserve = mark.reserve;
-    }
-
     /// Hands the records over into `written`, which must be done with, and goes on empty at the next position.
+    ///
+    /// When less than half a block of reserved positions is left, the next block is reserved by one more record, for which there
+    /// must be room. Half a block is more than one buffer holds, so no buffer reaches beyond what those before it reserve: however
+    /// many of them wait, each can be written once they are.
     pub fn hand_over(&mut self, written: &mut Self) {
-        let next = self.position();
+        const { assert!(POSITION_BLOCK / 2 > BATCH_RECORDS_MAX as u64) };
+        if self.position().saturating_add(POSITION_BLOCK / 2) >= self.reserved {
+            self.append_reserve(self.reserved.saturating_add(POSITION_BLOCK));
+        }
+        let (next, reserved) = (self.position(), self.reserved);
         std::mem::swap(self, written);
         self.restart(next);
+        self.reserved = reserved;
     }
 
     /// Empties the buffer; the next record will have this position. Memory beyond what batches usually need is given back.
@@ -141,8 +133,7 @@ impl LogBuffer {
         self.bytes.clear();
         self.bytes.shrink_to(2 * BATCH_BYTES_MAX);
         self.bytes.resize(BATCH_HEADER_BYTES, 0);
-        *self =
-            Self { bytes: std::mem::take(&mut self.bytes), first: position, records: 0, reserve: None, sealed: false };
+        (self.first, self.records, self.reserve, self.sealed) = (position, 0, None, false);
     }
 
     /// The highest end that a Reserve record in here asks for.
@@ -201,18 +192,6 @@ mod tests {
         assert_eq!(hex(buffer.body()), "06000000 03 81 0000 6869".replace(' ', ""));
         buffer.append_reserve(0x0102);
         assert_eq!(hex(&buffer.body()[10..]), "0c000000 02 00 0000 0201000000000000".replace(' ', ""));
-    }
-
-    #[test]
-    fn a_rollback_takes_back_records_positions_and_reservation() {
-        let mut buffer = LogBuffer::new(9);
-        buffer.append(RecordKind::Ack, 0, |body| body.push(1));
-        let mark = buffer.mark();
-        let before = buffer.bytes().to_vec();
-        buffer.append(RecordKind::Message, 0, |body| body.push(2));
-        buffer.append_reserve(77);
-        buffer.rollback(mark);
-        assert_eq!((buffer.bytes(), buffer.position(), buffer.reserve()), (&before[..], 10, None));
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod writer;
 mod tests;
 
 pub use self::batch::{BATCH_HEADER_BYTES, BatchHeader, Fault};
-pub use self::buffer::{LogBuffer, Mark, Staged};
+pub use self::buffer::{LogBuffer, Staged};
 pub use self::error::{Corrupt, LogError, OpenError, ReadError};
 pub use self::key::StoreKey;
 pub use self::reader::{Batch, Reader, Scan};

@@ -8,7 +8,7 @@ use super::buffer::LogBuffer;
 use super::catalog::Catalog;
 use super::error::LogError;
 use super::key::StoreKey;
-use super::limits::{BATCH_RECORDS_MAX, POSITION_BLOCK, PROOF_ROOM_BYTES, WRITE_BYTES_MAX};
+use super::limits::{BATCH_RECORDS_MAX, PROOF_ROOM_BYTES, WRITE_BYTES_MAX};
 use super::record::BatchAt;
 use super::segment::{DATA_OFFSET, SegmentHeader};
 use super::spares::{Prepared, Spares};
@@ -35,7 +35,7 @@ pub(super) struct Tail {
     pub(super) position: u64,
     /// Everything below is durable.
     pub(super) durable: u64,
-    /// Positions below this may be staged: the reservation is durable.
+    /// Positions below this may be written: the reservation is durable.
     pub(super) reserved: u64,
     /// The highest reservation written, durable or not.
     pub(super) reserved_next: u64,
@@ -66,7 +66,7 @@ pub struct Written {
     pub end: u64,
     /// Every record below this is durable now.
     pub durable: u64,
-    /// Positions below this may be staged now.
+    /// Positions below this may be written now.
     pub position_limit: u64,
 }
 
@@ -133,15 +133,7 @@ impl Writer {
         Ok(self.tail.durable)
     }
 
-    /// The end that the next reservation should have, if it is time to append one: the next position to be staged has come
-    /// within half a block of the end of what is reserved.
-    #[must_use]
-    pub fn reservation_due(&self, next: u64) -> Option<u64> {
-        let reserved = self.tail.reserved_next;
-        (next.saturating_add(POSITION_BLOCK / 2) >= reserved).then(|| reserved.saturating_add(POSITION_BLOCK))
-    }
-
-    /// Positions at or above this must not be staged: a crash could give them out again.
+    /// Positions at or above this must not be written: a crash could give them out again.
     #[must_use]
     pub fn position_limit(&self) -> u64 {
         self.tail.reserved
@@ -163,14 +155,6 @@ impl Writer {
     #[must_use]
     pub fn spare_ready(&self) -> bool {
         self.spares.ready()
-    }
-
-    /// Prepares the next segment here and now. Another thread calls [`Spares::prepare`] on [`Writer::spares`] instead.
-    ///
-    /// # Errors
-    /// `DiskFull` or `Io`; neither stops the log.
-    pub fn prepare_spare(&self) -> Result<(), LogError> {
-        self.spares.prepare()
     }
 
     /// The spares, for the thread that prepares them.

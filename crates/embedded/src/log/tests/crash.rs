@@ -84,7 +84,7 @@ fn lives(disk: &RecordingDisk) -> History {
     history.write(&mut live, 2, 900, false);
     let durable = live.writer.sync().expect("syncs");
     history.note_durable(&live, durable);
-    live.writer.prepare_spare().expect("there is room");
+    live.writer.spares().prepare().expect("there is room");
     history.write(&mut live, 2, 1200, true);
     history.write(&mut live, 1, 30, true);
     live.writer.prove(2_000, false).expect("proves");
@@ -138,7 +138,7 @@ fn random_lives(disk: &RecordingDisk, seed: u64) -> History {
             }
             6 => live.writer.sync().map(|_| ()),
             7 => live.writer.prove(1_000, draw(2) == 0).map(|_| ()),
-            8 => live.writer.prepare_spare(),
+            8 => live.writer.spares().prepare(),
             9 => {
                 disk.fail_sync_after(draw(3));
                 Ok(())

@@ -52,14 +52,14 @@ fn a_full_disk_is_typed_and_leaves_log_and_buffer_usable() {
 fn a_full_disk_still_takes_what_fits_into_the_spare() {
     let disk = RecordingDisk::new();
     let mut live = Live::open(&disk);
-    live.writer.prepare_spare().expect("there is room");
+    live.writer.spares().prepare().expect("there is room");
     assert!(live.writer.spare_ready());
     disk.set_room(Some(0));
     live.put(&[1; 3_000]);
     let written = live.put(&[2; 3_000]);
     assert_eq!(written.batch.segment, 2);
     assert!(!live.writer.spare_ready());
-    assert!(matches!(live.writer.prepare_spare(), Err(LogError::DiskFull { .. })));
+    assert!(matches!(live.writer.spares().prepare(), Err(LogError::DiskFull { .. })));
     live.put(b"ack");
     live.writer.prove(0, true).expect("the clean mark needs no room");
 }
@@ -68,7 +68,7 @@ fn a_full_disk_still_takes_what_fits_into_the_spare() {
 fn a_full_disk_opens_after_a_crash_by_giving_up_the_spare() {
     let disk = RecordingDisk::new();
     let mut live = Live::open(&disk);
-    live.writer.prepare_spare().expect("there is room");
+    live.writer.spares().prepare().expect("there is room");
     live.put(b"kept");
     disk.set_room(Some(0));
     assert_eq!(bodies(&Live::open(&disk).seen), [b"kept"]);
@@ -91,7 +91,7 @@ fn an_opening_that_finds_no_room_is_typed_and_can_be_repeated() {
 fn a_batch_larger_than_a_segment_gets_one_sized_for_it() {
     let disk = RecordingDisk::new();
     let mut live = Live::open(&disk);
-    live.writer.prepare_spare().expect("there is room");
+    live.writer.spares().prepare().expect("there is room");
     let written = live.put(&[5; 50_000]);
     assert_eq!(written.batch.segment, 2);
     let after = live.put(&[6; 6_000]);
@@ -124,9 +124,7 @@ fn positions_beyond_the_synced_reservation_are_refused_and_a_reserve_record_is_a
     let mut live = Live::open(&disk);
     let limit = live.writer.position_limit();
     assert_eq!(limit, 1 + limits::POSITION_BLOCK);
-    assert_eq!(live.writer.reservation_due(2), None);
-    let until = live.writer.reservation_due(limit / 2 + 1).expect("within half a block");
-    assert_eq!(until, limit + limits::POSITION_BLOCK);
+    let until = limit + limits::POSITION_BLOCK;
     live.buffer.append_reserve(until);
     let written = live.write(false).expect("writes");
     assert_eq!((written.position_limit, written.durable), (until, written.end));

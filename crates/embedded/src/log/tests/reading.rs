@@ -104,7 +104,7 @@ fn a_log_in_a_real_folder_is_there_after_reopening() {
     for _ in 0..3 {
         let (mut writer, reader, next, seen) = open();
         assert_eq!(seen, expected);
-        writer.prepare_spare().expect("there is room");
+        writer.spares().prepare().expect("there is room");
         let mut buffer = LogBuffer::new(next);
         for size in [10, 300_000, 900_000] {
             let body = vec![3; size];
