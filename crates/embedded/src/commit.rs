@@ -16,7 +16,7 @@ use crate::store::{Shared, State, Store};
 
 /// Effects that are let out under one hold of the lock.
 const ADVANCE_MAX: usize = 256;
-/// How long to wait before a full disk is tried again.
+/// How long to wait before a disk without room, or a process without file descriptors, is tried again.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
 /// The writing thread's own state.
@@ -125,7 +125,7 @@ impl Committer {
             let now = self.store.clock.now();
             match self.writer.write(&mut buffer, now.unix_ms, true) {
                 Ok(written) => break written,
-                Err(full @ LogError::DiskFull { .. }) if self.waits_for_room(&full) => {}
+                Err(short) if short.is_shortage() && self.waits_for_room(&short) => {}
                 Err(error) => return Err(error),
             }
         };
@@ -157,16 +157,16 @@ impl Committer {
         self.unproven_since_ms = None;
         match self.writer.prove(self.store.clock.now().unix_ms, clean) {
             // A proof is a help for recovery; without room it is left out.
-            Ok(_) | Err(LogError::DiskFull { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if !error.is_shortage() => Err(error),
+            _ => Ok(()),
         }
     }
 
-    /// Waits until a full disk is to be tried again; answers false when the store closes: what has
+    /// Waits until a full disk, or a full table of open files, is to be tried again; answers false when the store closes: what has
     /// no room by then stays unwritten, and whoever waits for it is told.
     fn waits_for_room(&self, error: &LogError) -> bool {
         let mut shared = self.store.lock();
-        shared.full = Some(disk_full(error));
+        shared.full = Some(refusal(error));
         if !matches!(shared.state, State::Open) {
             return false;
         }
@@ -218,7 +218,7 @@ impl Preparer {
         }
     }
 
-    /// Runs until it is stopped. A full disk is told to the store, and tried again.
+    /// Runs until it is stopped. A shortage is told to the store, and tried again.
     pub(crate) fn run(&self, store: &Store) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -229,7 +229,7 @@ impl Preparer {
                     *asked = Asked::Nothing;
                     drop(asked);
                     let prepared = self.spares.prepare();
-                    let full = prepared.as_ref().err().map(disk_full);
+                    let full = prepared.as_ref().err().map(refusal);
                     store.lock().full.clone_from(&full);
                     asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
                     if full.is_some() && *asked == Asked::Nothing {
@@ -242,8 +242,10 @@ impl Preparer {
     }
 }
 
-fn disk_full(error: &LogError) -> Error {
-    Error::new(Code::DiskFull, format!("{error}; publishes are refused, acks are taken"))
+/// What a publish is answered while the next segment cannot be prepared.
+fn refusal(error: &LogError) -> Error {
+    let code = if matches!(error, LogError::OutOfFiles { .. }) { Code::Busy } else { Code::DiskFull };
+    Error::new(code, format!("{error}; publishes are refused, acks are taken"))
 }
 
 fn failed(error: &LogError) -> Error {

@@ -66,6 +66,16 @@ pub trait DiskFile: Send + Sync {
     fn size(&self) -> io::Result<u64>;
 }
 
+/// The error numbers of Linux, macOS and the BSDs for too many open files: of the process, and of the machine.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+/// Whether the error says that no more files can be opened. Nothing has happened then, and a caller can try again.
+#[must_use]
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
 /// Whether the error says that there is no room, which a caller can survive, unlike other errors.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {

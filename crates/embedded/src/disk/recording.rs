@@ -12,7 +12,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::sparse::Sparse;
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, EMFILE};
 
 pub use self::image::Image;
 
@@ -85,6 +85,7 @@ struct State {
     last_inode: Inode,
     syncs_until_failure: Option<u64>,
     bytes_until_full: Option<u64>,
+    out_of_files: bool,
 }
 
 /// See the module.
@@ -134,6 +135,11 @@ impl RecordingDisk {
     /// Lets files grow by this many bytes in sum, then answers ENOSPC; `None` lifts the limit. Removing gives room back.
     pub fn set_room(&self, bytes: Option<u64>) {
         self.lock().bytes_until_full = bytes;
+    }
+
+    /// While it is so, creating and opening files answers EMFILE.
+    pub fn set_out_of_files(&self, out: bool) {
+        self.lock().out_of_files = out;
     }
 
     /// The contents of a file.
@@ -200,6 +206,10 @@ impl State {
         }
     }
 
+    fn take_file(&self) -> io::Result<()> {
+        if self.out_of_files { Err(io::Error::from_raw_os_error(EMFILE)) } else { Ok(()) }
+    }
+
     fn take_sync(&mut self) -> io::Result<()> {
         match self.syncs_until_failure {
             Some(0) => {
@@ -242,6 +252,7 @@ impl Disk for RecordingDisk {
         if state.now.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        state.take_file()?;
         state.take_room(bytes)?;
         state.last_inode += 1;
         let inode = state.last_inode;
@@ -255,7 +266,9 @@ impl Disk for RecordingDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let inode = self.lock().now.names.get(name).copied().ok_or(io::ErrorKind::NotFound)?;
+        let state = self.lock();
+        state.take_file()?;
+        let inode = state.now.names.get(name).copied().ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(RecordingFile { disk: self.clone(), inode }))
     }
 

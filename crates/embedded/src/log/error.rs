@@ -16,6 +16,14 @@ pub enum LogError {
         /// How much it needs.
         bytes: u64,
     },
+    /// Nothing was written and nothing is lost: refuse publishes, try again when files were closed.
+    #[error(
+        "too many open files: {file} cannot be created; raise the limit (`ulimit -n`) or close connections, nothing was written"
+    )]
+    OutOfFiles {
+        /// The segment that could not be prepared.
+        file: String,
+    },
     /// The log stops for ever: what was staged may or may not be on disk. Answer `unknown` to all who wait, and restart.
     #[error("{doing} {file} failed: {source}; the log has stopped, check the disk and restart")]
     Io {
@@ -35,6 +43,14 @@ pub enum LogError {
     /// The batch breaks a rule of the writer, which is an error in the calling program; nothing was written.
     #[error("the batch was refused: {0}")]
     Refused(String),
+}
+
+impl LogError {
+    /// Whether nothing was written and nothing is lost, so that it can be tried again.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::OutOfFiles { .. })
+    }
 }
 
 /// A batch could not be read.

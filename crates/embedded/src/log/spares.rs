@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::LogError;
 use super::segment::{SegmentSizes, file_bytes_for, file_name};
-use crate::disk::{Disk, DiskFile, is_full};
+use crate::disk::{Disk, DiskFile, is_full, is_out_of_files};
 
 /// How much zero is written at a time when a spare must grow.
 const ZERO_BYTES: usize = 64 << 10;
 
 /// At most one spare. Shared by the writer, which takes it, and by a thread that prepares it.
 ///
-/// With a spare in hand a full disk still takes acks: refuse publishes while [`Spares::prepare`] answers `DiskFull`.
+/// With a spare in hand a full disk still takes acks: refuse publishes while [`Spares::prepare`] answers an error.
 pub struct Spares {
     disk: Arc<dyn Disk>,
     sizes: SegmentSizes,
@@ -53,7 +53,7 @@ impl Spares {
     /// soon after opening and after each roll.
     ///
     /// # Errors
-    /// `DiskFull` or `Io`; the log itself is untouched by both, and the call may be repeated.
+    /// `DiskFull`, `OutOfFiles` or `Io`; the log itself is untouched by all, and the call may be repeated.
     pub fn prepare(&self) -> Result<(), LogError> {
         let mut next = self.lock();
         if next.spare.is_none() {
@@ -109,7 +109,13 @@ fn grow(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
 
 fn failed(doing: &'static str, name: &str, bytes: u64, source: io::Error) -> LogError {
     let file = name.to_owned();
-    if is_full(&source) { LogError::DiskFull { file, bytes } } else { LogError::Io { doing, file, source } }
+    if is_full(&source) {
+        LogError::DiskFull { file, bytes }
+    } else if is_out_of_files(&source) {
+        LogError::OutOfFiles { file }
+    } else {
+        LogError::Io { doing, file, source }
+    }
 }
 
 impl std::fmt::Debug for Spares {

@@ -80,7 +80,7 @@ impl Writer {
     /// batch until it is restarted.
     ///
     /// # Errors
-    /// `DiskFull` and `Refused`: nothing was written, the buffer is as it was. `Io`: the log has stopped, and so answers
+    /// `DiskFull`, `OutOfFiles` and `Refused`: nothing was written, the buffer is as it was. `Io`: the log has stopped, and so answers
     /// `Poisoned` from then on.
     pub fn write(&mut self, buffer: &mut LogBuffer, time_ms: u64, sync: bool) -> Result<Written, LogError> {
         self.check_usable()?;

@@ -182,6 +182,47 @@ async fn a_full_disk_refuses_publishes_and_takes_acks() {
     }
 }
 
+/// Without file descriptors for the next segment publishes are refused with a text that says what to do; acks are taken; with
+/// some again, all goes on, and what was acknowledged is there.
+#[tokio::test]
+async fn too_many_open_files_refuse_publishes_and_lose_nothing() {
+    let disk = RecordingDisk::new();
+    let (store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| spec).await;
+    disk.set_out_of_files(true);
+    let large = "x".repeat(200_000);
+    let mut stored = 0;
+    let refused = loop {
+        match peer.publish(message("jobs").text(&large)).await {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 1000, "segments have no end");
+    };
+    assert_eq!((refused.code, refused.outcome), (Code::Busy, skep_protocol::Outcome::Refused), "{refused}");
+    assert!(refused.text.contains("open files") && refused.text.contains("ulimit -n"), "{refused}");
+    peer.consume("jobs", 1).await;
+    // One stays unsettled, and its lease keeps the window full.
+    for _ in 1..stored {
+        let delivery = peer.delivery().await;
+        peer.settle(delivery.lease, Action::Ack).await.expect("an ack is taken");
+    }
+    peer.delivery().await;
+    disk.set_out_of_files(false);
+    let mut tries = 0;
+    while let Err(error) = peer.publish(message("jobs")).await {
+        assert_eq!(error.code, Code::Busy);
+        tries += 1;
+        assert!(tries < 100, "files were closed, and it is still refused");
+        assert!(peer.is_quiet(100).await);
+    }
+    drop((peer, hub, store));
+    let (_store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    assert_eq!(held(&mut peer, "jobs").await.len(), 2, "the one unsettled, and the one stored last");
+}
+
 /// What a queue holds, with how often each was tried.
 async fn state(peer: &mut Peer) -> Vec<(String, Position, u32)> {
     let mut all = Vec::new();

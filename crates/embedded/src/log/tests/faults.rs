@@ -49,6 +49,27 @@ fn a_full_disk_is_typed_and_leaves_log_and_buffer_usable() {
 }
 
 #[test]
+fn a_roll_without_file_descriptors_is_typed_and_leaves_log_and_buffer_usable() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.put(&[1; 3_000]);
+    live.stage(&[2; 3_000]);
+    let staged = live.buffer.bytes().to_vec();
+    let operations = disk.operations();
+    disk.set_out_of_files(true);
+    for error in [live.write(true).err(), live.writer.spares().prepare().err()] {
+        let error = error.expect("no file can be created");
+        assert!(matches!(&error, LogError::OutOfFiles { file } if file == "0000000002.seg"), "{error}");
+        let text = error.to_string();
+        assert!(error.is_shortage() && text.contains("open files") && text.contains("`ulimit -n`"), "{text}");
+    }
+    assert_eq!((live.buffer.bytes(), disk.operations()), (&staged[..], operations));
+    disk.set_out_of_files(false);
+    live.write(true).expect("there are files again");
+    assert_eq!(Live::open(&disk).seen.len(), 2);
+}
+
+#[test]
 fn a_full_disk_still_takes_what_fits_into_the_spare() {
     let disk = RecordingDisk::new();
     let mut live = Live::open(&disk);
