@@ -25,12 +25,13 @@ struct Opening {
 }
 
 impl Recovery<'_> {
-    /// Where the tail will be copied to, or `None` when the last segment can simply be continued: nothing in it is unproven or
-    /// torn, and there is room.
+    /// Where the tail will be copied to, or `None` when the last segment can simply be continued: something in it is proven
+    /// durable (else even its header block may be in the page cache alone), nothing is unproven or torn, and there is room.
     pub(super) fn relocation(&self, end: &End) -> Option<Relocation> {
         let last = self.survey.segments.last();
         let room = last.map_or(0, |last| last.file_bytes.saturating_sub(end.offset));
-        let continued = !end.tail_has_records && end.cut.is_none() && room >= OPEN_BATCH_BYTES + PROOF_ROOM_BYTES;
+        let proven = end.tail > DATA_OFFSET && !end.tail_has_records && end.cut.is_none();
+        let continued = proven && room >= OPEN_BATCH_BYTES + PROOF_ROOM_BYTES;
         let segment = last.map_or(0, |last| last.number) + 1;
         (!continued).then_some(Relocation { from: end.tail, to: BatchAt { segment, offset: DATA_OFFSET } })
     }

@@ -32,6 +32,20 @@ fn a_record_whose_sync_failed_is_durable_once_a_restart_has_shown_it() {
 }
 
 #[test]
+fn a_segment_whose_header_failed_to_be_synced_is_not_continued() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.put(&[1; 3_700]);
+    while live.writer.prove(0, false).expect("proves").batch.offset + 128 <= 8_192 {}
+    live.writer.spares().prepare().expect("there is room");
+    disk.fail_sync_after(0);
+    live.writer.prove(0, false).expect_err("the first sync of the second segment fails");
+    Live::open(&disk).put(b"acknowledged");
+    let live = Live::open(&disk.crash(disk.operations(), Image::OnlySynced));
+    assert_eq!(bodies(&live.seen), [&[1; 3_700][..], b"acknowledged"]);
+}
+
+#[test]
 fn a_full_disk_is_typed_and_leaves_log_and_buffer_usable() {
     let disk = RecordingDisk::new();
     let mut live = Live::open(&disk);
