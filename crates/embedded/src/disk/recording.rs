@@ -172,6 +172,13 @@ impl RecordingDisk {
         state.now.names.remove(name);
     }
 
+    /// Cuts a file to a length behind the program's back, durably and without a trace.
+    pub fn shorten(&self, name: &str, bytes: u64) {
+        let kept = self.contents(name).unwrap_or_default();
+        self.lose(name);
+        self.tamper(name, 0, kept.get(..bytes as usize).unwrap_or(&kept));
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A test that panicked while holding the lock has failed already; its images are still worth reading.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -96,6 +96,12 @@ pub enum Fault {
     /// The segment's own header block.
     #[error("the segment's header block does not match its checksum")]
     SegmentHeader,
+    /// The whole segment.
+    #[error("the file is missing")]
+    Missing,
+    /// The end of the segment's file, written or not.
+    #[error("the file is shorter than it was")]
+    Short,
 }
 
 impl BatchHeader {

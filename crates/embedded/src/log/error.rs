@@ -152,6 +152,14 @@ pub enum OpenError {
         /// The segment.
         file: String,
     },
+    /// Nobody knows how far the log reached.
+    #[error(
+        "both slots of the file {file} are damaged, and without it nobody can tell whether the newest segment is whole; restore it from a copy, or, if no segment was touched, remove it and start again"
+    )]
+    DamagedMark {
+        /// The mark.
+        file: String,
+    },
     /// Segments of two stores lie in one folder.
     #[error("{file} belongs to another store than {other}; move it back to its own folder")]
     ForeignSegment {

@@ -14,6 +14,7 @@ mod error;
 mod evidence;
 mod key;
 pub mod limits;
+mod mark;
 mod reader;
 mod record;
 mod recovery;

@@ -7,6 +7,7 @@
 
 mod commit;
 mod judge;
+mod reach;
 mod survey;
 
 use std::io;
@@ -18,6 +19,7 @@ use super::batch::BatchHeader;
 use super::catalog::Catalog;
 use super::error::{Corrupt, OpenError};
 use super::key::StoreKey;
+use super::mark::{FoundMark, MARK_FILE};
 use super::reader::Reader;
 use super::record::{BatchAt, Open, RecordFault, RecordKind, RecordView, Reserve, records};
 use super::report::{Corruption, Report};
@@ -87,7 +89,14 @@ pub fn open(
     visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
 ) -> Result<Opened, OpenError> {
     let survey = Survey::take(&*disk)?;
-    let store_id = survey.store_id.unwrap_or(with.new_store_id);
+    let mark = FoundMark::take(&*disk)?;
+    let marked_id = mark.reached.map(|reached| reached.store_id);
+    if let (Some(segment), Some(_)) = (survey.segments.first(), marked_id)
+        && survey.store_id != marked_id
+    {
+        return Err(OpenError::ForeignSegment { file: MARK_FILE.to_owned(), other: segment.name.clone() });
+    }
+    let store_id = survey.store_id.or(marked_id).unwrap_or(with.new_store_id);
     let first = survey.first_position(with.snapshot)?;
     let mut recovery = Recovery {
         walker: Walker::new(disk.clone(), StoreKey::new(store_id)),
@@ -98,6 +107,7 @@ pub fn open(
         store_id,
         first,
         survey,
+        mark,
     };
 
     if let Some(corruption) = recovery.read_all_but_last()? {
@@ -121,6 +131,7 @@ struct Recovery<'v> {
     store_id: [u8; 16],
     first: u64,
     survey: Survey,
+    mark: FoundMark,
     walker: Walker,
     cursor: Cursor,
     visits: Visits<'v>,

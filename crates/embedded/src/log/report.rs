@@ -31,7 +31,7 @@ pub struct Report {
 impl fmt::Display for Report {
     /// One line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.segments == 0 {
+        if self.segments == 0 && self.corruption.is_none() {
             return f.write_str("a new store");
         }
         write!(f, "{} records in {} segments", self.records, self.segments)?;
@@ -98,6 +98,13 @@ pub enum Proof {
     },
     /// A snapshot was taken at this position.
     Snapshot(u64),
+    /// The mark beside the segments says so.
+    Mark {
+        /// Everything below this was durable when it was written.
+        durable: u64,
+        /// Whether that was when the store was closed in order.
+        clean: bool,
+    },
 }
 
 impl fmt::Display for Torn {
@@ -130,6 +137,11 @@ impl fmt::Display for Proof {
             }
             Self::NextSegment { file, first_position } => write!(f, "{file} begins at {first_position}"),
             Self::Snapshot(position) => write!(f, "a snapshot was taken at {position}"),
+            Self::Mark { durable, clean } => {
+                let when =
+                    if *clean { "written when the store was closed" } else { "written while the store was open" };
+                write!(f, "the file mark, {when}, knows everything below {durable} to be durable")
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod faults;
 mod files;
+mod outside;
 mod reading;
 
 use std::sync::Arc;

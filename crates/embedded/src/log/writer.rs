@@ -9,6 +9,7 @@ use super::catalog::Catalog;
 use super::error::LogError;
 use super::key::StoreKey;
 use super::limits::{BATCH_RECORDS_MAX, PROOF_ROOM_BYTES, WRITE_BYTES_MAX};
+use super::mark::{MARK_FILE, MarkFile, Reached};
 use super::record::BatchAt;
 use super::segment::{DATA_OFFSET, SegmentHeader};
 use super::spares::{Prepared, Spares};
@@ -22,8 +23,11 @@ pub struct Writer {
     catalog: Arc<Catalog>,
     spares: Arc<Spares>,
     segment: Prepared,
+    /// The segment's first position.
+    first: u64,
     offset: u64,
     tail: Tail,
+    mark: MarkFile,
     poison: Option<String>,
 }
 
@@ -51,8 +55,10 @@ pub(super) struct Start {
     pub(super) catalog: Arc<Catalog>,
     pub(super) spares: Arc<Spares>,
     pub(super) segment: Prepared,
+    pub(super) first: u64,
     pub(super) offset: u64,
     pub(super) tail: Tail,
+    pub(super) mark: MarkFile,
 }
 
 /// A batch was written.
@@ -72,8 +78,9 @@ pub struct Written {
 
 impl Writer {
     pub(super) fn start(start: Start) -> Self {
-        let Start { store_id, catalog, spares, segment, offset, tail } = start;
-        Self { key: StoreKey::new(store_id), store_id, catalog, spares, segment, offset, tail, poison: None }
+        let Start { store_id, catalog, spares, segment, first, offset, tail, mark } = start;
+        let key = StoreKey::new(store_id);
+        Self { key, store_id, catalog, spares, segment, first, offset, tail, mark, poison: None }
     }
 
     /// Writes the buffer as one batch, and syncs it if asked to, or if it holds a reservation. The buffer then holds the complete
@@ -114,6 +121,9 @@ impl Writer {
         let wrote = self.segment.file.write_at(self.offset, &header.encode(self.key));
         let written = self.wrote(&header, wrote)?;
         self.sync()?;
+        if clean {
+            self.write_mark(true)?;
+        }
         Ok(Written { durable: self.tail.durable, position_limit: self.tail.reserved, ..written })
     }
 
@@ -126,6 +136,11 @@ impl Writer {
         if self.tail.unsynced {
             let synced = self.segment.file.sync_data();
             synced.map_err(|error| self.stop("syncing", error))?;
+            // Not before, or a crash could leave a mark of a segment without a header; not later, or what is durable here could
+            // be lost with the whole file, unnoticed. The rolls are rare.
+            if !self.mark.names(self.segment.number) {
+                self.write_mark(false)?;
+            }
             self.tail.unsynced = false;
             self.tail.durable = self.tail.position;
             self.tail.reserved = self.tail.reserved_next;
@@ -222,6 +237,7 @@ impl Writer {
             first_position: self.tail.position,
         };
         self.segment = next;
+        self.first = header.first_position;
         self.offset = DATA_OFFSET;
         let wrote = self.segment.file.write_at(0, &header.encode());
         wrote.map_err(|error| self.stop("writing", error))?;
@@ -257,8 +273,24 @@ impl Writer {
         Ok(Written { batch, first: header.position, end: header.end(), durable, position_limit })
     }
 
+    /// Everything written so far must be synced.
+    fn write_mark(&mut self, clean: bool) -> Result<(), LogError> {
+        let reached = Reached {
+            store_id: self.store_id,
+            segment: self.segment.number,
+            file_bytes: self.segment.file_bytes,
+            first: self.first,
+            durable: self.tail.position,
+            clean,
+        };
+        self.mark.write(&reached).map_err(|error| self.stop_at("writing", MARK_FILE.to_owned(), error))
+    }
+
     fn stop(&mut self, doing: &'static str, source: io::Error) -> LogError {
-        let file = self.segment.name.clone();
+        self.stop_at(doing, self.segment.name.clone(), source)
+    }
+
+    fn stop_at(&mut self, doing: &'static str, file: String, source: io::Error) -> LogError {
         self.poison = Some(format!("{doing} {file} failed: {source}"));
         LogError::Io { doing, file, source }
     }

@@ -12,6 +12,7 @@ use crate::log::buffer::LogBuffer;
 use crate::log::catalog::Catalog;
 use crate::log::key::StoreKey;
 use crate::log::limits::{POSITION_BLOCK, PROOF_ROOM_BYTES, READ_CHUNK_BYTES};
+use crate::log::mark::{MARK_FILE, MarkFile, Reached};
 use crate::log::reader::Reader;
 use crate::log::record::{Open, RecordKind};
 use crate::log::segment::{DATA_OFFSET, SegmentHeader, file_bytes_for, file_name};
@@ -44,15 +45,30 @@ impl Recovery<'_> {
         let opening = self.opening(end.known_durable)?;
 
         self.remove_strays()?;
+        let mut mark = MarkFile::ready(&*self.disk, self.mark)?;
         let (segment, offset) = match moved {
             None => self.continue_last(&end, &opening)?,
-            Some(Relocation { to, .. }) => {
-                let written = self.write_fresh(to.segment, &end, &opening)?;
-                self.cut_torn(&end)?;
-                self.supersede(end.tail_position);
-                written
-            }
+            Some(Relocation { to, .. }) => self.write_fresh(to.segment, &end, &opening)?,
         };
+        let first = match self.survey.segments.last() {
+            Some(last) if moved.is_none() => last.first,
+            _ => end.tail_position,
+        };
+        // Before anything is removed or served: from now on the mark knows of the segment.
+        let Prepared { number, file_bytes, .. } = segment;
+        let reached = Reached {
+            store_id: self.store_id,
+            segment: number,
+            file_bytes,
+            first,
+            durable: opening.tail.durable,
+            clean: false,
+        };
+        mark.write(&reached).map_err(OpenError::io("writing", MARK_FILE))?;
+        if moved.is_some() {
+            self.cut_torn(&end)?;
+            self.supersede(end.tail_position);
+        }
         self.remove_superseded()?;
 
         let catalog = Arc::new(Catalog::default());
@@ -65,7 +81,7 @@ impl Recovery<'_> {
         let reader = Reader::new(self.disk.clone(), StoreKey::new(self.store_id), catalog.clone());
         let spares = Arc::new(Spares::after(self.disk, self.with.sizes, segment.number, segment.file_bytes));
         let Opening { tail, .. } = opening;
-        let start = Start { store_id: self.store_id, catalog, spares, segment, offset, tail };
+        let start = Start { store_id: self.store_id, catalog, spares, segment, first, offset, tail, mark };
         let writer = Writer::start(start);
         Ok(Opened {
             mode: Mode::ReadWrite(Box::new(writer)),

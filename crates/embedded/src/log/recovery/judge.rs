@@ -112,6 +112,15 @@ impl Recovery<'_> {
             }
             torn = torn.or_else(|| unfinished_segment(&stray.name, from, &content));
         }
+        if let Some((until, proof)) = self.marked_beyond(from) {
+            return match self.unmarked(from).filter(|unmarked| unmarked.file == last.name) {
+                Some(shortened) => corrupt(shortened),
+                None => corrupt(locate(last, offset, why, from, until, &beyond, proof)),
+            };
+        }
+        if let Some(unmarked) = self.unmarked(from) {
+            return corrupt(unmarked);
+        }
         if self.with.snapshot > from {
             let proof = Proof::Snapshot(self.with.snapshot);
             return corrupt(locate(last, offset, why, from, self.with.snapshot, &beyond, proof));
@@ -125,6 +134,9 @@ impl Recovery<'_> {
 
     /// No segment is part of a log: there was none, or its first opening never finished.
     fn judge_nothing(&mut self) -> Result<Verdict, OpenError> {
+        if let Some(corruption) = self.unmarked(self.cursor.position) {
+            return Ok(Verdict::Corrupt { until: DATA_OFFSET, corruption });
+        }
         for stray in &self.survey.strays {
             let content = self.walker.beyond(&stray.name, DATA_OFFSET, 0)?;
             // A first opening writes one small batch before the header. More than that was a log.

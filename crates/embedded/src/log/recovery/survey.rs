@@ -30,6 +30,7 @@ pub(super) struct Survey {
 pub(super) struct Stray {
     pub(super) number: u64,
     pub(super) name: String,
+    pub(super) file_bytes: u64,
 }
 
 impl Survey {
@@ -75,7 +76,7 @@ impl Survey {
             Err(SegmentHeaderFault::Blank | SegmentHeaderFault::Damaged) => {
                 // A file that is not even named like one of ours is left alone.
                 if name == file_name(number) {
-                    self.strays.push(Stray { number, name });
+                    self.strays.push(Stray { number, name, file_bytes });
                 }
                 return Ok(());
             }

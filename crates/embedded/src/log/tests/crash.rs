@@ -1,6 +1,8 @@
 //! Every crash at every moment: what was answered as durable is there, once, in order, and nothing else is.
 
+use super::outside::Harm;
 use super::*;
+use crate::disk::Disk;
 use crate::disk::recording::Image;
 
 /// What the test knows to have happened, each with the moment in the trace.
@@ -245,6 +247,43 @@ fn crashes_in_lives_drawn_by_chance_keep_every_synced_record() {
     }
 }
 
+/// The newest segment with a valid header.
+fn newest_in_use(disk: &RecordingDisk) -> Option<String> {
+    let in_use = |name: &String| {
+        let block = disk.contents(name)?;
+        SegmentHeader::decode(block.first_chunk()?).ok()
+    };
+    disk.list().expect("lists").into_iter().filter(|name| in_use(name).is_some()).max()
+}
+
+#[test]
+fn a_newest_segment_harmed_after_a_crash_at_any_moment_is_noticed_or_held_nothing_acknowledged() {
+    let disk = RecordingDisk::new();
+    let history = lives(&disk);
+    let mut noticed_by_mark = 0;
+    for moment in 0..=disk.operations() {
+        for image in [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 3 }, Image::TornLast { seed: 3 }] {
+            for harm in Harm::ALL {
+                println!("after {moment} operations, {image:?}, {harm:?}");
+                let image = disk.crash(moment, image);
+                let Some(name) = newest_in_use(&image) else { continue };
+                harm.befall(&image, &name);
+                let opened = try_open(&image);
+                if let Ok((Opened { mode: Mode::ReadWrite(_), open_count, report, .. }, seen)) = &opened {
+                    let kept = history.durable_at(moment);
+                    assert!(seen.len() >= kept, "{name} held what was acknowledged, and nobody notices: {report:?}");
+                    assert!(*open_count > history.open_count_at(moment), "an open count is used twice");
+                    continue;
+                }
+                assert_eq!(image.operations(), 0, "what is noticed is left as it is");
+                let proof = opened.ok().and_then(|(opened, _)| opened.report.corruption).map(|found| found.proof);
+                noticed_by_mark += usize::from(matches!(proof, Some(Proof::Mark { .. })));
+            }
+        }
+    }
+    assert!(noticed_by_mark > 100, "only {noticed_by_mark}");
+}
+
 #[test]
 fn every_synced_write_survives_an_immediate_power_loss() {
     let disk = RecordingDisk::new();
@@ -262,10 +301,10 @@ fn every_synced_write_survives_an_immediate_power_loss() {
 fn a_store_that_crashes_again_and_again_does_not_grow() {
     let disk = RecordingDisk::new();
     Live::open(&disk).put(b"kept");
-    let names = |disk: &RecordingDisk| crate::disk::Disk::list(disk).expect("lists").len();
+    let names = |disk: &RecordingDisk| disk.list().expect("lists").len();
     for _ in 0..20 {
         let live = Live::open(&disk);
         assert_eq!(bodies(&live.seen), [b"kept"]);
     }
-    assert!(names(&disk) <= 2, "{} files", names(&disk));
+    assert!(names(&disk) <= 3, "{} files", names(&disk));
 }

@@ -30,7 +30,10 @@ fn a_flip_of_any_byte_before_the_proof_is_reported_and_changes_nothing() {
     for offset in 0..mark {
         let image = flipped(&disk, FIRST, offset);
         if offset < SEGMENT_HEADER_BYTES {
-            let error = try_open(&image).expect_err("the only header is damaged");
+            let (corruption, seen) = corruption_of(&image);
+            assert_eq!((corruption.file.as_str(), corruption.bytes, seen.len()), (FIRST, 0..4096, 0), "at {offset}");
+            image.lose("mark");
+            let error = try_open(&image).expect_err("the only header is damaged, and no mark knows the store");
             assert!(matches!(&error, OpenError::DamagedHeader { file } if file == FIRST), "at {offset}: {error}");
         } else {
             let (corruption, seen) = corruption_of(&image);
@@ -161,6 +164,7 @@ fn a_log_shorter_than_its_snapshot_is_reported() {
     let (disk, mark, _) = proven_log(true);
     let image = disk.crash(disk.operations(), Image::AllWritten);
     image.tamper(FIRST, mark as u64 - 80, &[0; 200]);
+    image.lose("mark");
     let with = OpenWith { snapshot: 5, ..with(1_000) };
     let opened = open(Arc::new(image.clone()), with, &mut |_| Ok(())).expect("opens");
     let corruption = opened.report.corruption.expect("reported");
@@ -231,7 +235,7 @@ fn damage_before_a_gap_of_numbers_is_located_where_it_is() {
     live.put(b"third segment");
     assert_eq!(live.report.segments, 2);
     let names = crate::disk::Disk::list(&disk).expect("lists");
-    assert_eq!(names, [FIRST, "0000000003.seg"], "the second held nothing that was proven");
+    assert_eq!(names, [FIRST, "0000000003.seg", "mark"], "the second held nothing that was proven");
     let (corruption, _) = corruption_of(&flipped(&disk, FIRST, 4096 + 96 + 72));
     assert_eq!((corruption.file.as_str(), corruption.positions), (FIRST, 2..3));
 }

@@ -159,8 +159,8 @@ fn a_record_the_visitor_refuses_is_named_and_nothing_changes() {
 fn an_opening_that_never_finished_leaves_an_empty_disk() {
     let disk = RecordingDisk::new();
     Live::open(&disk);
-    // Create, Zero, Sync, SyncFolder, Write, Sync: the header is not written yet.
-    let live = Live::open(&disk.crash(6, Image::AllWritten));
+    // Create, Zero, Sync, SyncFolder, of the mark and of the segment, Write, Sync: the header is not written yet.
+    let live = Live::open(&disk.crash(10, Image::AllWritten));
     assert_eq!((live.open_count, live.buffer.position()), (1, 2));
 }
 
