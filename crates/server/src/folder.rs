@@ -1,8 +1,9 @@
 //! The data folder: who owns it, and what lies in it.
 //!
 //! `lock` (held while a hub runs), `token`, `hub.json` (the running hub's addresses, there only
-//! while it is ready), `hub.sock`, `hub.log` (of a detached hub), `log/` (the store). The folder
-//! is private (0700) and stays out of version control.
+//! while it is ready), `hub.sock`, `hub.log` (of a detached hub), `log/` (the store, made before
+//! the token, so that a token without it says that it was lost). The folder is private (0700) and
+//! stays out of version control.
 
 mod hub_file;
 mod socket;
@@ -37,6 +38,17 @@ pub enum FolderError {
         folder: PathBuf,
         /// What it says of itself, once it is ready.
         hub: Option<HubFile>,
+    },
+    /// It was in use, and its log is not there any more.
+    #[error(
+        "{folder} holds a token, so a hub has run here, but its log {} is missing or empty; expected the files of the log. Put the folder back from a copy; or, to begin anew without its messages, move the whole folder {folder} away",
+        log.display()
+    )]
+    LogGone {
+        /// The folder.
+        folder: PathBuf,
+        /// Where its log should be.
+        log: PathBuf,
     },
     /// Its token is not fit.
     #[error(transparent)]
@@ -91,12 +103,28 @@ impl DataFolder {
         self.path.join("log")
     }
 
-    /// The token that is kept here, or a new one of these random bytes.
+    /// Sees to it that nobody takes this for a new data folder who only lost the log: the token is made after it.
+    ///
+    /// # Errors
+    /// `LogGone`; `Io`.
+    pub(crate) fn check_log(&self) -> Result<(), FolderError> {
+        let (token, log) = (self.path.join(TOKEN), self.store());
+        if !token.try_exists().map_err(failed(&token))? {
+            return Ok(());
+        }
+        match fs::read_dir(&log).map(|mut files| files.next().is_some()) {
+            Ok(true) => Ok(()),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FolderError::Io { path: log, source }),
+            _ => Err(FolderError::LogGone { folder: self.path.clone(), log }),
+        }
+    }
+
+    /// The token that is kept here, or a new one of these random bytes. There must be a log by now.
     ///
     /// # Errors
     /// When it can be read by others, or is none.
     pub fn token(&self, random: &[u8; token::RANDOM_BYTES]) -> Result<Token, FolderError> {
-        Ok(token::load_or_create(&self.path.join("token"), random)?)
+        Ok(token::load_or_create(&self.path.join(TOKEN), random)?)
     }
 
     pub(crate) fn socket(&self, wanted: &UnixSocket, random: u64) -> Result<Option<Socket>, FolderError> {
@@ -142,6 +170,7 @@ pub fn look(path: &Path) -> Result<Seen, FolderError> {
 }
 
 const LOCK: &str = "lock";
+const TOKEN: &str = "token";
 /// How often the lock is tried, and the pause between: 200 ms in all.
 const LOCK_TRIES: usize = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);

@@ -103,15 +103,15 @@ impl Server {
     /// Acknowledged messages of an earlier run are there again when this returns.
     ///
     /// # Errors
-    /// `Folder` while another hub runs in it; `Listen` and `Edge` where an address is taken;
+    /// `Folder` while another hub runs in it, or when its log is gone; `Listen` and `Edge` where an address is taken;
     /// `Store` when the store cannot be opened.
     pub async fn start(config: Config) -> Result<Running, ServerError> {
         let folder = DataFolder::take(&config.data)?;
-        let token = folder.token(&random()?)?;
+        folder.check_log()?;
         let tcp = bind(config.listen).await?;
         let socket = folder.socket(&config.unix, u64::from_le_bytes(random()?))?;
         let shutdown = CancellationToken::new();
-        let Wired { hub, edge } = wire(&config, &folder, token.clone(), shutdown.clone()).await?;
+        let Wired { hub, edge, token } = wire(&config, &folder, &random()?, shutdown.clone()).await?;
 
         let (mut listeners, mut work) = (JoinSet::new(), JoinSet::new());
         let run = hub.clone();

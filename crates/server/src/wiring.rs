@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep_auth::{Token, TokenPolicy};
+use skep_auth::{Token, TokenPolicy, token};
 use skep_core::{Clock, Hub, HubOptions};
 use skep_edge::{Edge, EdgeOptions};
 use skep_embedded::{Embedded, EmbeddedOptions};
@@ -12,27 +12,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::folder::DataFolder;
+use crate::running::ServerError;
 
 /// A hub put together, not yet listening.
 pub(crate) struct Wired {
     pub(crate) hub: Arc<Hub>,
     pub(crate) edge: Edge,
+    pub(crate) token: Token,
 }
 
-/// Opens the store and puts the hub together; with `shutdown` its connections end.
+/// Opens the store and puts the hub together; with `shutdown` its connections end. The token, if there is none yet, is made of
+/// random bytes.
 pub(crate) async fn wire(
     config: &Config,
     folder: &DataFolder,
-    token: Token,
+    random: &[u8; token::RANDOM_BYTES],
     shutdown: CancellationToken,
-) -> Result<Wired, Error> {
+) -> Result<Wired, ServerError> {
     let clock = Clock::new();
     let store = folder.store();
     // To open a store may take seconds, and whoever embeds the hub has other tasks.
     let backend = spawn_blocking(move || Embedded::open(&store, clock, EmbeddedOptions::default())).await;
     let backend =
         backend.map_err(|error| Error::new(Code::Internal, format!("the store was not opened: {error}")))??;
-    let policy = Arc::new(TokenPolicy::new(token));
+    // Not before there is a log: a token without a log says that the log was lost.
+    let token = folder.token(random)?;
+    let policy = Arc::new(TokenPolicy::new(token.clone()));
     let name = format!("skep {}", env!("CARGO_PKG_VERSION"));
     let options = HubOptions { name, payload_bytes_max: config.payload_bytes_max };
     let hub = Hub::open(options, clock, backend.clone(), backend, policy).await?;
@@ -42,5 +47,5 @@ pub(crate) async fn wire(
         ..EdgeOptions::default()
     };
     let edge = Edge::new(hub.clone(), edge_options, shutdown);
-    Ok(Wired { hub, edge })
+    Ok(Wired { hub, edge, token })
 }

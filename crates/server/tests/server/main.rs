@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod curl;
+mod data_folder;
 mod doors;
 mod extremes;
 mod handshakes;
