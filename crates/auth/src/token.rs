@@ -6,6 +6,8 @@ use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::private::{self, PrivateError};
+
 /// Largest token file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4096;
 /// Shortest token that is taken, in bytes: a shorter one can be guessed.
@@ -33,14 +35,9 @@ pub enum TokenError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Others may read the file.
-    #[error("token file {path} can be read by others (mode {mode:04o}); expected 0600. Run: chmod 600 {path}")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
+    /// The file is not ours alone.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
     /// The file system refused.
     #[error("token file {path}: {source}")]
     Io {
@@ -93,23 +90,29 @@ impl fmt::Debug for Token {
 /// The caller must own the folder (the hub's lock): two at once could each make a token.
 ///
 /// # Errors
-/// When the file can be read by others, holds no token, or cannot be read or written.
+/// As [`load`]; `Io` when it cannot be written.
 pub fn load_or_create(path: &Path, random: &[u8; RANDOM_BYTES]) -> Result<Token, TokenError> {
-    match File::open(path) {
-        Ok(file) => load(path, file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path, Token::draw(random)),
-        Err(source) => Err(TokenError::Io { path: path.into(), source }),
+    match load(path)? {
+        Some(token) => Ok(token),
+        None => create(path, Token::draw(random)),
     }
 }
 
-fn load(path: &Path, file: File) -> Result<Token, TokenError> {
+/// The token in a file, if there is one.
+///
+/// # Errors
+/// When it is a link or another user's, can be read by others, holds no token, or cannot be read.
+pub fn load(path: &Path) -> Result<Option<Token>, TokenError> {
     let failed = |source| TokenError::Io { path: path.into(), source };
-    check_mode(path, &file)?;
+    let file = match private::open_secret(path) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        opened => opened?,
+    };
     let mut text = String::new();
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
     let text = text.trim_end_matches(['\n', '\r']);
     check(text).map_err(|why| TokenError::Content { path: path.into(), why })?;
-    Ok(Token(text.into()))
+    Ok(Some(Token(text.into())))
 }
 
 /// Through a file beside it, so that a crash leaves a whole token or none.
@@ -120,34 +123,11 @@ fn create(path: &Path, token: Token) -> Result<Token, TokenError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let mut file = private().open(&fresh).map_err(failed)?;
+    let mut file = private::open(&fresh, File::options().write(true).create_new(true))?;
     writeln!(file, "{}", token.expose()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     fs::rename(&fresh, path).map_err(failed)?;
     Ok(token)
-}
-
-fn private() -> fs::OpenOptions {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-#[cfg(unix)]
-fn check_mode(path: &Path, file: &File) -> Result<(), TokenError> {
-    let metadata = file.metadata().map_err(|source| TokenError::Io { path: path.into(), source })?;
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(TokenError::Open { path: path.into(), mode });
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_mode(_: &Path, _: &File) -> Result<(), TokenError> {
-    Ok(())
 }
 
 fn check(text: &str) -> Result<(), &'static str> {
@@ -159,10 +139,9 @@ fn check(text: &str) -> Result<(), &'static str> {
     }
 }
 
-#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use super::*;
 
@@ -193,6 +172,31 @@ mod tests {
             let error = load_or_create(&path, &[1; 32]).unwrap_err();
             assert!(error.to_string().contains(&format!("chmod 600 {}", path.display())), "{error}");
         }
+    }
+
+    #[test]
+    fn a_token_behind_a_link_is_refused_and_left_as_it_is() {
+        let (folder, path) = folder_with("0123456789abcdef0123", 0o600);
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        let error = load_or_create(&link, &[1; 32]).unwrap_err().to_string();
+        assert!(error.contains("is no regular file"), "{error}");
+        symlink(folder.path().join("elsewhere"), folder.path().join("dangling")).unwrap();
+        load_or_create(&folder.path().join("dangling"), &[1; 32]).unwrap_err();
+        assert!(!folder.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn a_token_of_another_user_is_refused() {
+        let (_folder, mut path) = folder_with("0123456789abcdef0123", 0o600);
+        if rustix::process::geteuid().is_root() {
+            chown(&path, Some(65534), None).unwrap();
+        } else {
+            // Only root can give a file away; root's own stands for one.
+            path = "/etc/passwd".into();
+        }
+        let error = load_or_create(&path, &[1; 32]).unwrap_err().to_string();
+        assert!(error.contains("belongs to user"), "{error}");
     }
 
     #[test]
