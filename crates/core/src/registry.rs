@@ -8,6 +8,7 @@ use skep_protocol::{AgentId, Recipient};
 
 use crate::clock::Now;
 use crate::limits::PRESENCE_UNKNOWN_MS;
+use crate::nearest::nearest;
 
 /// Agents of which is kept at once when they were last seen.
 const UNKEPT_MAX: usize = 64;
@@ -103,12 +104,9 @@ impl Registry {
 
     /// The known agent whose name is nearest to a name that is not known, if one is near.
     pub(crate) fn nearest(&self, name: &str) -> Option<AgentId> {
-        let near = |agent: &AgentId| {
-            let distance = edit_distance(name, agent.as_str());
-            (distance <= 1 + name.len() / 4).then_some(distance)
-        };
         let known = self.known();
-        known.into_iter().filter_map(|agent| Some((near(&agent)?, agent))).min().map(|(_, agent)| agent)
+        let near = nearest(name, known.iter().map(AgentId::as_str))?;
+        known.iter().find(|agent| agent.as_str() == near).cloned()
     }
 
     fn change(&self, agent: &AgentId, change: impl FnOnce(&mut Presence)) {
@@ -124,20 +122,6 @@ impl Registry {
     fn read<T>(&self, look: impl FnOnce(&BTreeMap<AgentId, Presence>) -> T) -> T {
         look(&self.agents.read().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Levenshtein distance, in one row; names are at most 64 bytes.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(x != y)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

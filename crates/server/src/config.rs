@@ -9,7 +9,6 @@ mod error;
 mod file;
 mod find;
 mod key;
-mod nearest;
 mod source;
 
 use std::net::{Ipv4Addr, SocketAddr};

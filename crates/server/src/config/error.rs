@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use skep_core::nearest;
+
 use super::key::{Given, KEYS, Key};
-use super::nearest::nearest;
 use super::source::Source;
 
 /// Everything that is wrong with a configuration.
@@ -54,7 +55,7 @@ impl Problem {
 /// Says what is not known, and offers the nearest, else all that is.
 fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
     let known: Vec<&str> = known.collect();
-    match nearest(name, &known) {
+    match nearest(name, known.iter().copied()) {
         Some(near) => format!("unknown {what} {name:?}; did you mean {near:?}?"),
         None => format!("unknown {what} {name:?}; expected one of {}", known.join(", ")),
     }
