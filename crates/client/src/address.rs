@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::{fs, io::Read};
 
 use serde::Deserialize;
 use skep_protocol::{Code, Error, Retry};
 use tokio_tungstenite::tungstenite::http::Uri;
 
-use crate::limits::HUB_FILE_BYTES_MAX;
+use crate::ours;
 
 const START_ONE: &str = "start one with `skep serve --detach`";
 
@@ -57,7 +56,22 @@ impl fmt::Display for Address {
 
 /// Nobody answers at an address.
 pub(crate) fn no_hub(address: &str, why: &dyn fmt::Display) -> Error {
-    Error::new(Code::NoHub, format!("no hub answers at {address} ({why}); {START_ONE}"))
+    Error::new(
+        Code::NoHub,
+        format!(
+            "no hub answers at {address} ({why}); expected a Skep hub that listens there: check the address, or start one at it"
+        ),
+    )
+}
+
+/// Nobody answers where `hub.json` said that a hub is.
+pub(crate) fn gone(error: Error) -> Error {
+    if error.code != Code::NoHub {
+        return error;
+    }
+    let text =
+        format!("{}. The hub.json of this folder names the address; if its hub has ended, {START_ONE}", error.text);
+    Error { text, ..error }
 }
 
 /// What the environment says, which goes before what is found.
@@ -83,20 +97,20 @@ struct HubFile {
 /// A token that was found in a folder is given to the hub of that folder only, never to an
 /// address that came from elsewhere.
 ///
+/// A `.skep/` that another user can have put there is passed over.
+///
 /// # Errors
 /// `no_hub`, naming the folder, with `retry: never` where nothing is running; `invalid_argument`.
 pub(crate) fn find(folder: &Path, said: Said) -> Result<(Address, Option<String>), Error> {
     if let Some(url) = said.url {
         return Ok((Address::parse(&url)?, said.token));
     }
-    let home = folder.ancestors().map(|at| at.join(".skep")).find(|home| home.is_dir()).ok_or_else(|| {
-        never(format!("no hub: neither {} nor a folder above it has .skep/; {START_ONE}", folder.display()))
-    })?;
+    let home = home(folder)?;
     let file = home.join("hub.json");
-    let text = read(&file).ok_or_else(|| never(format!("no hub runs in {}; {START_ONE}", home.display())))?;
+    let text = ours::read(&file).ok_or_else(|| never(format!("no hub runs in {}; {START_ONE}", home.display())))?;
     let hub: HubFile = serde_json::from_str(&text)
         .map_err(|e| Error::new(Code::NoHub, format!("{} cannot be read: {e}; {START_ONE}", file.display())))?;
-    let token = said.token.or_else(|| read(&home.join("token")).map(|text| text.trim().to_owned()));
+    let token = said.token.or_else(|| ours::read(&home.join("token")).map(|text| text.trim().to_owned()));
     let address = match (hub.unix.filter(|path| cfg!(unix) && path.exists()), hub.http) {
         (Some(path), _) => Address::Unix(path),
         (None, Some(http)) => Address::parse(&format!("ws://{http}/ws"))?,
@@ -105,19 +119,46 @@ pub(crate) fn find(folder: &Path, said: Said) -> Result<(Address, Option<String>
     Ok((address, token))
 }
 
+/// The nearest `.skep/` upward that is ours alone.
+fn home(folder: &Path) -> Result<PathBuf, Error> {
+    let mut passed_over = String::new();
+    for home in folder.ancestors().map(|at| at.join(".skep")).filter(|home| home.is_dir()) {
+        let Some(why) = ours::not_ours(&home) else { return Ok(home) };
+        passed_over.push_str(&format!("; {} is passed over: {why}", home.display()));
+    }
+    let none = format!("no hub: neither {} nor a folder above it has a .skep/ of yours", folder.display());
+    Err(never(format!("{none}{passed_over}; {START_ONE}")))
+}
+
 fn never(text: String) -> Error {
     Error { retry: Retry::Never, ..Error::new(Code::NoHub, text) }
 }
 
-fn read(file: &Path) -> Option<String> {
-    let mut text = String::new();
-    fs::File::open(file).ok()?.take(HUB_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    /// A `.skep/` as a hub makes it.
+    fn home_in(folder: &Path) -> PathBuf {
+        let home = folder.join(".skep");
+        fs::create_dir_all(&home).unwrap();
+        #[cfg(unix)]
+        set_mode(&home, 0o700);
+        home
+    }
+
+    fn write(file: &Path, text: &str) {
+        fs::write(file, text).unwrap();
+        #[cfg(unix)]
+        set_mode(file, 0o600);
+    }
+
+    #[cfg(unix)]
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
 
     #[test]
     fn an_address_is_a_websocket_or_a_unix_socket() {
@@ -140,11 +181,10 @@ mod tests {
     #[test]
     fn the_nearest_hub_upward_is_found_with_its_token() {
         let root = tempfile::tempdir().unwrap();
-        let (home, deep) = (root.path().join(".skep"), root.path().join("a/b"));
-        fs::create_dir_all(&home).unwrap();
+        let (home, deep) = (home_in(root.path()), root.path().join("a/b"));
         fs::create_dir_all(&deep).unwrap();
-        fs::write(home.join("token"), "secret\n").unwrap();
-        fs::write(home.join("hub.json"), r#"{"http":"127.0.0.1:7537","unix":null,"pid":123}"#).unwrap();
+        write(&home.join("token"), "secret\n");
+        write(&home.join("hub.json"), r#"{"http":"127.0.0.1:7537","unix":null,"pid":123}"#);
         let (address, token) = find(&deep, Said::default()).unwrap();
         assert_eq!((address.to_string().as_str(), token.as_deref()), ("ws://127.0.0.1:7537/ws", Some("secret")));
         let said = Said { url: None, token: Some("other".into()) };
@@ -155,10 +195,9 @@ mod tests {
     #[test]
     fn the_unix_socket_is_preferred_while_it_exists() {
         let root = tempfile::tempdir().unwrap();
-        let (home, socket) = (root.path().join(".skep"), root.path().join("hub.sock"));
-        fs::create_dir_all(&home).unwrap();
+        let (home, socket) = (home_in(root.path()), root.path().join("hub.sock"));
         let json = serde_json::json!({ "http": "127.0.0.1:1", "unix": socket, "pid": 1 });
-        fs::write(home.join("hub.json"), json.to_string()).unwrap();
+        write(&home.join("hub.json"), &json.to_string());
         assert!(matches!(find(root.path(), Said::default()).unwrap().0, Address::WebSocket(_)));
         fs::write(&socket, "").unwrap();
         assert_eq!(find(root.path(), Said::default()).unwrap(), (Address::Unix(socket), None));
@@ -167,10 +206,70 @@ mod tests {
     #[test]
     fn without_a_hub_the_error_names_the_folder_and_what_to_do() {
         let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join(".skep")).unwrap();
+        home_in(root.path());
         let error = find(root.path(), Said::default()).unwrap_err();
         assert_eq!((error.code, error.retry), (Code::NoHub, Retry::Never));
         assert!(error.text.contains(".skep") && error.text.contains("skep serve --detach"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_may_have_made_is_passed_over_with_what_lies_in_it() {
+        use std::os::unix::fs::{chown, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let (far, near) = (home_in(root.path()), home_in(&root.path().join("a")));
+        for (home, port) in [(&far, 1), (&near, 2)] {
+            write(&home.join("hub.json"), &format!(r#"{{"http":"127.0.0.1:{port}"}}"#));
+        }
+        let found = |folder: &Path| find(folder, Said::default()).map(|(address, _)| address.to_string());
+        assert_eq!(found(&root.path().join("a")).unwrap(), "ws://127.0.0.1:2/ws");
+        let mut strange = Vec::new();
+        for mode in [0o777, 0o720] {
+            set_mode(&near, mode);
+            strange.push(found(&root.path().join("a")));
+        }
+        // A link leads to what is as open as if it lay here.
+        fs::create_dir(root.path().join("b")).unwrap();
+        symlink(&near, root.path().join("b/.skep")).unwrap();
+        strange.push(found(&root.path().join("b")));
+        // Only root can give a folder away.
+        if rustix::process::geteuid().is_root() {
+            set_mode(&near, 0o700);
+            chown(&near, Some(65534), None).unwrap();
+            strange.extend([found(&root.path().join("a")), found(&root.path().join("b"))]);
+        }
+        for found in strange {
+            assert_eq!(found.unwrap(), "ws://127.0.0.1:1/ws");
+        }
+        fs::remove_file(far.join("hub.json")).unwrap();
+        fs::remove_dir(&far).unwrap();
+        let error = found(&root.path().join("a")).unwrap_err().text;
+        assert!(
+            error.contains("a/.skep is passed over: it") || error.contains("a/.skep is passed over: others"),
+            "{error}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_hub_file_or_token_that_is_a_link_or_open_to_others_is_not_read() {
+        use std::os::unix::fs::{chown, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let (file, link) = (root.path().join("file"), root.path().join("link"));
+        write(&file, "x");
+        symlink(&file, &link).unwrap();
+        assert_eq!((ours::read(&file).as_deref(), ours::read(&link)), (Some("x"), None));
+        set_mode(&file, 0o666);
+        assert_eq!(ours::read(&file), None);
+        set_mode(&file, 0o644);
+        // Only root can give a file away; for all others root's own stands for one.
+        let strange = if rustix::process::geteuid().is_root() {
+            chown(&file, Some(65534), None).unwrap();
+            file.as_path()
+        } else {
+            Path::new("/etc/passwd")
+        };
+        assert_eq!(ours::read(strange), None);
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod link;
 mod live;
 mod mailbox;
 mod options;
+mod ours;
 mod verb;
 
 pub use client::Client;

@@ -13,12 +13,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
+use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, TryFutureExt};
 use skep_protocol::{Code, Error, Frame};
 use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
 
-use crate::address::Address;
+use crate::address::{Address, gone};
 
 /// The two ends of an in-process connection: batches of frames to the hub, and from it.
 pub type Ends = (mpsc::Sender<Vec<Frame>>, mpsc::Receiver<Vec<Frame>>);
@@ -107,7 +107,7 @@ impl Connector {
     /// Looks for the hub anew each time, so that one that moved is found again.
     pub(crate) fn finding(find: impl Fn() -> Result<(Address, Option<String>), Error> + Send + 'static) -> Self {
         Self::new("the nearest .skep/".into(), move || match find() {
-            Ok((address, token)) => open(address, token),
+            Ok((address, token)) => open(address, token).map_err(gone).boxed(),
             Err(error) => std::future::ready(Err(error)).boxed(),
         })
     }

@@ -1,11 +1,12 @@
 //! A Unix socket: each frame after its length, u32 little-endian.
 
+use std::io;
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use skep_protocol::limits::FRAME_BYTES_MAX;
-use skep_protocol::{Error, Frame};
+use skep_protocol::{Code, Error, Frame};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
@@ -13,10 +14,22 @@ use super::encoded::Encoded;
 use super::{Duplex, lost};
 use crate::address::no_hub;
 use crate::limits::SOCKET_BUFFER_BYTES;
+use crate::ours;
 
 pub(super) async fn open(path: &Path) -> Result<impl Duplex + use<>, Error> {
-    let socket = UnixStream::connect(path).await.map_err(|e| no_hub(&format!("unix:{}", path.display()), &e))?;
+    let none = |error: io::Error| no_hub(&format!("unix:{}", path.display()), &error);
+    let socket = UnixStream::connect(path).await.map_err(none)?;
+    check_peer(path, socket.peer_cred().map_err(none)?.uid(), ours::user())?;
     Ok(over(socket))
+}
+
+/// Whoever serves the socket will be told the token, and can read every message.
+fn check_peer(path: &Path, owner: u32, user: u32) -> Result<(), Error> {
+    if owner == user {
+        return Ok(());
+    }
+    let text = format!("unix:{} is served by user {owner}, but this is user {user}", path.display());
+    Err(Error::new(Code::Forbidden, format!("{text}; expected a hub of your own: start one, or run as user {owner}")))
 }
 
 fn over(
@@ -34,7 +47,60 @@ fn over(
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
     use super::*;
+
+    /// Where the stranger of the test below listens; only its own second process is told.
+    const STRANGER: &str = "TEST_STRANGERS_SOCKET";
+
+    #[tokio::test]
+    async fn a_hub_of_another_user_is_told_nothing() {
+        if let Some(path) = std::env::var_os(STRANGER) {
+            let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+            // Until the test closes it.
+            std::io::stdin().read_line(&mut String::new()).unwrap();
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.sock");
+        let own = folder.path().join("own.sock");
+        let _listener = tokio::net::UnixListener::bind(&own).unwrap();
+        assert!(open(&own).await.is_ok());
+        assert_eq!(check_peer(&path, 1, 2).unwrap_err().code, Code::Forbidden);
+        // Only root can become another user.
+        if ours::user() != 0 {
+            return;
+        }
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        // A copy, for the stranger may not be let to where the tests are built.
+        let program = folder.path().join("stranger");
+        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let mut stranger = Command::new(&program)
+            .args(["--exact", "link::unix::tests::a_hub_of_another_user_is_told_nothing"])
+            .env(STRANGER, &path)
+            .current_dir(folder.path())
+            .uid(65534)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        let error = loop {
+            match open(&path).await {
+                Err(error) if error.code == Code::NoHub && Instant::now() < until => tokio::task::yield_now().await,
+                Err(error) => break error,
+                Ok(_) => panic!("a stranger is taken for a hub"),
+            }
+        };
+        drop(stranger.stdin.take());
+        stranger.wait().unwrap();
+        assert!(error.code == Code::Forbidden && error.text.contains("is served by user 65534"), "{error}");
+    }
 
     #[tokio::test]
     async fn each_frame_follows_its_length_little_endian() {

@@ -156,6 +156,9 @@ mod tests {
         drop(listener);
         let Err(error) = open(&url, None).await else { panic!("nobody listens") };
         assert_eq!(error.code, Code::NoHub);
-        assert!(error.text.contains(&url.to_string()) && error.text.contains("skep serve --detach"), "{error}");
+        assert!(
+            error.text.contains(&url.to_string()) && error.text.contains("expected a Skep hub that listens there"),
+            "{error}"
+        );
     }
 }
