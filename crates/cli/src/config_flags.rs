@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use skep_server::config::{self, KEYS, Key, Loaded, Said, Takes};
 
+use crate::connect::warn_passed_over;
 use crate::context::Global;
 
 /// What was said of the configuration on the command line.
@@ -23,7 +24,9 @@ impl ConfigFlags {
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
         let folder = std::env::current_dir()?;
         let said = Said { folder, environment: environment.collect(), flags, file: self.file.clone() };
-        Ok(config::load(&said)?)
+        let loaded = config::load(&said)?;
+        warn_passed_over(global, &loaded.passed_over);
+        Ok(loaded)
     }
 }
 

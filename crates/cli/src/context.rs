@@ -1,5 +1,6 @@
 //! What every command is given: the options they share, the output, a way to the hub.
 
+use clap::builder::NonEmptyStringValueParser;
 use skep_client::Client;
 use skep_protocol::AgentId;
 
@@ -17,14 +18,16 @@ pub(crate) struct Global {
     /// Act as this agent
     #[arg(id = "as", long = "as", value_name = "AGENT", global = true)]
     pub(crate) agent: Option<AgentId>,
-    /// The hub's address, ws://host:port or unix:/path; unsaid, the hub in the data folder
+    /// The hub's address, ws://host:port or unix:/path; unsaid, the hub in the data folder.
+    /// It goes before --data, whose token is not sent there: say --token, too
     #[arg(long, value_name = "URL", env = "SKEP_URL", hide_env_values = true, global = true)]
     pub(crate) url: Option<String>,
-    /// The hub's token; unsaid, the one in the data folder
+    /// The hub's token; unsaid, the one in the data folder, which is for the hub of that folder
+    /// only: with --url the token must be said, here or in SKEP_TOKEN
     #[arg(long, value_name = "TOKEN", env = "SKEP_TOKEN", hide_env_values = true, global = true)]
     pub(crate) token: Option<String>,
     /// The data folder; unsaid SKEP_DATA, else the nearest .skep/ upward
-    #[arg(long, value_name = "FOLDER", global = true)]
+    #[arg(long, value_name = "FOLDER", value_parser = NonEmptyStringValueParser::new(), global = true)]
     pub(crate) data: Option<String>,
 }
 

@@ -56,6 +56,13 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
+/// The hub that was started in the background did not start, and has said why itself.
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    pub(crate) exit: u8,
+    pub(crate) text: String,
+}
+
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -68,7 +75,14 @@ impl fmt::Display for Interrupted {
     }
 }
 
+impl fmt::Display for Relayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl std::error::Error for Usage {}
+impl std::error::Error for Relayed {}
 impl std::error::Error for Interrupted {}
 
 /// An error as it is shown.
@@ -87,6 +101,10 @@ pub(crate) fn report(output: &Output, done: anyhow::Result<()>) -> ExitCode {
     if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) {
         return Exit::Done.into();
     }
+    if let Some(relayed) = error.downcast_ref::<Relayed>() {
+        output.relay(&relayed.text);
+        return ExitCode::from(relayed.exit);
+    }
     let (exit, shown) = judge(&error);
     if exit != Exit::Interrupted {
         #[derive(Serialize)]
@@ -101,7 +119,7 @@ pub(crate) fn report(output: &Output, done: anyhow::Result<()>) -> ExitCode {
 }
 
 fn judge(error: &anyhow::Error) -> (Exit, Shown) {
-    let own = |exit, code| (exit, Shown { code, text: format!("{error:#}"), outcome: None, retry: None });
+    let own = |exit, code| (exit, Shown { code, text: words(error), outcome: None, retry: None });
     if let Some(error) = error.downcast_ref::<Error>() {
         return (exit_of(error), coded(error));
     }
@@ -122,9 +140,19 @@ fn judge(error: &anyhow::Error) -> (Exit, Shown) {
     };
     match folder {
         Some(FolderError::Taken { .. }) => own(Exit::Refused, "hub_running"),
+        Some(FolderError::Private(_)) => own(Exit::Refused, "data_folder"),
         Some(FolderError::Token(_)) => own(Exit::Refused, "token"),
         _ => own(Exit::Internal, Code::Internal.as_str()),
     }
+}
+
+/// An error with its causes; one that has told its cause does not tell it twice.
+fn words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 fn coded(error: &Error) -> Shown {
@@ -167,6 +195,15 @@ mod tests {
         assert_eq!(exit(Interrupted), Exit::Interrupted);
         assert_eq!(exit(ConfigError { problems: Vec::new() }), Exit::Usage);
         assert_eq!(exit(anyhow::anyhow!("x")), Exit::Internal);
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let cause = || std::io::Error::other("no room");
+        let listen = ServerError::Listen { address: ([127, 0, 0, 1], 1).into(), source: cause() };
+        assert_eq!(words(&listen.into()).matches("no room").count(), 1);
+        let wrapped = anyhow::Error::new(cause()).context("cannot write");
+        assert_eq!(words(&wrapped), "cannot write: no room");
     }
 
     #[test]

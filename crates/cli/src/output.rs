@@ -75,6 +75,18 @@ impl Output {
         }
     }
 
+    /// What was done otherwise than one would think, and why.
+    pub(crate) fn warning(&self, words: &str) {
+        let text =
+            if self.json { serde_json::json!({ "warning": words }).to_string() } else { format!("warning: {words}") };
+        let _ = writeln!(io::stderr(), "{}", plain(&text));
+    }
+
+    /// An error as another process of this program has put it.
+    pub(crate) fn relay(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "{}", plain(text));
+    }
+
     /// Why the program fails.
     pub(crate) fn failure(&self, words: &str, value: &impl Serialize) {
         let text = if self.json { serde_json::to_string(value).unwrap_or_default() } else { plain(words) };

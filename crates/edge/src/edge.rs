@@ -1,6 +1,5 @@
 //! The edge of one hub: what its listeners share, and how they are started.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,11 +9,11 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::EdgeError;
 use crate::http::Hosts;
 use crate::in_process::InProcess;
 use crate::limits::{CONNECTIONS_MAX, DRAIN_MAX};
 use crate::seats::{Seat, Seats};
+use crate::unix::BoundSocket;
 use crate::{http, in_process, listener, unix};
 
 /// What an edge is told when it is made.
@@ -78,14 +77,9 @@ impl Edge {
         listener::serve_tcp(self.shared.clone(), listener, self.router()).await;
     }
 
-    /// Serves a Unix socket (mode 0600) until shutdown, then removes it. A socket that is there
-    /// already is replaced if nobody answers at it. Dropping the future cuts all its connections.
-    /// It is bound when the future was first polled.
-    ///
-    /// # Errors
-    /// When the socket cannot be bound: somebody answers there, or something else stands there.
-    pub async fn serve_unix(&self, path: &Path) -> Result<(), EdgeError> {
-        unix::serve(self.shared.clone(), path).await
+    /// Serves a Unix socket until shutdown, then removes it. Dropping the future cuts all its connections.
+    pub async fn serve_unix(&self, socket: BoundSocket) {
+        unix::serve(self.shared.clone(), socket).await;
     }
 
     /// Opens a link within the process: batches of frames as values, bounded each way. The

@@ -24,3 +24,4 @@ mod wire;
 pub use edge::{Edge, EdgeOptions};
 pub use error::EdgeError;
 pub use in_process::InProcess;
+pub use unix::BoundSocket;

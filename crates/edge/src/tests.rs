@@ -16,7 +16,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
 use crate::testing::{TOKEN, edge};
-use crate::{EdgeError, EdgeOptions};
+use crate::{BoundSocket, EdgeError, EdgeOptions};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -168,16 +168,14 @@ async fn say(stream: &mut UnixStream, frame: &Frame) -> Frame {
     Encoding::Compact.decode(&answer.into()).unwrap()
 }
 
-async fn socket_at(path: &Path) -> (CancellationToken, JoinHandle<Result<(), EdgeError>>) {
+async fn socket_at(path: &Path) -> (CancellationToken, JoinHandle<()>) {
     socket_with(EdgeOptions::default(), path).await
 }
 
-async fn socket_with(options: EdgeOptions, path: &Path) -> (CancellationToken, JoinHandle<Result<(), EdgeError>>) {
+async fn socket_with(options: EdgeOptions, path: &Path) -> (CancellationToken, JoinHandle<()>) {
     let (edge, _, shutdown) = edge(options).await;
-    let path = path.to_owned();
-    let served = tokio::spawn(async move { edge.serve_unix(&path).await });
-    tokio::task::yield_now().await;
-    (shutdown, served)
+    let socket = BoundSocket::bind(path).unwrap();
+    (shutdown, tokio::spawn(async move { edge.serve_unix(socket).await }))
 }
 
 #[tokio::test]
@@ -195,7 +193,7 @@ async fn the_unix_socket_is_private_asks_for_the_token_and_is_removed_at_the_end
     assert!(matches!(say(&mut party, &hello()).await, Frame::Welcome(_)));
     drop((stranger, party));
     shutdown.cancel();
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
     assert!(!path.exists());
 }
 
@@ -215,11 +213,9 @@ async fn a_path_that_is_in_use_or_no_socket_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hub.sock");
     let (_shutdown, _served) = socket_at(&path).await;
-    let (_, second) = socket_at(&path).await;
-    assert!(matches!(second.await.unwrap(), Err(EdgeError::SocketInUse { .. })));
+    assert!(matches!(BoundSocket::bind(&path), Err(EdgeError::SocketInUse { .. })));
     let file = folder.path().join("notes");
     std::fs::write(&file, "mine").unwrap();
-    let (_, third) = socket_at(&file).await;
-    assert!(matches!(third.await.unwrap(), Err(EdgeError::NotASocket { .. })));
+    assert!(matches!(BoundSocket::bind(&file), Err(EdgeError::NotASocket { .. })));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
 }

@@ -22,9 +22,8 @@ use crate::listener::{drain, log_end};
 use crate::prefixed::{self, PrefixedWire};
 use crate::seats::Seat;
 
-/// Serves the socket at a path until shutdown, then removes it.
-pub(crate) async fn serve(shared: Arc<Shared>, path: &Path) -> Result<(), EdgeError> {
-    let socket = Socket::bind(path)?;
+/// Serves a socket until shutdown, then removes it.
+pub(crate) async fn serve(shared: Arc<Shared>, socket: BoundSocket) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -45,7 +44,6 @@ pub(crate) async fn serve(shared: Arc<Shared>, path: &Path) -> Result<(), EdgeEr
     }
     drop(socket);
     drain(&shared, &mut connections).await;
-    Ok(())
 }
 
 async fn serve_one(shared: Arc<Shared>, stream: UnixStream, seat: Seat) {
@@ -61,26 +59,32 @@ fn turn_away(stream: &UnixStream, error: Error) {
     let _ = stream.try_write(&prefixed::encode(&Frame::Error(error)));
 }
 
-/// A bound socket, which removes its file when it is dropped.
-struct Socket {
+/// A Unix socket (mode 0600) that is bound and not yet served. Its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct BoundSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Device and inode: a file that another hub put in its place is not ours to remove.
     identity: (u64, u64),
 }
 
-impl Socket {
-    fn bind(path: &Path) -> Result<Self, EdgeError> {
+impl BoundSocket {
+    /// Binds a socket. One that is there already is replaced if nobody answers at it. To be called
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    /// When somebody answers there, something else stands there, or the system refuses.
+    pub fn bind(path: &Path) -> Result<Self, EdgeError> {
         let failed = |what| move |source| EdgeError::Socket { what, path: path.to_owned(), source };
         clear(path)?;
         let listener = UnixListener::bind(path).map_err(failed("bind the socket"))?;
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed("restrict the socket"))?;
         let identity = fs::symlink_metadata(path).map(|found| identity(&found)).map_err(failed("look at"))?;
-        Ok(Socket { listener, path: path.to_owned(), identity })
+        Ok(BoundSocket { listener, path: path.to_owned(), identity })
     }
 }
 
-impl Drop for Socket {
+impl Drop for BoundSocket {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
             let _ = fs::remove_file(&self.path);

@@ -7,6 +7,7 @@
 mod environment;
 mod error;
 mod file;
+mod filter;
 mod find;
 mod key;
 mod source;
@@ -18,7 +19,7 @@ use skep_protocol::limits::PAYLOAD_BYTES_MAX;
 
 pub use environment::CLIENT_VARIABLES;
 pub use error::{ConfigError, Problem};
-pub use find::data_folder;
+pub use find::{Found, data_folder, new_data_folder};
 pub use key::{KEYS, Key, Takes};
 pub use source::Source;
 
@@ -100,6 +101,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
+    /// Why data folders were passed over that are nearer than the one that is used.
+    pub passed_over: Vec<String>,
     sources: Vec<(&'static str, Source)>,
 }
 
@@ -126,8 +129,9 @@ impl Loaded {
 /// Every problem that was found.
 pub fn load(said: &Said) -> Result<Loaded, ConfigError> {
     let mut problems = Vec::new();
-    let config = Config::new(find::data_folder(&said.folder));
-    let mut loaded = Loaded { config, file: None, sources: Vec::new() };
+    let Found { folder, passed_over } = data_folder(&said.folder);
+    let config = Config::new(folder.unwrap_or_else(|| new_data_folder(&said.folder)));
+    let mut loaded = Loaded { config, file: None, passed_over, sources: Vec::new() };
     // The data folder may hold the file, so what is said of it elsewhere comes first.
     let mut preview = loaded.clone();
     let _ = environment::read(said, &mut preview);
@@ -141,6 +145,9 @@ pub fn load(said: &Said) -> Result<Loaded, ConfigError> {
     problems.extend(environment::read(said, &mut loaded));
     problems.extend(read_flags(said, &mut loaded));
     problems.extend(off_loopback(&loaded));
+    if loaded.sources.iter().any(|(name, _)| *name == "data") {
+        loaded.passed_over.clear();
+    }
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
 }
 

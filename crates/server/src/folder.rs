@@ -3,19 +3,24 @@
 //! `lock` (held while a hub runs), `token`, `hub.json` (the running hub's addresses, there only
 //! while it is ready), `hub.sock`, `hub.log` (of a detached hub), `log/` (the store, made before
 //! the token, so that a token without it says that it was lost). The folder is private (0700) and
-//! stays out of version control.
+//! stays out of version control. One that belongs to another user, or that others may change, is
+//! never used: who could put something into it could be the hub, or hear the token.
 
 mod hub_file;
+mod made;
 mod socket;
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use skep_auth::private::{self, FOLDER_MODE, PrivateError};
 use skep_auth::{Token, TokenError, token};
 
 pub use hub_file::HubFile;
+pub use made::Made;
 pub(crate) use socket::Socket;
 
 use crate::config::UnixSocket;
@@ -24,6 +29,7 @@ use crate::config::UnixSocket;
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
+    made: Made,
     /// Held, never read.
     _lock: File,
 }
@@ -50,6 +56,9 @@ pub enum FolderError {
         /// Where its log should be.
         log: PathBuf,
     },
+    /// It, or what lies in it, may be another user's doing.
+    #[error(transparent)]
+    Private(PrivateError),
     /// Its token is not fit.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -63,6 +72,15 @@ pub enum FolderError {
     },
 }
 
+impl From<PrivateError> for FolderError {
+    fn from(error: PrivateError) -> Self {
+        match error {
+            PrivateError::Io { path, source } => FolderError::Io { path, source },
+            judged => FolderError::Private(judged),
+        }
+    }
+}
+
 fn whom(hub: Option<&HubFile>) -> String {
     hub.map_or_else(|| " (it is starting)".into(), |hub| format!(" (pid {})", hub.pid))
 }
@@ -72,23 +90,25 @@ impl DataFolder {
     /// behind is cleared away.
     ///
     /// # Errors
-    /// `Taken` while another hub runs in it; `Io`.
+    /// `Taken` while another hub runs in it; `Private` when it is not ours alone; `Io`.
     pub fn take(path: &Path) -> Result<Self, FolderError> {
         let path = std::path::absolute(path).map_err(failed(path))?;
-        create(&path)?;
-        let lock = open_lock(&path)?;
-        match try_lock(&lock) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(FolderError::Taken { hub: HubFile::read(&path), folder: path });
+        let mut made = Made::default();
+        for _ in 0..LOCK_TRIES {
+            made.join(create(&path)?);
+            let Some(lock) = lock(&path)? else { continue };
+            if let Some(stale) = HubFile::read(&path) {
+                stale.unix.iter().for_each(|path| socket::remove_elsewhere(path));
             }
-            Err(TryLockError::Error(source)) => return Err(FolderError::Io { path: path.join(LOCK), source }),
+            HubFile::remove(&path)?;
+            return Ok(DataFolder { path, made, _lock: lock });
         }
-        if let Some(stale) = HubFile::read(&path) {
-            stale.unix.iter().for_each(|path| socket::remove_elsewhere(path));
-        }
-        HubFile::remove(&path)?;
-        Ok(DataFolder { path, _lock: lock })
+        Err(FolderError::Taken { folder: path, hub: None })
+    }
+
+    /// Gives the folder back, and takes away what [`take`](Self::take) made of it, as long as nothing is stored in it.
+    pub fn give_back(self) {
+        self.made.undo_locked();
     }
 
     /// Where it is, as an absolute path.
@@ -153,14 +173,14 @@ pub enum Seen {
 /// Looks whether a hub runs in a data folder; nothing is changed by it.
 ///
 /// # Errors
-/// When the lock cannot be looked at.
+/// `Private` when it is not ours alone; when the lock cannot be looked at.
 pub fn look(path: &Path) -> Result<Seen, FolderError> {
     let file = path.join(LOCK);
-    let lock = match File::open(&file) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seen::Nobody),
-        Err(source) => return Err(FolderError::Io { path: file, source }),
+    let lock = match private::own_folder(path).and_then(|_| private::open(&file, File::options().read(true))) {
+        Err(error) if error.is_not_found() => return Ok(Seen::Nobody),
+        opened => opened?,
     };
+    private::folder(path)?;
     // Shared, so that two who look do not take each other for a hub.
     match lock.try_lock_shared() {
         Ok(()) => Ok(Seen::Nobody),
@@ -169,15 +189,51 @@ pub fn look(path: &Path) -> Result<Seen, FolderError> {
     }
 }
 
+/// The token in a data folder, if there is one; for clients.
+///
+/// # Errors
+/// When it is not ours alone, or is none.
+pub fn token(folder: &Path) -> Result<Option<Token>, FolderError> {
+    Ok(token::load(&folder.join(TOKEN))?)
+}
+
+/// The log of a detached hub, to be written at its end.
+///
+/// # Errors
+/// When it is not ours alone, or cannot be written.
+pub fn open_log(folder: &Path) -> Result<File, FolderError> {
+    Ok(private::open(&folder.join(LOG), File::options().append(true).create(true))?)
+}
+
 const LOCK: &str = "lock";
 const TOKEN: &str = "token";
+const IGNORE: &str = ".gitignore";
+/// The name of the log of a detached hub.
+pub const LOG: &str = "hub.log";
 /// How often the lock is tried, and the pause between: 200 ms in all.
 const LOCK_TRIES: usize = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-fn open_lock(folder: &Path) -> Result<File, FolderError> {
-    let path = folder.join(LOCK);
-    private_file().truncate(false).open(&path).map_err(failed(&path))
+/// Takes the lock. None when it was taken away with its folder meanwhile: then it locks nothing.
+fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
+    let lock = match open_lock(folder) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        opened => opened?,
+    };
+    match try_lock(&lock) {
+        Ok(()) => Ok(is_still_there(&lock, folder).then_some(lock)),
+        Err(TryLockError::WouldBlock) => Err(FolderError::Taken { hub: HubFile::read(folder), folder: folder.into() }),
+        Err(TryLockError::Error(source)) => Err(FolderError::Io { path: folder.join(LOCK), source }),
+    }
+}
+
+fn open_lock(folder: &Path) -> Result<File, PrivateError> {
+    private::open(&folder.join(LOCK), File::options().write(true).create(true).truncate(false))
+}
+
+fn is_still_there(lock: &File, folder: &Path) -> bool {
+    let there = fs::symlink_metadata(folder.join(LOCK));
+    lock.metadata().is_ok_and(|held| there.is_ok_and(|there| (held.dev(), held.ino()) == (there.dev(), there.ino())))
 }
 
 /// Who only [looks](look), or was killed just now, holds the lock for an instant: so it is tried
@@ -192,50 +248,58 @@ fn try_lock(lock: &File) -> Result<(), TryLockError> {
     lock.try_lock()
 }
 
-/// How a file is opened that only its owner may read.
-pub(crate) fn private_file() -> fs::OpenOptions {
-    let mut options = File::options();
-    options.write(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-/// Makes a data folder that only its owner may enter, out of version control. One that is there
-/// stays as it is.
+/// Makes a data folder that only its owner may enter, out of version control, and says what was
+/// made for it. One that is there must be ours alone.
 ///
 /// # Errors
-/// `Io`.
-pub fn create(path: &Path) -> Result<(), FolderError> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed(parent))?;
+/// `Private`, `Io`.
+pub fn create(path: &Path) -> Result<Made, FolderError> {
+    let path = std::path::absolute(path).map_err(failed(path))?;
+    let made = Made::folder(&path)?;
+    let mode = private::own_folder(&path)?;
+    if !private::is_closed(mode) {
+        close(&path, mode)?;
     }
-    match make_private(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        made => made.map_err(failed(path))?,
+    match private::open(&path.join(IGNORE), File::options().write(true).create_new(true)) {
+        Ok(mut ignore) => ignore.write_all(b"*\n").map_err(failed(&path))?,
+        Err(PrivateError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.into()),
     }
-    let ignore = path.join(".gitignore");
-    if !ignore.exists() {
-        fs::write(&ignore, "*\n").map_err(failed(&ignore))?;
+    Ok(made)
+}
+
+/// Closes a folder that is open to others: a data folder that they may only look into, or an empty
+/// one. What lies in any other may be theirs or meant for them, so that one is refused.
+fn close(path: &Path, mode: u32) -> Result<(), FolderError> {
+    let set = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed(path));
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let refused = || Err(private::open_to_others(path, mode, FOLDER_MODE).into());
+    let is_data_folder = private::folder(path).is_ok() && path.join(LOCK).exists();
+    // A folder with a sticky bit or the like is no mere leftover of a umask.
+    if mode & !0o777 != 0 || !is_data_folder && !is_empty() {
+        return refused();
     }
+    set(FOLDER_MODE)?;
+    // Only from now on nobody else puts anything there.
+    if !is_data_folder && !is_empty() {
+        set(mode)?;
+        return refused();
+    }
+    tracing::warn!(path = %path.display(), "the data folder was open to others (mode {mode:04o}); it is 0700 now");
     Ok(())
 }
 
 fn make_private(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    fs::DirBuilder::new().mode(FOLDER_MODE).create(path)
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> FolderError + use<'_> {
     move |source| FolderError::Io { path: path.into(), source }
 }
 
-#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{chown, symlink};
 
     use super::*;
 
@@ -267,6 +331,7 @@ mod tests {
     fn what_a_killed_hub_left_behind_is_cleared_away() {
         let root = tempfile::tempdir().unwrap();
         let socket = Socket::elsewhere(0xdead_0000_0000 | u64::from(std::process::id())).unwrap();
+        drop(DataFolder::take(root.path()).unwrap());
         HubFile { unix: Some(socket.path().into()), ..hub(1) }.write(root.path()).unwrap();
         let home = socket.path().parent().unwrap().to_owned();
         std::mem::forget(socket);
@@ -286,5 +351,88 @@ mod tests {
         assert_eq!(look(root.path()).unwrap(), Seen::Ready(hub(1)));
         drop(folder);
         assert_eq!(look(root.path()).unwrap(), Seen::Nobody);
+    }
+
+    fn with_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_neither_taken_nor_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        let mut theirs = root.path().to_owned();
+        if rustix::process::geteuid().is_root() {
+            chown(&theirs, Some(65534), None).unwrap();
+        } else {
+            // Only root can give a folder away; root's own stands for one.
+            theirs = "/usr".into();
+        }
+        for error in [DataFolder::take(&theirs).unwrap_err(), look(&theirs).unwrap_err()] {
+            assert!(matches!(&error, FolderError::Private(PrivateError::Stranger { .. })), "{error}");
+        }
+        assert!(!theirs.join(LOCK).exists() && !theirs.join(IGNORE).exists());
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_is_refused_and_nothing_is_put_there() {
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("link");
+        let open = root.path().join("open");
+        fs::create_dir(&open).unwrap();
+        symlink(&open, &link).unwrap();
+        fs::write(open.join(LOCK), "").unwrap();
+        for (path, mode) in [(&open, 0o777), (&open, 0o770), (&link, 0o777)] {
+            with_mode(&open, mode);
+            for error in [DataFolder::take(path).unwrap_err(), look(path).unwrap_err()] {
+                assert!(error.to_string().contains(&format!("chmod 700 {}", path.display())), "{error}");
+            }
+        }
+        assert_eq!(fs::read_dir(&open).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_empty_folder_and_a_data_folder_that_others_may_read_are_closed_and_any_other_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let mode = || fs::metadata(root.path()).unwrap().permissions().mode() & 0o777;
+        // Empty, and then a data folder.
+        for open in [0o775, 0o755] {
+            with_mode(root.path(), open);
+            DataFolder::take(root.path()).unwrap();
+            assert_eq!(mode(), 0o700);
+        }
+        fs::remove_file(root.path().join(LOCK)).unwrap();
+        with_mode(root.path(), 0o755);
+        let sticky = root.path().join("sticky");
+        fs::create_dir(&sticky).unwrap();
+        with_mode(&sticky, 0o1777);
+        assert!(DataFolder::take(&sticky).is_err());
+        let error = DataFolder::take(root.path()).unwrap_err().to_string();
+        assert!(error.contains("can be read by others (mode 0755)") && error.contains("chmod 700"), "{error}");
+        assert_eq!((mode(), root.path().join(LOCK).exists()), (0o755, false));
+    }
+
+    #[test]
+    fn links_in_a_data_folder_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (data, victim) = (root.path().join("data"), root.path().join("victim"));
+        for name in [LOCK, TOKEN, IGNORE, LOG, "hub.json", "hub.json.new"] {
+            make_private(&data).unwrap();
+            fs::write(&victim, "0123456789abcdef").unwrap();
+            with_mode(&victim, 0o600);
+            symlink(&victim, data.join(name)).unwrap();
+            let done = DataFolder::take(&data).and_then(|folder| {
+                folder.token(&[1; 32])?;
+                open_log(&data)?;
+                hub(1).write(&data)
+            });
+            let harmless = [IGNORE, "hub.json", "hub.json.new"].contains(&name);
+            assert_eq!(done.is_ok(), harmless, "{name}: {done:?}");
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "0123456789abcdef", "{name}");
+            fs::remove_dir_all(&data).unwrap();
+        }
+        make_private(&data).unwrap();
+        fs::write(&victim, serde_json::to_string(&hub(1)).unwrap()).unwrap();
+        symlink(&victim, data.join("hub.json")).unwrap();
+        assert_eq!(HubFile::read(&data), None);
     }
 }

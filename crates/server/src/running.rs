@@ -1,16 +1,13 @@
 //! A hub from its start to its shutdown.
 
-use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::{io, process};
 
 use skep_auth::Token;
 use skep_core::{Credentials, Hub};
-use skep_edge::{Edge, EdgeError};
+use skep_edge::{BoundSocket, Edge, EdgeError};
 use skep_protocol::{Code, Error, Frame};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -19,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Config;
-use crate::folder::{DataFolder, FolderError, HubFile, Socket};
+use crate::folder::{self, DataFolder, FolderError, HubFile, Socket};
 use crate::limits::{SHUTDOWN_MAX, STORE_LOOK};
 use crate::wiring::{Wired, wire};
 
@@ -99,17 +96,23 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Starts a hub: takes the data folder, opens the store, listens, and says so in `hub.json`.
-    /// Acknowledged messages of an earlier run are there again when this returns.
+    /// Starts a hub: takes the data folder, listens, opens the store, and says so in `hub.json`.
+    /// Acknowledged messages of an earlier run are there again when this returns. Where it does not
+    /// come to a store, a data folder that was not there before is gone again.
     ///
     /// # Errors
     /// `Folder` while another hub runs in it, or when its log is gone; `Listen` and `Edge` where an address is taken;
     /// `Store` when the store cannot be opened.
     pub async fn start(config: Config) -> Result<Running, ServerError> {
         let folder = DataFolder::take(&config.data)?;
-        folder.check_log()?;
-        let tcp = bind(config.listen).await?;
-        let socket = folder.socket(&config.unix, u64::from_le_bytes(random()?))?;
+        let doors = match Doors::open(&config, &folder).await {
+            Ok(doors) => doors,
+            Err(error) => {
+                folder.give_back();
+                return Err(error);
+            }
+        };
+        let Doors { tcp, unix } = doors;
         let shutdown = CancellationToken::new();
         let Wired { hub, edge, token } = wire(&config, &folder, &random()?, shutdown.clone()).await?;
 
@@ -122,14 +125,41 @@ impl Server {
             let edge = edge.clone();
             listeners.spawn(async move { edge.serve_tcp(listener).await });
         }
-        if let Some(socket) = &socket {
-            addresses.unix = Some(socket.path().to_owned());
-            serve_unix(&edge, socket.path().to_owned(), &mut listeners).await?;
+        let mut socket = None;
+        if let Some((place, bound)) = unix {
+            addresses.unix = Some(place.path().to_owned());
+            socket = Some(place);
+            let edge = edge.clone();
+            listeners.spawn(async move { edge.serve_unix(bound).await });
         }
         hub_file(&addresses, &hub).write(folder.path())?;
         tracing::info!(http = ?addresses.http, unix = ?addresses.unix, data = %folder.path().display(), "ready");
         let shutdown = shutdown.drop_guard();
         Ok(Running { addresses, token, hub, edge, listeners, _work: work, shutdown, _socket: socket, folder })
+    }
+}
+
+/// What a hub needs before it opens its store. A start that is refused is refused here, while the
+/// data folder holds nothing yet.
+struct Doors {
+    tcp: Option<(TcpListener, SocketAddr)>,
+    unix: Option<(Socket, BoundSocket)>,
+}
+
+impl Doors {
+    async fn open(config: &Config, folder: &DataFolder) -> Result<Self, ServerError> {
+        folder.check_log()?;
+        // A token that is not fit is told of now; a new one is made when there is a log.
+        folder::token(folder.path())?;
+        let tcp = bind(config.listen).await?;
+        let unix = match folder.socket(&config.unix, u64::from_le_bytes(random()?))? {
+            Some(place) => {
+                let bound = BoundSocket::bind(place.path())?;
+                Some((place, bound))
+            }
+            None => None,
+        };
+        Ok(Doors { tcp, unix })
     }
 }
 
@@ -199,22 +229,6 @@ async fn bind(listen: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketA
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok(Some((listener, bound)))
-}
-
-/// Serves the Unix socket. It is bound when this returns, for that is the first thing the edge does.
-async fn serve_unix(edge: &Edge, path: PathBuf, listeners: &mut JoinSet<()>) -> Result<(), EdgeError> {
-    let edge = edge.clone();
-    let mut serving: Pin<Box<dyn Future<Output = Result<(), EdgeError>> + Send>> =
-        Box::pin(async move { edge.serve_unix(&path).await });
-    if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await {
-        return ended;
-    }
-    listeners.spawn(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the Unix socket is served no more");
-        }
-    });
-    Ok(())
 }
 
 fn hub_file(addresses: &Addresses, hub: &Hub) -> HubFile {

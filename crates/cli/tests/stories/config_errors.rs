@@ -35,3 +35,23 @@ fn off_loopback_nothing_listens_and_variables_are_checked_too() {
     ran.failed(2, "env SKEP_LISTN: unknown variable \"SKEP_LISTN\"; did you mean \"SKEP_LISTEN\"?");
     place.skep(&["serve", "--log", "no=such=filter"]).failed(2, "flag --log: log is");
 }
+
+#[test]
+fn what_would_mean_something_else_is_refused_by_its_source_before_anything_is_made() {
+    let place = Place::empty();
+    let filter = "is \"lots\"; expected error, warn, info, debug, trace or off";
+    for serve in [&["serve", "--detach", "--listen", "127.0.0.1:0"][..], &["config", "check"]] {
+        place.skep(&[serve, &["--log", "lots"]].concat()).failed(2, &format!("flag --log: log {filter}"));
+        place.skep_with(serve, &[("SKEP_LOG", "lots")], b"").failed(2, &format!("env SKEP_LOG: log {filter}"));
+        place.skep(&[serve, &["--unix", "yes"]].concat()).failed(2, "flag --unix: unix is \"yes\"; expected a path");
+        place.skep_with(serve, &[("SKEP_UNIX", "yes")], b"").failed(2, "env SKEP_UNIX: unix is \"yes\"");
+        fs::write(place.path().join("skep.toml"), "unix = \"yes\"\nlog = \"lots\"\n").unwrap();
+        place
+            .skep(serve)
+            .failed(2, "skep.toml:1:8: unix is \"yes\"")
+            .failed(2, &format!("skep.toml:2:7: log {filter}"));
+        fs::remove_file(place.path().join("skep.toml")).unwrap();
+    }
+    place.skep(&["status", "--data", ""]).failed(2, "--data");
+    assert!(!place.path().join(".skep").exists());
+}

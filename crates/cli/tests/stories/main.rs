@@ -13,4 +13,5 @@ mod request_reply;
 mod restart;
 mod second_hub;
 mod shutdown;
+mod strangers;
 mod wrong_token;

@@ -40,8 +40,12 @@ fn a_hub_that_was_killed_is_no_hub_whatever_its_file_says() {
 }
 
 #[test]
-fn an_address_where_nobody_answers_is_named() {
+fn an_address_where_nobody_answers_is_named_and_no_other_hub_is_offered() {
     let place = Place::empty();
-    let ran = place.skep(&["status", "--url", "ws://127.0.0.1:1"]);
-    ran.failed(5, "ws://127.0.0.1:1").failed(5, "skep serve --detach");
+    let unix = format!("unix:{}", place.path().join("no.sock").display());
+    for url in ["ws://127.0.0.1:1", &unix] {
+        let ran = place.skep(&["status", "--url", url]).failed(5, &format!("no hub answers at {url}"));
+        assert!(ran.err.contains("expected a Skep hub that listens there"), "{ran:?}");
+        assert!(ran.err.contains("--url") && !ran.err.contains("skep serve"), "{ran:?}");
+    }
 }

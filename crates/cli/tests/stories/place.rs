@@ -57,6 +57,11 @@ impl Place {
         self.skep_with(args, &[], b"")
     }
 
+    /// In a folder below this one.
+    pub(crate) fn skep_in(&self, folder: &str, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).current_dir(self.path().join(folder)).output().unwrap())
+    }
+
     pub(crate) fn skep_with(&self, args: &[&str], variables: &[(&str, &str)], stdin: &[u8]) -> Ran {
         let mut command = self.command(args);
         command.envs(variables.iter().copied());

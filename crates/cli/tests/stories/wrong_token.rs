@@ -11,7 +11,7 @@ fn a_wrong_token_is_refused_over_every_way_in() {
     for url in [&http, &unix] {
         let wrong = ["status", "--url", url, "--token", "wrong-wrong-wrong-wrong"];
         place.skep(&wrong).failed(3, "error unauthenticated: ");
-        place.skep(&["status", "--url", url]).failed(3, "unauthenticated");
+        place.skep(&["status", "--url", url]).failed(3, "unauthenticated").failed(3, "say --token or SKEP_TOKEN, too");
         let token = fs::read_to_string(place.path().join(".skep/token")).unwrap();
         place.skep_with(&["status", "--url", url], &[("SKEP_TOKEN", token.trim())], b"").done();
     }

@@ -1,12 +1,13 @@
 //! The table of keys: one row says all there is to know of one.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use skep_protocol::limits::PAYLOAD_BYTES_MAX;
 use toml::de::DeValue;
 
+use super::filter::is_filter;
 use super::{Config, UnixSocket};
 
 /// All there is to know of one key.
@@ -69,7 +70,7 @@ pub const KEYS: &[Key] = &[
         flag: "unix",
         takes: Takes::One("PATH|true|false"),
         doc: "The Unix socket: a path, true for one in the data folder, false for none",
-        expected: "a path, true or false",
+        expected: "a path with a / or a dot in it such as \"./hub.sock\", true or false",
         default: "true (<data>/hub.sock)",
         show: |config| match &config.unix {
             UnixSocket::Off => "false".into(),
@@ -80,7 +81,7 @@ pub const KEYS: &[Key] = &[
             config.unix = match given.boolean() {
                 Some(true) => UnixSocket::InData,
                 Some(false) => UnixSocket::Off,
-                None => UnixSocket::At(given.path()?),
+                None => UnixSocket::At(given.text().filter(|text| is_path(text)).and_then(|_| given.path())?),
             };
             Some(())
         },
@@ -102,10 +103,13 @@ pub const KEYS: &[Key] = &[
         flag: "allowed-hosts",
         takes: Takes::Many("HOSTS"),
         doc: "Host names that HTTP requests may name, besides those of the loopback",
-        expected: "host names such as [\"hub.example\"]; in a flag or variable separated by commas",
+        expected: "host names such as [\"hub.example\"], with or without a port; in a flag or variable separated by commas",
         default: "none",
         show: |config| list(&config.allowed_hosts),
-        set: |config, given| given.texts().map(|hosts| config.allowed_hosts = hosts),
+        set: |config, given| {
+            let hosts = given.texts()?;
+            hosts.iter().all(|host| is_host(host)).then(|| config.allowed_hosts = hosts)
+        },
     },
     Key {
         name: "allowed_origins",
@@ -142,10 +146,10 @@ pub const KEYS: &[Key] = &[
         flag: "log",
         takes: Takes::One("FILTER"),
         doc: "What is logged: error, warn, info, debug, trace, or a filter for parts of the program",
-        expected: "a filter such as \"info\" or \"warn,skep_core=debug\"",
+        expected: "error, warn, info, debug, trace or off, also for parts of the program: \"warn,skep_core=debug\"",
         default: "info",
         show: |config| quoted(&config.log),
-        set: |config, given| given.text().filter(|text| !text.is_empty()).map(|text| config.log = text.into()),
+        set: |config, given| given.text().filter(|text| is_filter(text)).map(|text| config.log = text.into()),
     },
     Key {
         name: "log_json",
@@ -220,6 +224,26 @@ fn parse_listen(text: &str) -> Option<Option<SocketAddr>> {
         Some(port) => Some(Some((Ipv4Addr::LOCALHOST, port.parse().ok()?).into())),
         None => text.parse().ok().map(Some),
     }
+}
+
+/// A bare word is none: whoever says `yes` means no file of that name.
+fn is_path(text: &str) -> bool {
+    text.contains(['/', '.'])
+}
+
+/// `name`, `name:port`, `address` or `[address]:port`.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let of_name = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let named = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.bytes().all(of_name),
+    };
+    named && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 fn is_origin(text: &str) -> bool {

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 
 use super::*;
 
@@ -17,6 +18,8 @@ impl Place {
     fn with_file(self, name: &str, text: &str) -> Self {
         let path = self.folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // Whatever the umask is: it may be a data folder.
+        fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(path, text).unwrap();
         self
     }
@@ -83,7 +86,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     let expected = [
         "skep.toml:2:10: listen is 7537; expected an address and a port",
         "skep.toml:4:3: unknown key \"lisen\"; did you mean \"listen\"?",
-        "skep.toml:5:8: unix is \"\"; expected a path, true or false",
+        "skep.toml:5:8: unix is \"\"; expected a path with a / or a dot in it",
         "skep.toml:6:17: allowed_hosts is of type array; expected host names",
         "env SKEP_LOGJSON: unknown variable \"SKEP_LOGJSON\"; did you mean \"SKEP_LOG_JSON\"?",
         "env SKEP_LOG_JSON: log_json is \"yes\"; expected true or false",
@@ -133,10 +136,10 @@ fn off_loopback_nothing_listens() {
 
 #[test]
 fn the_file_in_the_data_folder_goes_before_the_one_here() {
-    let place = place().with_file("skep.toml", "log = \"here\"").with_file("d/skep.toml", "log = \"data\"");
-    assert_eq!(place.load().config.log, "here");
+    let place = place().with_file("skep.toml", "log = \"warn\"").with_file("d/skep.toml", "log = \"error\"");
+    assert_eq!(place.load().config.log, "warn");
     let place = place.with_flag("data", "d");
-    assert_eq!(place.load().config.log, "data");
+    assert_eq!(place.load().config.log, "error");
 }
 
 #[test]
@@ -184,5 +187,76 @@ fn the_table_says_the_true_default_and_shows_what_it_takes() {
         assert_eq!((key.show)(&taken), shown);
         let plain = shown.trim_matches('"');
         assert!(key.name == "data" || shown == "[]" || key.default.starts_with(plain), "{} {shown}", key.name);
+    }
+}
+
+/// Of each key, what is no value: as text, in a flag or variable, and as a file says it.
+const BAD: &[(&str, &[&str], &[&str])] = &[
+    ("listen", &["7537", "on", "hub.example:1", "127.0.0.1:99999", ""], &["7537", "\"on\"", "true", "[]"]),
+    ("unix", &["yes", "on", "True", "1", ""], &["\"yes\"", "\"true\"", "1", "[\"a.sock\"]"]),
+    ("data", &[""], &["\"\"", "1", "true"]),
+    ("allowed_hosts", &["http://hub", "a b", "a,,b", "", "a:port", "hub/"], &["\"hub\"", "[1]", "[\"hub:x\"]"]),
+    (
+        "allowed_origins",
+        &["hub.example", "*", "http://", "http://a/b", ""],
+        &["\"http://a\"", "[true]", "[\"ftp://a\"]"],
+    ),
+    ("payload_bytes_max", &["0", "1048577", "1MiB", "-1", "1.5", ""], &["0", "-1", "1.5", "\"1000\"", "0x100001"]),
+    ("log", &["lots", "skep_core", "info,", "a=b", ""], &["\"lots\"", "1", "true", "[\"info\"]"]),
+    ("log_json", &["yes", "1", "True", ""], &["\"true\"", "1", "\"yes\""]),
+];
+
+#[test]
+fn a_bad_value_of_any_key_from_any_source_is_refused_with_its_source_and_what_was_expected() {
+    let named: Vec<&str> = BAD.iter().map(|(name, ..)| *name).collect();
+    let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(named, known, "every key is in the table");
+    for (key, (_, texts, values)) in KEYS.iter().zip(BAD) {
+        let expect = |place: Place, source: &str, value: &str| {
+            let Err(error) = load(&place.said) else { panic!("{source} {value:?} is taken") };
+            let folder = format!("{}/", place.folder.path().display());
+            let said = error.to_string().replace(&folder, "");
+            let begins = format!("{source}: {} is ", key.name);
+            assert!(said.starts_with(&begins), "{said}\n{begins}");
+            assert!(said.ends_with(&format!("; expected {}", key.expected)), "{said}");
+        };
+        for text in *texts {
+            expect(place().with_flag(key.name, text), &format!("flag --{}", key.flag), text);
+            expect(place().with_variable(key.variable, text), &format!("env {}", key.variable), text);
+        }
+        for value in *values {
+            let file = format!("# mine\n{} = {value}\n", key.name);
+            let column = key.name.len() + 4;
+            expect(place().with_file("skep.toml", &file), &format!("skep.toml:2:{column}"), value);
+        }
+    }
+}
+
+#[test]
+fn a_data_folder_of_another_user_or_open_to_others_is_passed_over_and_told() {
+    let place =
+        place().with_file(".skep/x", "").with_file("a/.skep/skep.toml", "log = \"trace\"").with_file("a/b/x", "");
+    let said = Said { folder: place.folder.path().join("a/b"), ..Said::default() };
+    let (ours, near) = (place.folder.path().join(".skep"), place.folder.path().join("a/.skep"));
+    let mode = |mode| fs::set_permissions(&near, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o700);
+    assert_eq!(load(&said).unwrap().config.data, near);
+    mode(0o777);
+    let mut why = vec!["can be changed by others (mode 0777)"];
+    // Only root can give a folder away.
+    if rustix::process::geteuid().is_root() {
+        why.push("belongs to user 65534");
+    }
+    for why in why {
+        let loaded = load(&said).unwrap();
+        assert_eq!((&loaded.config.data, loaded.config.log.as_str()), (&ours, "info"));
+        let [passed] = &loaded.passed_over[..] else { panic!("{:?}", loaded.passed_over) };
+        assert!(passed.contains(why) && passed.contains(&near.display().to_string()), "{passed}");
+        let named = Said { flags: vec![("data", "other".into())], ..said.clone() };
+        assert!(load(&named).unwrap().passed_over.is_empty());
+        if rustix::process::geteuid().is_root() {
+            mode(0o700);
+            chown(&near, Some(65534), None).unwrap();
+        }
     }
 }

@@ -1,14 +1,19 @@
 //! `hub.json`: where the running hub is. It is there only while the hub is ready.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use skep_auth::private;
 
-use super::{FolderError, failed, private_file};
+use super::{FolderError, failed};
 
 const NAME: &str = "hub.json";
+/// Through this it is replaced.
+const FRESH: &str = "hub.json.new";
+/// Largest file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What a hub that is ready says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,26 +31,35 @@ pub struct HubFile {
 }
 
 impl HubFile {
-    /// What the hub in a data folder says; none when there is none, or it cannot be read.
+    /// What the hub in a data folder says; none when there is none, it cannot be read, or another
+    /// user may have written it.
     #[must_use]
     pub fn read(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(folder.join(NAME)).ok()?).ok()
+        let file = private::open(&folder.join(NAME), File::options().read(true)).ok()?;
+        let mut text = Vec::new();
+        file.take(FILE_BYTES_MAX).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Readers see the old content or the new one, never a part.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), FolderError> {
-        let fresh = folder.join("hub.json.new");
+        let fresh = folder.join(FRESH);
         let text = serde_json::to_string(self).map_err(std::io::Error::from).map_err(failed(&fresh))?;
-        let mut file = private_file().truncate(true).open(&fresh).map_err(failed(&fresh))?;
+        // What a hub that was killed left there is not written through.
+        remove(&fresh)?;
+        let mut file = private::open(&fresh, File::options().write(true).create_new(true))?;
         writeln!(file, "{text}").map_err(failed(&fresh))?;
         fs::rename(&fresh, folder.join(NAME)).map_err(failed(&fresh))
     }
 
     pub(crate) fn remove(folder: &Path) -> Result<(), FolderError> {
-        let path = folder.join(NAME);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&path)(error)),
-            _ => Ok(()),
-        }
+        remove(&folder.join(NAME))
+    }
+}
+
+fn remove(path: &Path) -> Result<(), FolderError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(path)(error)),
+        _ => Ok(()),
     }
 }

@@ -67,7 +67,6 @@ fn is_ours(folder: &Path) -> bool {
     folder.parent() == Some(&std::env::temp_dir()) && name.is_some_and(|hex| hex.len() == 16)
 }
 
-#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

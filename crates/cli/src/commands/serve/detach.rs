@@ -2,19 +2,19 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use skep_server::Addresses;
 use skep_server::config::Config;
-use skep_server::folder::{FolderError, HubFile, Seen, create, look};
+use skep_server::folder::{self, FolderError, HubFile, Seen, create, look};
 
 use super::tell_ready;
 use crate::context::Context;
+use crate::exit::Relayed;
 use crate::output::path;
 
 /// How long a hub may take to get ready: a large store is read from end to end.
@@ -28,12 +28,19 @@ const TAIL_BYTES: u64 = 2048;
 
 pub(super) fn run(context: &Context, config: &Config) -> anyhow::Result<()> {
     refuse_second(&config.data)?;
-    create(&config.data)?;
-    let log = config.data.join("hub.log");
-    let mut log_file = open_log(&log).with_context(|| format!("cannot write {}", path(&log)))?;
+    let made = create(&config.data)?;
+    let log = config.data.join(folder::LOG);
+    let mut log_file = folder::open_log(&config.data)?;
     let begin = log_file.seek(SeekFrom::End(0))?;
     let mut child = start(log_file)?;
-    let hub = wait(&mut child, config, &log, begin)?;
+    let hub = match wait(&mut child, config, &log, begin) {
+        // What was refused leaves nothing behind; its log is told here.
+        Err(error) if error.is::<Relayed>() => {
+            made.undo();
+            return Err(error);
+        }
+        waited => waited?,
+    };
     let http = hub.http.as_deref().and_then(|http| http.parse().ok());
     Ok(tell_ready(context, &Addresses { http, unix: hub.unix }, &config.data)?)
 }
@@ -54,10 +61,6 @@ fn refuse_second(folder: &Path) -> Result<(), FolderError> {
     }
 }
 
-fn open_log(log: &Path) -> std::io::Result<File> {
-    File::options().append(true).create(true).mode(0o600).open(log)
-}
-
 /// The same command without `--detach`, in a process group of its own, so that Ctrl-C here does
 /// not reach it.
 fn start(log: File) -> anyhow::Result<Child> {
@@ -75,11 +78,24 @@ fn wait(child: &mut Child, config: &Config, log: &Path, begin: u64) -> anyhow::R
             return Ok(hub);
         }
         if let Some(status) = child.try_wait()? {
-            bail!("the hub ended while it started ({status}); its log, {}, says:\n{}", path(log), tail(log, begin));
+            let said = tail(log, begin);
+            if let Some(relayed) = own_words(status, &said) {
+                return Err(relayed.into());
+            }
+            bail!("the hub ended while it started ({status}); its log, {}, says:\n{said}", path(log));
         }
         std::thread::sleep(LOOK_PAUSE);
     }
     bail!("the hub (pid {}) is not ready after {READY_MAX:?}; it goes on starting, see {}", child.id(), path(log))
+}
+
+/// The error with which the hub ended, as it is shown where it is not detached: it is the last that it said.
+fn own_words(status: ExitStatus, log: &str) -> Option<Relayed> {
+    let exit = status.code().and_then(|code| u8::try_from(code).ok()).filter(|exit| *exit != 0)?;
+    let begins = |start: &str| start.starts_with("error ") || start.starts_with("{\"error\":");
+    let starts = log.match_indices('\n').map(|(at, _)| at + 1).chain([0]);
+    let start = starts.filter(|at| log.get(*at..).is_some_and(begins)).max()?;
+    Some(Relayed { exit, text: log.get(start..)?.into() })
 }
 
 /// Whether somebody accepts at one of its addresses.
