@@ -40,7 +40,7 @@ impl Hub {
             .and_then(|()| check_source(party, &view))
             .and_then(|()| self.check_destinations(party, &view));
         match checked {
-            Ok(matching) => way(&view, matching),
+            Ok(()) => self.way(&view),
             Err(error) => Way::Refused(error),
         }
     }
@@ -53,26 +53,41 @@ impl Hub {
         Ok(())
     }
 
-    /// Answers how many durable queues match.
-    fn check_destinations(&self, party: &Party, message: &MessageRef<'_>) -> Result<usize, Error> {
-        let (mut topics, mut matching) = (0, 0);
+    fn check_destinations(&self, party: &Party, message: &MessageRef<'_>) -> Result<(), Error> {
+        let mut topics = 0;
         for topic in message.to() {
             topics += 1;
             if Topic::is_reserved(topic) && !topic.starts_with(request::ROOT) {
                 return Err(Error::new(Code::Forbidden, format!("topic {topic}: only the hub publishes under $")));
             }
             self.policy.authorize(party, Action::Publish(topic))?;
-            let queues = self.backend.matching(topic);
             if let Some(agent) = Topic::agent_of(topic).filter(|agent| !self.registry.is_known(agent)) {
                 return Err(self.unknown_agent(agent));
             }
-            matching += queues;
         }
         if topics == 0 {
             let text = "message has no destination: give it a topic in \"to\", or post it to the endpoint of a topic";
             return Err(Error::new(Code::NoDestination, text));
         }
-        Ok(matching)
+        Ok(())
+    }
+
+    /// Queues are asked for only where the way depends on them.
+    fn way(&self, message: &MessageRef<'_>) -> Way {
+        let mut topics = message.to();
+        let first_is_reply = topics.next().is_some_and(|topic| topic.starts_with(request::ROOT));
+        let more = topics.any(|topic| first_is_reply || topic.starts_with(request::ROOT));
+        match message.guarantee() {
+            _ if more => {
+                Way::Refused(Error::new(Code::InvalidMessage, "a reply goes to one topic only, the request's replyto"))
+            }
+            _ if first_is_reply => Way::Reply,
+            Some(Guarantee::AtLeastOnce) => Way::Store { required: true, by_id: false },
+            Some(Guarantee::ExactlyOnce) => Way::Store { required: true, by_id: true },
+            None | Some(Guarantee::BestEffort) if !self.backend.matches(message) => Way::Live,
+            Some(Guarantee::BestEffort) => Way::Both,
+            None => Way::Store { required: false, by_id: false },
+        }
     }
 
     pub(crate) fn unknown_agent(&self, agent: &str) -> Error {
@@ -109,22 +124,4 @@ fn check_source(party: &Party, message: &MessageRef<'_>) -> Result<(), Error> {
     let who = party.agent.as_ref().map_or_else(|| "no agent".into(), |agent| format!("agent {agent}"));
     let text = format!("source agent/{named} is not yours: this session acts as {who}; connect as {named}");
     Err(Error::new(Code::Forbidden, text))
-}
-
-fn way(message: &MessageRef<'_>, matching: usize) -> Way {
-    let mut topics = message.to();
-    let first_is_reply = topics.next().is_some_and(|topic| topic.starts_with(request::ROOT));
-    let more = topics.any(|topic| first_is_reply || topic.starts_with(request::ROOT));
-    match message.guarantee() {
-        _ if more => {
-            Way::Refused(Error::new(Code::InvalidMessage, "a reply goes to one topic only, the request's replyto"))
-        }
-        _ if first_is_reply => Way::Reply,
-        None if matching == 0 => Way::Live,
-        Some(Guarantee::BestEffort) if matching == 0 => Way::Live,
-        Some(Guarantee::BestEffort) => Way::Both,
-        None => Way::Store { required: false, by_id: false },
-        Some(Guarantee::AtLeastOnce) => Way::Store { required: true, by_id: false },
-        Some(Guarantee::ExactlyOnce) => Way::Store { required: true, by_id: true },
-    }
 }

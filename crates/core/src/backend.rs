@@ -39,6 +39,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Takes settles and publishes. Never blocks: without room it completes the reply with
     /// `busy`. The reply is completed once everything it says is durable, in the order of
     /// commits, from any thread. Input is borrowed: what must outlive the call is copied.
+    /// A write of which nothing waits is answered before this returns.
     fn submit(&self, write: Write<'_>, now: Now, reply: Reply);
 
     /// Attaches a consumer: deliveries go to the outlet, never more than its window holds.
@@ -61,8 +62,10 @@ pub trait Backend: Send + Sync + 'static {
     /// `unknown_queue`, `not_found`, or why it cannot serve now.
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Seen, Error>>;
 
-    /// How many durable queues match a topic just now. On the path of every publish: cheap.
-    fn matching(&self, topic: &str) -> usize;
+    /// Whether any durable queue matches a topic of a message just now. On the path of every
+    /// publish: it stops at the first. Where it cannot tell cheaply it says yes, and
+    /// [`submit`](Self::submit) tells.
+    fn matches(&self, message: &MessageRef<'_>) -> bool;
 
     /// What one queue holds, at once; none if there is no such queue.
     fn info(&self, queue: &QueueName) -> Option<QueueInfo>;
@@ -142,6 +145,8 @@ pub struct Outgoing<'a> {
     pub required: bool,
     /// Recognise it by (party, source, id), too.
     pub by_id: bool,
+    /// Answer once it is durable; else as soon as it is taken, with neither position nor durability.
+    pub waits: bool,
 }
 
 /// What became of a write.
@@ -224,9 +229,9 @@ pub enum Seen {
 }
 
 impl<'a> Outgoing<'a> {
-    /// A message without sequence, stored if a queue matches.
+    /// A message without sequence, stored if a queue matches, and waited for.
     #[must_use]
     pub fn new(message: &'a Message) -> Self {
-        Outgoing { message: message.view(), sequence: 0, required: false, by_id: false }
+        Outgoing { message: message.view(), sequence: 0, required: false, by_id: false, waits: true }
     }
 }

@@ -1,5 +1,6 @@
 //! What sessions share: the backend, the facts, the policy, who listens live, who is here.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -256,7 +257,12 @@ impl Hub {
 /// The mailboxes that listen to any of a message's topics, once each.
 fn listeners<'a>(router: &'a Router<Arc<Mailbox>>, message: &Message) -> Vec<&'a Arc<Mailbox>> {
     let mut found = Vec::new();
-    message.view().to().for_each(|topic| router.visit(topic, &mut |mailbox| found.push(mailbox)));
+    let mut step = |mailbox| {
+        found.extend(mailbox);
+        ControlFlow::Continue(())
+    };
+    // A walk that nothing breaks off says nothing.
+    let _ = message.view().to().try_for_each(|topic| router.visit(topic, &mut step));
     if found.len() > 1 {
         found.sort_unstable_by_key(|mailbox| Arc::as_ptr(mailbox));
         found.dedup_by(|a, b| Arc::ptr_eq(a, b));

@@ -4,6 +4,8 @@ use skep_protocol::{
     Accepted, Action, Code, Error, Guarantee, LeaseToken, Message, Publication, Settle, SettleBatch, Settlement,
 };
 
+use tokio::sync::oneshot;
+
 use crate::admission::Way;
 use crate::backend::{Outgoing, Write};
 use crate::clock::Now;
@@ -25,10 +27,10 @@ impl Session {
                     Way::Store { required, by_id } => (*required, *by_id),
                     _ => (false, false),
                 };
-                Outgoing { message: message.view(), sequence, required, by_id }
+                Outgoing { sequence, required, by_id, ..Outgoing::new(message) }
             })
             .collect();
-        let reply = self.promise(Asked::Publish { sequence }, (0, 0), batch, false);
+        let reply = self.promise(Asked::Publish { sequence }, (0, 0), batch);
         let write = Write {
             settles: &[],
             publishes: &publishes,
@@ -42,32 +44,43 @@ impl Session {
     fn reply(&self, message: &Message, wakes: &mut Wakes) -> Result<Accepted, Error> {
         let topic = message.view().to().next().unwrap_or_default();
         self.hub.replies.deliver(topic, message, wakes)?;
-        Ok(live_receipt(1, 0))
+        Ok(live_receipt(1))
     }
 
-    fn publish_live(&self, message: &Message, queues: u32, wakes: &mut Wakes) -> Result<Accepted, Error> {
+    fn publish_live(&self, message: &Message, wakes: &mut Wakes) -> Result<Accepted, Error> {
         let live = self.hub.publish_live(message, wakes);
-        if live == 0 && queues == 0 && message.view().replyto().is_some() {
-            let to = message.view().to().collect::<Vec<_>>().join(", ");
-            return Err(Error::new(Code::NoResponders, format!("nobody listens at {to} to answer this request")));
+        if live == 0 && message.view().replyto().is_some() {
+            return Err(no_responders(message));
         }
-        Ok(live_receipt(live, queues))
+        Ok(live_receipt(live))
     }
 
-    /// Best effort, and durable queues match: they keep it, but the publisher does not wait.
+    /// Best effort, and durable queues match: they keep it, but the publisher does not wait. Where
+    /// they refuse it, it is live only; without listeners it is refused.
     fn publish_both(&mut self, message: &Message, now: Now, wakes: &mut Wakes) -> Result<Accepted, Error> {
-        let queues: usize = message.view().to().map(|topic| self.hub.backend.matching(topic)).sum();
-        let reply = self.promise(Asked::Publish { sequence: 0 }, (0, 0), std::slice::from_ref(message), true);
+        let (answer, mut answered) = oneshot::channel();
         let write = Write {
             settles: &[],
-            publishes: &[Outgoing::new(message)],
+            publishes: &[Outgoing { waits: false, ..Outgoing::new(message) }],
             atomic: false,
             party: &self.party.name,
             // Nobody waits for it, so nobody resends it.
             producer: None,
         };
-        self.hub.backend.submit(write, now, reply);
-        self.publish_live(message, u32::try_from(queues).unwrap_or(u32::MAX), wakes)
+        // Whoever waits for the answer is here still.
+        self.hub.backend.submit(write, now, Reply::call(|completion| drop(answer.send(completion))));
+        let run = answered.try_recv().ok().and_then(|completion| completion.publishes.into_iter().next());
+        let (queues, skipped, refused) = match run.map(|run| run.result) {
+            Some(Ok(kept)) => (kept.queues, kept.skipped, None),
+            Some(Err(error)) => (0, 0, Some(error)),
+            None => (0, 0, None),
+        };
+        let live = self.hub.publish_live(message, wakes);
+        match refused {
+            Some(error) if live == 0 => Err(error),
+            _ if live == 0 && queues == 0 && message.view().replyto().is_some() => Err(no_responders(message)),
+            _ => Ok(Accepted { queues, skipped, ..live_receipt(live) }),
+        }
     }
 
     /// Hands a message on that no queue is waited for. A resend is answered as it was then, and
@@ -87,7 +100,7 @@ impl Session {
         let accepted = match way {
             Way::Reply => self.reply(message, wakes)?,
             Way::Both => self.publish_both(message, now, wakes)?,
-            Way::Live | Way::Store { .. } | Way::Refused(_) => self.publish_live(message, 0, wakes)?,
+            Way::Live | Way::Store { .. } | Way::Refused(_) => self.publish_live(message, wakes)?,
         };
         self.recent.remember(sequence, &accepted);
         Ok(accepted)
@@ -120,18 +133,16 @@ impl Session {
 
     pub(crate) fn promise_settle(&mut self, batch: &SettleBatch, sequence: u64, messages: &[Message]) -> Reply {
         let texts = batch.settles.iter().map(|settle| settle.action.text_bytes()).sum();
-        self.promise(Asked::Settle { tag: batch.tag, sequence }, (batch.settles.len(), texts), messages, false)
+        self.promise(Asked::Settle { tag: batch.tag, sequence }, (batch.settles.len(), texts), messages)
     }
 
-    fn promise(&mut self, asked: Asked, (settles, texts): (usize, usize), batch: &[Message], silent: bool) -> Reply {
+    fn promise(&mut self, asked: Asked, (settles, texts): (usize, usize), batch: &[Message]) -> Reply {
         let bytes = batch.iter().map(|message| message.bytes().len()).sum::<usize>() + texts;
-        if !silent {
-            self.unanswered_messages += batch.len() + settles;
-            self.unanswered_bytes += bytes;
-        }
-        let copies = if silent { Vec::new() } else { self.hub.live_copies(batch) };
+        self.unanswered_messages += batch.len() + settles;
+        self.unanswered_bytes += bytes;
+        let copies = self.hub.live_copies(batch);
         let (mailbox, tap) = (self.mailbox.clone(), self.hub.tap.clone());
-        Reply::to(Promise { mailbox, asked, settles, messages: batch.len(), bytes, copies, tap, silent })
+        Reply::to(Promise { mailbox, asked, settles, messages: batch.len(), bytes, copies, tap })
     }
 
     /// Checks a settle with its publishes; answers which of them must find a queue.
@@ -157,12 +168,17 @@ impl Session {
     }
 }
 
-fn live_receipt(live: u32, queues: u32) -> Accepted {
+fn no_responders(message: &Message) -> Error {
+    let to = message.view().to().collect::<Vec<_>>().join(", ");
+    Error::new(Code::NoResponders, format!("nobody listens at {to} to answer this request"))
+}
+
+fn live_receipt(live: u32) -> Accepted {
     Accepted {
         position: None,
         durability: None,
         guarantee: Guarantee::BestEffort,
-        queues,
+        queues: 0,
         skipped: 0,
         live,
         duplicate: false,

@@ -59,8 +59,6 @@ pub(crate) struct Promise {
     /// Messages to copy to live listeners once they are stored: index, listeners, message.
     pub(crate) copies: Vec<(u32, u32, Message)>,
     pub(crate) tap: mpsc::Sender<Message>,
-    /// The publisher does not wait: no receipt is written.
-    pub(crate) silent: bool,
 }
 
 impl Reply {
@@ -139,7 +137,7 @@ impl Promise {
         }
         let messages = self.messages + self.settles;
         let answer = Answer { to: self.asked, completion, live, bytes: self.bytes, messages };
-        if !self.silent && self.mailbox.push(Entry::Answer(answer)) {
+        if self.mailbox.push(Entry::Answer(answer)) {
             wakes.add(&self.mailbox);
         }
     }

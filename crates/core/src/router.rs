@@ -1,5 +1,7 @@
 //! From a topic to whoever wants it: a map of literal topics beside a trie of wildcards.
 
+use std::ops::ControlFlow;
+
 use foldhash::{HashMap, HashMapExt};
 use skep_protocol::{Filter, Topic};
 
@@ -69,15 +71,21 @@ impl<T> Router<T> {
         removed
     }
 
-    /// Calls `found` with every value whose filter matches, in no order; a value added under
-    /// several filters is found several times.
-    pub fn visit<'a>(&'a self, topic: &str, found: &mut impl FnMut(&'a T)) {
+    /// Calls `step` with every value whose filter matches, in no order, and with none at every
+    /// branch of the trie in between; a value added under several filters is met several times.
+    /// So the caller can count what the walk costs, whatever it finds, and break it off.
+    pub fn visit<'a>(
+        &'a self,
+        topic: &str,
+        step: &mut impl FnMut(Option<&'a T>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         if let Some(values) = self.literals.get(topic) {
-            values.iter().for_each(&mut *found);
+            values.iter().map(Some).try_for_each(&mut *step)?;
         }
         if self.wildcards_count > 0 {
-            self.wildcards.visit(topic, !Topic::is_reserved(topic), found);
+            self.wildcards.visit(topic, !Topic::is_reserved(topic), step)?;
         }
+        ControlFlow::Continue(())
     }
 
     /// Whether nothing was added.
@@ -93,9 +101,15 @@ fn take_first<T>(values: &mut Vec<T>, is: impl Fn(&T) -> bool) -> Option<T> {
 
 impl<T> Node<T> {
     /// `wild` is false at the root for topics of the hub: a leading wildcard never matches them.
-    fn visit<'a>(&'a self, rest: &str, wild: bool, found: &mut impl FnMut(&'a T)) {
+    fn visit<'a>(
+        &'a self,
+        rest: &str,
+        wild: bool,
+        step: &mut impl FnMut(Option<&'a T>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        step(None)?;
         if wild {
-            self.rest.iter().for_each(&mut *found);
+            self.rest.iter().map(Some).try_for_each(&mut *step)?;
         }
         let (token, after) = match rest.split_once('.') {
             Some((token, after)) => (token, Some(after)),
@@ -104,10 +118,11 @@ impl<T> Node<T> {
         let next = [self.children.get(token), self.any.as_deref().filter(|_| wild)];
         for node in next.into_iter().flatten() {
             match after {
-                Some(after) => node.visit(after, true, found),
-                None => node.here.iter().for_each(&mut *found),
+                Some(after) => node.visit(after, true, step)?,
+                None => node.here.iter().map(Some).try_for_each(&mut *step)?,
             }
         }
+        ControlFlow::Continue(())
     }
 
     fn remove(&mut self, tokens: &[&str], is: &impl Fn(&T) -> bool) -> Option<T> {
@@ -148,7 +163,11 @@ mod tests {
 
     fn found(router: &Router<usize>, topic: &str) -> Vec<usize> {
         let mut all = Vec::new();
-        router.visit(topic, &mut |n| all.push(*n));
+        let walked = router.visit(topic, &mut |n| {
+            all.extend(n);
+            ControlFlow::Continue(())
+        });
+        assert!(walked.is_continue());
         all.sort_unstable();
         all
     }
@@ -175,6 +194,26 @@ mod tests {
                 prop_assert_eq!(found(&router, topic), expected, "{}", topic);
             }
         }
+    }
+
+    #[test]
+    fn a_walk_can_be_counted_and_broken_off_though_nothing_matches() {
+        let mut router = Router::default();
+        for n in 0..1 << 6 {
+            let tokens: Vec<&str> = (0..6).map(|bit| if n >> bit & 1 == 0 { "a" } else { "*" }).collect();
+            router.insert(&Filter::new(&format!("{}.b", tokens.join("."))).unwrap(), n);
+        }
+        let walk = |most: usize| {
+            let mut steps = 0;
+            let walked = router.visit("a.a.a.a.a.a.a", &mut |n| {
+                assert_eq!(n, None);
+                steps += 1;
+                if steps < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            (steps, walked.is_break())
+        };
+        assert_eq!(walk(1000), (126, false), "every branch is a step; one filter is literal");
+        assert_eq!(walk(10), (10, true));
     }
 
     #[test]

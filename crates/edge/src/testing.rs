@@ -9,8 +9,8 @@ use skep_core::{
     unknown_queue,
 };
 use skep_protocol::{
-    Action as Settling, Binding, Code, Delivery, Durability, Error, LeaseToken, Message, Position, QueueInfo,
-    QueueName, QueueSpec, Stored,
+    Action as Settling, Binding, Code, Delivery, Durability, Error, LeaseToken, Message, MessageRef, Position,
+    QueueInfo, QueueName, QueueSpec, Stored,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -246,8 +246,8 @@ impl Backend for Memory {
         Box::pin(async move { seen })
     }
 
-    fn matching(&self, topic: &str) -> usize {
-        self.lock().queues.values().filter(|queue| queue.wants(topic)).count()
+    fn matches(&self, message: &MessageRef<'_>) -> bool {
+        message.to().any(|topic| self.lock().queues.values().any(|queue| queue.wants(topic)))
     }
 
     fn info(&self, queue: &QueueName) -> Option<QueueInfo> {

@@ -1,14 +1,15 @@
 //! The embedded backend: opens the store, starts its threads, answers the hub.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
 use skep_core::{
     Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Now, Outlet, QueueCommand, Read, Reply,
-    Router, Seen, Wakes, Write,
+    Router, Seen, Write,
 };
-use skep_protocol::{Action, Code, Durability, Error, LeaseToken, QueueInfo, QueueName};
+use skep_protocol::{Code, Durability, Error, LeaseToken, MessageRef, QueueInfo, QueueName};
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,6 +17,7 @@ use crate::commit::{Committer, Preparer};
 use crate::disk::{Disk, real::RealDisk};
 use crate::engine::{ConsumerId, Effects, Engine};
 use crate::journal::QueueId;
+use crate::limits::ROUTE_STEPS_MAX;
 use crate::log::{Mode, OpenWith, open};
 use crate::look::{self, Looks};
 use crate::store::{State, Store};
@@ -123,17 +125,7 @@ impl Backend for Embedded {
     }
 
     fn submit(&self, write: Write<'_>, now: Now, reply: Reply) {
-        let extends = write.settles.iter().any(|settle| matches!(settle.action, Action::Extend { .. }));
-        let refused = self.refusal(extends || !write.publishes.is_empty());
-        let mut wakes = Wakes::default();
-        match refused {
-            Some(error) => reply.fail(&error, &mut wakes),
-            None => {
-                // The reply is answered by the engine, or by being dropped with the error.
-                drop(self.store.step(move |engine, fx| engine.submit(&write, now, reply, fx)));
-            }
-        }
-        wakes.wake();
+        self.store.submit(&write, now, reply);
     }
 
     fn consume(&self, queue: &QueueName, how: Consume, to: Outlet) -> BoxFuture<'_, Result<Box<dyn Consumer>, Error>> {
@@ -164,10 +156,14 @@ impl Backend for Embedded {
         self.looks.ask(read)
     }
 
-    fn matching(&self, topic: &str) -> usize {
-        let mut count = 0;
-        self.router.read().unwrap_or_else(PoisonError::into_inner).visit(topic, &mut |_| count += 1);
-        count
+    fn matches(&self, message: &MessageRef<'_>) -> bool {
+        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = 0;
+        let mut step = |queue: Option<&QueueId>| {
+            steps += 1;
+            if queue.is_none() && steps <= ROUTE_STEPS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        message.to().try_for_each(|topic| router.visit(topic, &mut step)).is_break()
     }
 
     fn info(&self, queue: &QueueName) -> Option<QueueInfo> {
@@ -199,11 +195,7 @@ impl Embedded {
     /// Why a verb is refused now, if it is; with a full disk only what grows the store is.
     fn refusal(&self, grows: bool) -> Option<Error> {
         let shared = self.store.lock();
-        match &shared.state {
-            State::Open => shared.full.clone().filter(|_| grows),
-            State::Closing => Some(Error::new(Code::ShuttingDown, "the hub is closing")),
-            State::Stopped(error) => Some(error.clone()),
-        }
+        shared.refusal().or_else(|| shared.full.clone().filter(|_| grows))
     }
 }
 

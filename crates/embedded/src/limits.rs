@@ -1,5 +1,7 @@
 //! The bounds of the embedded backend, each with its unit and what happens when it is full.
 
+use std::time::Duration;
+
 /// Full log buffers that wait for the writer; beyond it writes are answered `busy`.
 pub(crate) const BUFFERS_MAX: usize = 8;
 /// Bytes of recent batches kept in memory; beyond it the oldest is read from disk when needed.
@@ -16,6 +18,16 @@ pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
 pub(crate) const SETTLED_MAX: usize = 262_144;
 /// Queues that take one message; beyond it the publish is refused with `too_large`.
 pub(crate) const MATCHES_MAX: usize = 50_000;
+/// Steps of the router for one message, or for all messages of an atomic step: values met and
+/// branches passed, a queue with several filters that match met several times. Some milliseconds
+/// under the lock; beyond it the publish is refused with `too_large`.
+pub(crate) const ROUTE_STEPS_MAX: usize = 2 * MATCHES_MAX;
+/// Items of a write and steps of the router under one hold of the lock; beyond it the rest of the
+/// write goes on in a next one. A full frame of plain messages is below it.
+pub(crate) const SLICE_STEPS_MAX: usize = 16_384;
+/// How long a write keeps away from the lock between two slices: the lock is not fair, and who
+/// waits for it takes so long to wake.
+pub(crate) const GIVE_WAY: Duration = Duration::from_micros(50);
 /// Dead letters that one redrive moves; more by asking again.
 pub(crate) const REDRIVE_MAX: usize = 100_000;
 /// Queues; beyond it a declaration is answered `busy`.

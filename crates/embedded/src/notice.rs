@@ -3,7 +3,7 @@
 use skep_core::{Now, Outgoing, Reply, Write};
 use skep_protocol::{AgentId, Kind, Message, MessageId, MessageRef, Topic};
 
-use crate::engine::{Effects, Engine, Notice};
+use crate::engine::{Effects, Engine, Notice, Submission};
 use crate::journal::Record;
 
 /// The source of what the hub itself says.
@@ -19,7 +19,8 @@ pub(crate) fn tell(engine: &mut Engine, notice: &Notice, record: Option<Record<'
     let Ok(message) = write(notice, &dead, &sender) else { return };
     let publishes = [Outgoing::new(&message)];
     let write = Write { settles: &[], publishes: &publishes, atomic: false, party: HUB, producer: None };
-    engine.submit(&write, now, Reply::call(|_| {}), fx);
+    // One message is one slice, and on a full disk it waits for room: the letter is dead already.
+    drop(engine.submit(Submission::new(&write, now, Reply::call(|_| {})), None, fx));
 }
 
 fn write(notice: &Notice, dead: &MessageRef<'_>, sender: &AgentId) -> Result<Message, skep_protocol::Error> {

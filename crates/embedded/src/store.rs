@@ -6,15 +6,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use bytes::Bytes;
-use skep_core::{Clock, Entry, Now};
+use skep_core::{Clock, Entry, Now, Reply, Write};
 use skep_protocol::{Code, Delivery, Error, Message, Position};
 
 use crate::cache::Cache;
-use crate::engine::{Due, Effects, Engine, Notice};
+use crate::engine::{Due, Effects, Engine, Notice, Submission};
 use crate::journal::Record;
-use crate::limits::COPY_BYTES_MAX;
+use crate::limits::{COPY_BYTES_MAX, GIVE_WAY};
 use crate::log::{BatchAt, ReadError, Reader, RecordKind, RecordView};
 use crate::notice;
 
@@ -34,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) cache: Cache,
     pub(crate) state: State,
-    /// The disk has no room: publishes are refused, acks are taken.
+    /// The disk has no room: what is new and grows the store is refused, acks are taken.
     pub(crate) full: Option<Error>,
     /// The writer sleeps until this moment, or for ever (`u64::MAX`); none while it is awake.
     pub(crate) sleeps_until_ms: Option<u64>,
@@ -104,6 +105,33 @@ impl Store {
         let result = step(&mut shared.engine, &mut fx);
         self.settle_effects(shared, &mut fx);
         Ok(result)
+    }
+
+    /// Takes a write, slice by slice: in between, others have the lock.
+    pub(crate) fn submit(&self, write: &Write<'_>, now: Now, reply: Reply) {
+        let mut left = Some(Submission::new(write, now, reply));
+        let mut begun = false;
+        while let Some(submission) = left {
+            let mut shared = self.lock();
+            let mut fx = Effects::default();
+            match shared.refusal() {
+                // What was taken before may be durable or not: the reply, dropped, says just that.
+                Some(_) if begun && matches!(shared.state, State::Stopped(_)) => return,
+                Some(error) if !begun => {
+                    drop(shared);
+                    submission.refuse(&error, &mut fx.wakes);
+                    return fx.wakes.wake();
+                }
+                _ => {}
+            }
+            let Shared { engine, full, .. } = &mut *shared;
+            left = engine.submit(submission, full.as_ref(), &mut fx);
+            self.settle_effects(shared, &mut fx);
+            begun = true;
+            if left.is_some() {
+                thread::sleep(GIVE_WAY);
+            }
+        }
     }
 
     /// Hands on what a step brought, then releases the lock and wakes.
@@ -180,6 +208,15 @@ impl Store {
 }
 
 impl Shared {
+    /// Why nothing new is taken any more, if so.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        match &self.state {
+            State::Open => None,
+            State::Closing => Some(Error::new(Code::ShuttingDown, "the hub is closing")),
+            State::Stopped(error) => Some(error.clone()),
+        }
+    }
+
     /// Puts deliveries into mailboxes, or in line for the reading thread; answers whether it has
     /// work. What nobody takes any more goes back, and perhaps to somebody else.
     pub(crate) fn apply(&mut self, now: Now, fx: &mut Effects) -> bool {

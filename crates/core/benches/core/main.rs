@@ -2,6 +2,7 @@
 
 mod nothing;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -49,7 +50,11 @@ fn router_finds_one_of_many_wildcards(bencher: Bencher<'_, '_>, wildcards: usize
 fn find_each(bencher: Bencher<'_, '_>, router: &Router<usize>, topics: &[String]) {
     let find = |topic: &str| {
         let mut found = 0;
-        router.visit(topic, &mut |_| found += 1);
+        let walked = router.visit(topic, &mut |n| {
+            found += usize::from(n.is_some());
+            ControlFlow::Continue(())
+        });
+        assert!(walked.is_continue());
         found
     };
     assert!(topics.iter().all(|topic| find(topic) == 1));

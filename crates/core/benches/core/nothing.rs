@@ -4,7 +4,7 @@ use skep_core::{
     Action, Backend, BoxFuture, Capabilities, Changed, Consume, Consumer, Credentials, Fact, Facts, Now, Outlet, Party,
     Policy, QueueCommand, Read, Reply, Seen, Write,
 };
-use skep_protocol::{Code, Durability, Error, QueueInfo, QueueName};
+use skep_protocol::{Code, Durability, Error, MessageRef, QueueInfo, QueueName};
 
 /// No queue, no fact.
 pub(crate) struct Nothing;
@@ -40,8 +40,8 @@ impl Backend for Nothing {
         done(Ok(Seen::Queues(Vec::new())))
     }
 
-    fn matching(&self, _: &str) -> usize {
-        0
+    fn matches(&self, _: &MessageRef<'_>) -> bool {
+        false
     }
 
     fn info(&self, _: &QueueName) -> Option<QueueInfo> {

@@ -16,13 +16,14 @@ pub(crate) mod queue;
 mod replay;
 mod settle;
 mod staging;
+mod submission;
 mod timers;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use foldhash::HashMap;
-use skep_core::{Completion, Now, Outlet, Reply, Router, Wakes, Write};
+use skep_core::{Completion, Now, Outlet, Reply, Router, Wakes};
 use skep_protocol::{Ended, LeaseToken, QueueName};
 
 pub(crate) use self::consumer::ConsumerId;
@@ -34,6 +35,7 @@ use self::queue::{Entry, Place, Queue};
 use self::replay::Recovering;
 use self::settle::Settled;
 pub(crate) use self::staging::Staging;
+pub(crate) use self::submission::Submission;
 use self::timers::Timers;
 use crate::journal::{QueueId, Token};
 use crate::log::Written;
@@ -67,8 +69,13 @@ pub(crate) struct Engine {
     secret: u64,
     /// For the jitter of backoff; splitmix64.
     random: u64,
-    /// Queues matched by the message at hand; kept for its room.
+    /// Queues matched by the message at hand, or one after the other by those of an atomic step;
+    /// kept for its room.
     matched: Vec<QueueId>,
+    /// Messages routed so far: a queue that is matched again for the same one bears its number.
+    routed: u64,
+    /// Steps of the router for the message, or the atomic step, at hand.
+    route_steps: usize,
     /// Queues from which something may be handed out once the write at hand is staged.
     touched: Vec<QueueId>,
     /// Senders to be told of dead letters, until the shell takes them.
@@ -147,6 +154,8 @@ impl Engine {
             secret: 0,
             random: seed,
             matched: Vec::new(),
+            routed: 0,
+            route_steps: 0,
             touched: Vec::new(),
             notices: Vec::new(),
             recovering: HashMap::default(),
@@ -156,13 +165,6 @@ impl Engine {
     /// From topic to queues, for asking without the engine's lock.
     pub(crate) fn router(&self) -> Arc<RwLock<Router<QueueId>>> {
         self.router.clone()
-    }
-
-    /// Takes a write: stages what it says, and answers it once that is durable.
-    pub(crate) fn submit(&mut self, write: &Write<'_>, now: Now, reply: Reply, fx: &mut Effects) {
-        let (completion, at) = if write.atomic { self.atomic(write, now) } else { self.each(write, now) };
-        self.answer(at, reply, completion, fx);
-        self.dispatch_touched(now, fx);
     }
 
     /// Lets take effect what has become durable, at most so many effects at once; answers
@@ -247,10 +249,5 @@ impl Engine {
             held.put(entry);
             self.dispatch(queue, now, fx);
         }
-    }
-
-    fn queues_for(&mut self, topic: &str) {
-        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
-        router.visit(topic, &mut |queue| self.matched.push(*queue));
     }
 }

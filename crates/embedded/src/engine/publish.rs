@@ -1,13 +1,17 @@
 //! Publishes: dedup, match, bound, number, encode.
 
-use skep_core::{Completion, Kept, Now, Outgoing, Run, Write};
+use std::ops::{ControlFlow, Range};
+use std::sync::PoisonError;
+
+use skep_core::{Kept, Now, Outgoing, Write};
 use skep_protocol::{Code, Durability, Error, MessageRef, Position, ProducerId, QueueName, Topic};
 
 use super::dedup::Seen;
 use super::queue::{Entry, Place};
+use super::submission::Results;
 use super::{Engine, Pending};
 use crate::journal::{QueueId, message_overhead};
-use crate::limits::MATCHES_MAX;
+use crate::limits::{MATCHES_MAX, ROUTE_STEPS_MAX};
 use crate::log::{BatchAt, RECORD_HEADER_BYTES};
 
 /// What is to become of one publish.
@@ -16,57 +20,68 @@ pub(super) enum Plan {
     Duplicate(u64),
     /// No queue matches, and none is required.
     Unmatched,
-    /// These take it; so many are full.
+    /// These of the matched take it; so many are full.
     Store {
-        queues: Vec<QueueId>,
+        queues: Range<usize>,
         skipped: u32,
     },
 }
 
-/// Results, gathered into runs of which the same can be said; and the position on whose
-/// durability the answer waits.
-#[derive(Default)]
-pub(super) struct Results {
-    pub(super) completion: Completion,
-    pub(super) at: Option<u64>,
-}
-
 impl Engine {
-    /// Each item for itself.
-    pub(super) fn each(&mut self, write: &Write<'_>, now: Now) -> (Completion, Option<u64>) {
-        let mut results = Results::default();
-        for settle in write.settles {
-            let result = self.settle(settle, now);
-            results.settled(result);
-        }
-        for outgoing in write.publishes {
-            let plan = self.plan(write, outgoing, now);
-            self.publish(write, outgoing, plan, now, &mut results);
-        }
-        (results.completion, results.at)
+    /// Forgets what matched before: plans made until now are void.
+    pub(super) fn begin_routes(&mut self) {
+        self.matched.clear();
+        self.route_steps = 0;
     }
 
-    /// What is to become of a publish; nothing is staged yet.
-    pub(super) fn plan(&mut self, write: &Write<'_>, outgoing: &Outgoing<'_>, now: Now) -> Plan {
+    /// What is to become of a publish; nothing is staged yet. What was stored before is known
+    /// again whatever is refused now: its sender may not know that it is safe.
+    pub(super) fn plan(&mut self, write: &Write<'_>, outgoing: &Outgoing<'_>, now: Now, full: Option<&Error>) -> Plan {
         match self.seen(write, outgoing, now) {
             Err(error) => return Plan::Refused(error),
             Ok(Seen::At(position)) => return Plan::Duplicate(position),
             Ok(Seen::New) => {}
         }
-        self.matched.clear();
-        outgoing.message.to().for_each(|topic| self.queues_for(topic));
-        self.matched.sort_unstable();
-        self.matched.dedup();
-        if self.matched.len() > MATCHES_MAX {
-            let text = format!("{} queues match; at most {MATCHES_MAX} take one message", self.matched.len());
+        if let Some(full) = full {
+            return Plan::Refused(full.clone());
+        }
+        let first = self.matched.len();
+        if self.route(&outgoing.message).is_break() {
+            return Plan::Refused(too_far(write.atomic));
+        }
+        let count = self.matched.len() - first;
+        if count > MATCHES_MAX {
+            let text = format!("{count} queues match; at most {MATCHES_MAX} take one message");
             return Plan::Refused(Error::new(Code::TooLarge, text));
         }
-        match self.bounded(outgoing) {
+        match self.bounded(outgoing, first) {
             Err(error) => Plan::Refused(error),
-            Ok(_) if self.matched.is_empty() && outgoing.required => Plan::Refused(no_queue(outgoing)),
-            Ok(_) if self.matched.is_empty() => Plan::Unmatched,
-            Ok(skipped) => Plan::Store { queues: self.matched.clone(), skipped },
+            Ok(_) if count == 0 && outgoing.required => Plan::Refused(no_queue(outgoing)),
+            Ok(_) if count == 0 => Plan::Unmatched,
+            Ok(skipped) => Plan::Store { queues: first..self.matched.len(), skipped },
         }
+    }
+
+    /// Adds the queues that want a message to the matched, once each, however many of their
+    /// filters match; breaks off where the way to them is too far.
+    fn route(&mut self, message: &MessageRef<'_>) -> ControlFlow<()> {
+        let Engine { router, queues, matched, route_steps, routed, .. } = self;
+        *routed += 1;
+        let first = matched.len();
+        let router = router.read().unwrap_or_else(PoisonError::into_inner);
+        let mut step = |id: Option<&QueueId>| {
+            if let Some(id) = id
+                && let Some(queue) = queues.get_mut(id).filter(|queue| queue.routed != *routed)
+            {
+                queue.routed = *routed;
+                matched.push(*id);
+            }
+            *route_steps += 1;
+            if *route_steps <= ROUTE_STEPS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        message.to().try_for_each(|topic| router.visit(topic, &mut step))?;
+        matched[first..].sort_unstable();
+        ControlFlow::Continue(())
     }
 
     fn seen(&mut self, write: &Write<'_>, outgoing: &Outgoing<'_>, now: Now) -> Result<Seen, Error> {
@@ -86,26 +101,31 @@ impl Engine {
         Ok(Seen::New)
     }
 
-    /// Takes full queues out of `matched`; answers how many. A full inbox that is addressed
-    /// itself refuses the publish, and so do full queues if no other takes it.
-    fn bounded(&mut self, outgoing: &Outgoing<'_>) -> Result<u32, Error> {
+    /// Takes full queues out of the matched from `first` on; answers how many. A full inbox that
+    /// is addressed itself refuses the publish, and so do full queues if no other takes it.
+    fn bounded(&mut self, outgoing: &Outgoing<'_>, first: usize) -> Result<u32, Error> {
         let bytes = outgoing.message.bytes().len();
+        let matched = &self.matched[first..];
         let full = |queue: &QueueId| self.queues.get(queue).filter(|queue| !queue.has_room(bytes));
         let mut skipped = 0;
-        for queue in self.matched.iter().filter_map(full) {
+        for queue in matched.iter().filter_map(full) {
             skipped += 1;
             let addressed = Topic::agent_of(queue.name.as_str()).is_some()
                 && outgoing.message.to().any(|topic| topic == queue.name.as_str());
-            if addressed || self.matched.len() == 1 {
+            if addressed || matched.len() == 1 {
                 return Err(queue_full(queue));
             }
         }
-        if skipped > 0 && skipped as usize == self.matched.len() {
+        if skipped == 0 {
+            return Ok(0);
+        }
+        if skipped as usize == matched.len() {
             let text = format!("all {skipped} queues that match are full; try again when they have drained");
             return Err(Error::new(Code::QueueFull, text));
         }
-        let queues = &self.queues;
-        self.matched.retain(|queue| queues.get(queue).is_some_and(|queue| queue.has_room(bytes)));
+        let mut all = self.matched.split_off(first);
+        all.retain(|queue| self.queues.get(queue).is_some_and(|queue| queue.has_room(bytes)));
+        self.matched.append(&mut all);
         Ok(skipped)
     }
 
@@ -141,12 +161,19 @@ impl Engine {
                 results.refused(Error::new(Code::Busy, "the log has no room just now; try again"));
             }
             Plan::Store { queues, skipped } => {
+                let matched = std::mem::take(&mut self.matched);
+                let queues = &matched[queues];
                 let producer = write.producer.map(|id| (id, outgoing.sequence));
-                let position = self.store(producer, write.party, outgoing, &queues, now);
-                let waiting = self.addressed(&outgoing.message, &queues);
-                results.wait(position);
+                let position = self.store(producer, write.party, outgoing, queues, now);
                 let taken = u32::try_from(queues.len()).unwrap_or(u32::MAX);
-                results.kept(Kept { waiting, ..kept(Some(position), taken, skipped) });
+                if outgoing.waits {
+                    results.wait(position);
+                    let waiting = self.addressed(&outgoing.message, queues);
+                    results.kept(Kept { waiting, ..kept(Some(position), taken, skipped) });
+                } else {
+                    results.kept(kept(None, taken, skipped));
+                }
+                self.matched = matched;
             }
         }
     }
@@ -195,44 +222,6 @@ impl Engine {
     }
 }
 
-impl Results {
-    /// The answer waits for this record, too.
-    pub(super) fn wait(&mut self, at: u64) {
-        self.at = self.at.max(Some(at));
-    }
-
-    pub(super) fn settled(&mut self, result: Result<u64, Error>) {
-        if let Ok(at) = result {
-            self.wait(at);
-        }
-        self.completion.settles.push(result.map(|_| ()));
-    }
-
-    pub(super) fn refused(&mut self, error: Error) {
-        match self.completion.publishes.last_mut() {
-            Some(Run { count, result: Err(last) }) if *last == error => *count += 1,
-            _ => self.completion.publishes.push(Run { count: 1, result: Err(error) }),
-        }
-    }
-
-    fn kept(&mut self, kept: Kept) {
-        if let Some(Run { count, result: Ok(last) }) = self.completion.publishes.last_mut() {
-            let next = match last.position {
-                Some(Position::Number(first)) => Some(Position::Number(first + u64::from(*count))),
-                other => other,
-            };
-            let same_queue = last.waiting.as_ref().map(|(name, _)| name) == kept.waiting.as_ref().map(|(name, _)| name);
-            let same = (kept.queues, kept.skipped, kept.duplicate) == (last.queues, last.skipped, last.duplicate);
-            if kept.position == next && same_queue && same {
-                *count += 1;
-                last.waiting = kept.waiting;
-                return;
-            }
-        }
-        self.completion.publishes.push(Run { count: 1, result: Ok(kept) });
-    }
-}
-
 fn kept(position: Option<u64>, queues: u32, skipped: u32) -> Kept {
     Kept {
         position: position.map(Position::Number),
@@ -248,6 +237,18 @@ fn no_queue(outgoing: &Outgoing<'_>) -> Error {
     let to = outgoing.message.to().collect::<Vec<_>>().join(", ");
     let text = format!("no durable queue takes {to}, and at_least_once was asked for; add one: skep queue add {to}");
     Error::new(Code::NoQueue, text)
+}
+
+fn too_far(atomic: bool) -> Error {
+    let (what, fewer) = match atomic {
+        false => ("message", "it fewer topics"),
+        true => ("atomic step", "its messages fewer topics, or it fewer messages"),
+    };
+    let text = format!(
+        "the topics of this {what} and the filters that match them meet more than {ROUTE_STEPS_MAX} times; give {fewer}, \
+         or the queues fewer filters that overlap"
+    );
+    Error::new(Code::TooLarge, text)
 }
 
 pub(super) fn queue_full(queue: &super::queue::Queue) -> Error {

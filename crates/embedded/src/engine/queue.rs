@@ -52,6 +52,8 @@ pub(crate) struct Queue {
     /// Its consumers, and which is next in turn.
     pub(crate) consumers: Vec<u64>,
     pub(crate) turn: usize,
+    /// The number of the last message that was routed here.
+    pub(crate) routed: u64,
 }
 
 impl Queue {
@@ -68,6 +70,7 @@ impl Queue {
             notes: HashMap::default(),
             consumers: Vec::new(),
             turn: 0,
+            routed: 0,
         }
     }
 

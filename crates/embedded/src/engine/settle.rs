@@ -8,8 +8,9 @@ use skep_protocol::{Action, Code, Ended, Error, Settle};
 
 use super::Engine;
 use super::deliver::Lease;
-use super::publish::{Plan, Results, queue_full};
+use super::publish::{Plan, queue_full};
 use super::queue::Entry;
+use super::submission::Results;
 use super::timers::Timer;
 use crate::journal::{LeaseOf, QueueId, Record, Token};
 use crate::limits::{SETTLED_MAX, SETTLED_MS};
@@ -65,7 +66,7 @@ fn kind_of(action: &Action) -> Option<Kind> {
 
 impl Engine {
     /// Settles one lease; answers the record to wait for.
-    pub(super) fn settle(&mut self, settle: &Settle, now: Now) -> Result<u64, Error> {
+    pub(super) fn settle(&mut self, settle: &Settle, now: Now, full: Option<&Error>) -> Result<u64, Error> {
         let token = Token::opened(settle.lease, self.secret).ok_or_else(lease_lost)?;
         if let Some(at) = self.settled.look(token, &settle.action) {
             return Ok(at);
@@ -74,6 +75,9 @@ impl Engine {
             return Err(lease_lost());
         }
         if let Action::Extend { lease_ms, progress } = &settle.action {
+            if let Some(full) = full {
+                return Err(full.clone());
+            }
             return Ok(self.extend(token, *lease_ms, progress.as_deref(), now));
         }
         let lease = self.end_lease(token.count).ok_or_else(lease_lost)?;
@@ -92,31 +96,33 @@ impl Engine {
 
     /// All or nothing, guarded by every lease. A resend whose publishes are all known was done
     /// before, and is answered as it was then, though its leases are gone.
-    pub(super) fn atomic(&mut self, write: &Write<'_>, now: Now) -> (Completion, Option<u64>) {
-        let plans: Vec<Plan> = write.publishes.iter().map(|outgoing| self.plan(write, outgoing, now)).collect();
+    pub(super) fn atomic(&mut self, write: &Write<'_>, now: Now, full: Option<&Error>) -> Results {
+        self.begin_routes();
+        let plans: Vec<Plan> = write.publishes.iter().map(|outgoing| self.plan(write, outgoing, now, full)).collect();
+        let mut results = Results::default();
         let done_before = !plans.is_empty() && plans.iter().all(|plan| matches!(plan, Plan::Duplicate(_)));
-        if !done_before && let Err(error) = self.check_atomic(write, &plans) {
+        if !done_before && let Err(error) = self.check_atomic(write, &plans, full) {
             let count = u32::try_from(write.publishes.len()).unwrap_or(u32::MAX);
             let publishes = (count > 0).then(|| Run { count, result: Err(error.clone()) }).into_iter().collect();
-            return (Completion { settles: vec![Err(error); write.settles.len()], publishes }, None);
+            results.completion = Completion { settles: vec![Err(error); write.settles.len()], publishes };
+            return results;
         }
-        let mut results = Results::default();
         for settle in write.settles {
             if done_before && !self.is_held(settle) {
                 results.completion.settles.push(Ok(()));
             } else {
-                let result = self.settle(settle, now);
+                let result = self.settle(settle, now, full);
                 results.settled(result);
             }
         }
         for (outgoing, plan) in write.publishes.iter().zip(plans) {
             self.publish(write, outgoing, plan, now, &mut results);
         }
-        (results.completion, results.at)
+        results
     }
 
     /// Whether everything of it can be done; and that it goes into one batch.
-    fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan]) -> Result<(), Error> {
+    fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan], full: Option<&Error>) -> Result<(), Error> {
         // What publishes anew needs every lease; only a resend of what was done may come without.
         let publishes = plans.iter().any(|plan| matches!(plan, Plan::Store { .. }));
         for settle in write.settles {
@@ -128,6 +134,10 @@ impl Engine {
             if !held && (publishes || self.settled.look(token, &settle.action).is_none()) {
                 return Err(lease_lost());
             }
+        }
+        let extends = write.settles.iter().any(|settle| matches!(settle.action, Action::Extend { .. }));
+        if let Some(full) = full.filter(|_| extends) {
+            return Err(full.clone());
         }
         self.check_bounds(write, plans)?;
         // A settle may stage a dead letter with a declaration of its queue before it.
@@ -161,7 +171,7 @@ impl Engine {
         let mut more: HashMap<QueueId, (u64, u64)> = HashMap::default();
         for (outgoing, plan) in write.publishes.iter().zip(plans) {
             let Plan::Store { queues, .. } = plan else { continue };
-            for id in queues {
+            for id in &self.matched[queues.clone()] {
                 let (messages, bytes) = more.entry(*id).or_default();
                 *messages += 1;
                 *bytes += outgoing.message.bytes().len() as u64;

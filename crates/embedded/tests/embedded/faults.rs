@@ -10,7 +10,9 @@ use skep_core::{Clock, Hub, HubOptions};
 use skep_embedded::Embedded;
 use skep_embedded::disk::Disk;
 use skep_embedded::disk::recording::{Image, RecordingDisk};
-use skep_protocol::{Action, Ask, Code, Command, Page, Position, QueueName, QueueSpec};
+use skep_protocol::{
+    Action, Ask, Code, Command, Error, Guarantee, Page, Position, QueueName, QueueSpec, Settle, Settlement,
+};
 use skep_testkit::backend_suite::declare;
 use skep_testkit::{Anyone, Peer, message};
 
@@ -149,6 +151,69 @@ async fn a_flipped_bit_in_durable_messages_is_named_and_nothing_is_cut() {
     assert_eq!(disk.contents(&name).expect("bytes"), damaged, "nothing was changed");
 }
 
+/// Publishes to jobs until the disk is full; answers how many were taken, and the refusal.
+async fn fill(disk: &RecordingDisk, peer: &mut Peer) -> (u32, Error) {
+    disk.set_room(Some(0));
+    let large = "x".repeat(200_000);
+    for stored in 0..1000 {
+        if let Err(error) = peer.publish(message("jobs").text(&large)).await {
+            return (stored, error);
+        }
+    }
+    panic!("the disk has no end");
+}
+
+/// What is stored is safe, and its resend is told so: nothing new is written for it.
+#[tokio::test]
+async fn a_full_disk_recognises_what_was_stored_before_and_refuses_what_is_new() {
+    let disk = RecordingDisk::new();
+    let (_store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| spec).await;
+    declare(&mut peer, "results", |spec| spec).await;
+    let plain = message("results").finish().expect("a message");
+    let by_id = message("results").guarantee(Guarantee::ExactlyOnce).finish().expect("a message");
+    let weak = message("results").guarantee(Guarantee::BestEffort).finish().expect("a message");
+    let mut first = Vec::new();
+    for (sequence, message) in (1..).zip([&plain, &by_id, &weak]) {
+        first.push(peer.publish_at(sequence, message).await.expect("a receipt"));
+    }
+    let mut worker = Peer::attach(&hub, None);
+    peer.publish_at(4, &message("jobs").finish().expect("a message")).await.expect("a receipt");
+    worker.consume("jobs", 1).await;
+    let lease = worker.delivery().await.lease;
+    let step = || (vec![Settle { lease, action: Action::Ack }], vec![plain.clone()]);
+    let (settles, results) = step();
+    let stepped = worker.settle_at(50, settles, results).await;
+    assert_eq!(stepped.results, [Settlement::Ok(())]);
+
+    let (_, refused) = fill(&disk, &mut Peer::attach(&hub, None)).await;
+    assert_eq!(refused.code, Code::DiskFull);
+    for (sequence, message) in (1..).zip([&plain, &by_id, &weak]) {
+        let again = peer.publish_at(sequence, message).await.expect("it is stored");
+        let before = &first[usize::try_from(sequence).expect("few") - 1];
+        assert_eq!((again.duplicate, again.position), (true, before.position), "sequence {sequence}");
+    }
+    let again = peer.publish_at(9, &by_id).await.expect("it is stored");
+    assert_eq!((again.duplicate, again.position), (true, first[1].position), "by its id");
+    let (settles, results) = step();
+    let again = worker.settle_at(50, settles, results).await;
+    assert_eq!(again.results, [Settlement::Ok(())]);
+    assert!(matches!(&again.receipts[0].result, Settlement::Ok(accepted) if accepted.duplicate), "{again:?}");
+
+    for (sequence, message) in (10..).zip([&plain, &weak]) {
+        let new = peer.publish_at(sequence, message).await.expect_err("there is no room");
+        assert_eq!(new.code, Code::DiskFull, "sequence {sequence}");
+    }
+    worker.consume("results", 1).await;
+    let lease = worker.delivery().await.lease;
+    let step = worker.settle_at(60, vec![Settle { lease, action: Action::Ack }], vec![plain.clone()]).await;
+    assert!(matches!(&step.results[0], Settlement::Error(error) if error.code == Code::DiskFull), "{step:?}");
+    let longer = worker.settle(lease, Action::Extend { lease_ms: None, progress: None }).await;
+    assert_eq!(longer.expect_err("it grows the store").code, Code::DiskFull);
+    worker.settle(lease, Action::Ack).await.expect("its lease was left alone, and an ack is taken");
+}
+
 /// A full disk refuses publishes with a typed error; acks are taken; with room again, all goes on.
 #[tokio::test]
 async fn a_full_disk_refuses_publishes_and_takes_acks() {
@@ -156,16 +221,7 @@ async fn a_full_disk_refuses_publishes_and_takes_acks() {
     let (_store, hub) = hub_on(&disk).await;
     let mut peer = Peer::attach(&hub, None);
     declare(&mut peer, "jobs", |spec| spec).await;
-    disk.set_room(Some(0));
-    let large = "x".repeat(200_000);
-    let mut stored = 0;
-    let refused = loop {
-        match peer.publish(message("jobs").text(&large)).await {
-            Ok(_) => stored += 1,
-            Err(error) => break error,
-        }
-        assert!(stored < 1000, "the disk has no end");
-    };
+    let (stored, refused) = fill(&disk, &mut peer).await;
     assert_eq!((refused.code, refused.outcome), (Code::DiskFull, skep_protocol::Outcome::Refused));
     peer.consume("jobs", 1).await;
     for _ in 0..stored {

@@ -20,3 +20,4 @@ mod conformance {
 }
 
 mod faults;
+mod slices;

@@ -1,0 +1,229 @@
+//! A write on its way through the engine, slice by slice: none holds the lock for longer than
+//! some work takes, however much one frame asks for.
+
+use std::slice::Iter;
+
+use skep_core::{Completion, Kept, Now, Outgoing, Reply, Run, Wakes, Write};
+use skep_protocol::{Error, Position, Settle};
+
+use super::{Effects, Engine};
+use crate::limits::SLICE_STEPS_MAX;
+
+/// A write, and what became of it so far.
+pub(crate) struct Submission<'a> {
+    write: &'a Write<'a>,
+    now: Now,
+    reply: Reply,
+    results: Results,
+    /// What is left of it.
+    settles: Iter<'a, Settle>,
+    publishes: Iter<'a, Outgoing<'a>>,
+}
+
+/// Results, gathered into runs of which the same can be said; and the position on whose
+/// durability the answer waits.
+#[derive(Default)]
+pub(super) struct Results {
+    pub(super) completion: Completion,
+    at: Option<u64>,
+}
+
+impl<'a> Submission<'a> {
+    pub(crate) fn new(write: &'a Write<'a>, now: Now, reply: Reply) -> Self {
+        let (settles, publishes) = (write.settles.iter(), write.publishes.iter());
+        Submission { write, now, reply, results: Results::default(), settles, publishes }
+    }
+
+    /// Nothing of it was taken, and nothing will be.
+    pub(crate) fn refuse(self, error: &Error, wakes: &mut Wakes) {
+        self.reply.fail(error, wakes);
+    }
+
+    fn is_through(&self) -> bool {
+        self.settles.as_slice().is_empty() && self.publishes.as_slice().is_empty()
+    }
+}
+
+impl Engine {
+    /// Takes a write, or a slice of it: stages what it says, and answers it once that is durable.
+    /// Answers what is left of it. With a full disk, what is new and grows the store is refused.
+    pub(crate) fn submit<'a>(
+        &mut self,
+        mut submission: Submission<'a>,
+        full: Option<&Error>,
+        fx: &mut Effects,
+    ) -> Option<Submission<'a>> {
+        let now = submission.now;
+        if submission.write.atomic {
+            submission.results = self.atomic(submission.write, now, full);
+        } else if !self.slice(&mut submission, full) {
+            self.dispatch_touched(now, fx);
+            return Some(submission);
+        }
+        let Submission { results, reply, .. } = submission;
+        self.answer(results.at, reply, results.completion, fx);
+        self.dispatch_touched(now, fx);
+        None
+    }
+
+    /// Each item for itself; answers whether these were all.
+    fn slice(&mut self, submission: &mut Submission<'_>, full: Option<&Error>) -> bool {
+        let Submission { write, now, results, .. } = submission;
+        let mut steps = 0;
+        while steps < SLICE_STEPS_MAX {
+            if let Some(settle) = submission.settles.next() {
+                results.settled(self.settle(settle, *now, full));
+                steps += 1;
+            } else if let Some(outgoing) = submission.publishes.next() {
+                self.begin_routes();
+                let plan = self.plan(write, outgoing, *now, full);
+                self.publish(write, outgoing, plan, *now, results);
+                steps += 1 + self.route_steps;
+            } else {
+                return true;
+            }
+        }
+        submission.is_through()
+    }
+}
+
+impl Results {
+    /// The answer waits for this record, too.
+    pub(super) fn wait(&mut self, at: u64) {
+        self.at = self.at.max(Some(at));
+    }
+
+    pub(super) fn settled(&mut self, result: Result<u64, Error>) {
+        if let Ok(at) = result {
+            self.wait(at);
+        }
+        self.completion.settles.push(result.map(|_| ()));
+    }
+
+    pub(super) fn refused(&mut self, error: Error) {
+        match self.completion.publishes.last_mut() {
+            Some(Run { count, result: Err(last) }) if *last == error => *count += 1,
+            _ => self.completion.publishes.push(Run { count: 1, result: Err(error) }),
+        }
+    }
+
+    pub(super) fn kept(&mut self, kept: Kept) {
+        if let Some(Run { count, result: Ok(last) }) = self.completion.publishes.last_mut() {
+            let next = match last.position {
+                Some(Position::Number(first)) => Some(Position::Number(first + u64::from(*count))),
+                other => other,
+            };
+            let same_queue = last.waiting.as_ref().map(|(name, _)| name) == kept.waiting.as_ref().map(|(name, _)| name);
+            let same = (kept.queues, kept.skipped, kept.duplicate) == (last.queues, last.skipped, last.duplicate);
+            if kept.position == next && same_queue && same {
+                *count += 1;
+                last.waiting = kept.waiting;
+                return;
+            }
+        }
+        self.completion.publishes.push(Run { count: 1, result: Ok(kept) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use skep_protocol::{Code, Filter, Message, MessageId, QueueName, QueueSpec, Topic};
+
+    use super::*;
+    use crate::limits::ROUTE_STEPS_MAX;
+
+    const NOW: Now = Now { mono_ms: 1, unix_ms: 1 };
+    const QUEUES: u32 = 500;
+
+    /// 500 queues with 64 filters each, all of which match `a<n>.x.x.x.x.x.x`.
+    fn engine() -> Engine {
+        let mut engine = Engine::new(1);
+        for id in 1..=QUEUES {
+            let filters = (0..64).map(|n| {
+                let tokens: Vec<&str> = (0..6).map(|bit| if n >> bit & 1 == 0 { "x" } else { "*" }).collect();
+                Filter::new(&format!("*.{}", tokens.join("."))).unwrap()
+            });
+            let spec = QueueSpec::new(QueueName::new(&format!("q{id}")).unwrap());
+            engine.set_spec(id, QueueSpec { filters: filters.collect(), ..spec });
+        }
+        engine
+    }
+
+    fn message(id: usize, topics: usize) -> Message {
+        let mut message = Message::build(&MessageId::new(&id.to_string()).unwrap(), "test", "note");
+        for n in 0..topics {
+            message = message.to(&Topic::new(&format!("a{n}.x.x.x.x.x.x")).unwrap());
+        }
+        message.finish().unwrap()
+    }
+
+    /// How many slices a write takes, and what became of its publishes.
+    fn submit(engine: &mut Engine, messages: &[Message], atomic: bool) -> (usize, Vec<Run>) {
+        let publishes: Vec<Outgoing<'_>> =
+            messages.iter().map(|message| Outgoing { waits: false, ..Outgoing::new(message) }).collect();
+        let write = Write { settles: &[], publishes: &publishes, atomic, party: "test", producer: None };
+        let answer = Arc::new(Mutex::new(None));
+        let to = answer.clone();
+        let reply = Reply::call(move |completion| *to.lock().unwrap() = Some(completion));
+        let mut left = Some(Submission::new(&write, NOW, reply));
+        let mut slices = 0;
+        while let Some(submission) = left {
+            assert!(answer.lock().unwrap().is_none(), "answered before its last slice");
+            left = engine.submit(submission, None, &mut Effects::default());
+            // One more for each that is broken off at its first step.
+            assert!(engine.route_steps <= ROUTE_STEPS_MAX + messages.len(), "{} steps", engine.route_steps);
+            slices += 1;
+        }
+        let completion: Completion = answer.lock().unwrap().take().expect("an answer");
+        (slices, completion.publishes)
+    }
+
+    #[test]
+    fn a_queue_is_gathered_once_however_many_of_its_filters_match() {
+        let mut engine = engine();
+        let (slices, runs) = submit(&mut engine, &[message(1, 3)], false);
+        assert_eq!((slices, runs.len()), (1, 1));
+        assert_eq!(runs[0].result.as_ref().map(|kept| kept.queues), Ok(QUEUES));
+        assert!(engine.route_steps > 3 * 64 * 500, "every filter is met, {} steps", engine.route_steps);
+        assert!(engine.matched.capacity() <= 2 * 500, "{} gathered", engine.matched.capacity());
+    }
+
+    #[test]
+    fn a_message_whose_way_is_too_far_is_refused_and_says_what_to_do() {
+        let mut engine = engine();
+        let (_, runs) = submit(&mut engine, &[message(1, 64), message(2, 1)], false);
+        let refused = runs[0].result.as_ref().unwrap_err();
+        assert_eq!(refused.code, Code::TooLarge);
+        assert!(refused.text.contains("give it fewer topics"), "{refused}");
+        assert_eq!(runs[1].result.as_ref().map(|kept| kept.queues), Ok(QUEUES), "the next one is not");
+    }
+
+    #[test]
+    fn an_atomic_step_goes_no_further_than_one_message() {
+        let mut engine = engine();
+        let messages: Vec<Message> = (0..5).map(|n| message(n, 1)).collect();
+        let (slices, runs) = submit(&mut engine, &messages, true);
+        assert_eq!((slices, runs.len(), runs[0].count), (1, 1, 5));
+        assert_eq!(runs[0].result.as_ref().unwrap_err().code, Code::TooLarge);
+        assert_eq!(submit(&mut engine, &messages[..3], true).1[0].result.as_ref().map(|kept| kept.queues), Ok(QUEUES));
+    }
+
+    #[test]
+    fn a_large_batch_is_taken_in_slices_and_answered_once_in_order() {
+        let mut engine = engine();
+        let messages: Vec<Message> = (0..40).map(|n| message(n, if n == 7 { 64 } else { 1 })).collect();
+        let (slices, runs) = submit(&mut engine, &messages, false);
+        assert_eq!(slices, 40, "each of them is a slice");
+        let counts: Vec<(u32, bool)> = runs.iter().map(|run| (run.count, run.result.is_ok())).collect();
+        assert_eq!(counts, [(7, true), (1, false), (32, true)]);
+        engine.set_spec(QUEUES + 1, QueueSpec::new(QueueName::new("jobs").unwrap()));
+        let jobs = Topic::new("jobs").unwrap();
+        let plain = |n: usize| Message::build(&MessageId::new(&n.to_string()).unwrap(), "test", "note").to(&jobs);
+        let plain: Vec<Message> = (0..4096).map(|n| plain(n).finish().unwrap()).collect();
+        let (slices, runs) = submit(&mut engine, &plain, false);
+        assert_eq!((slices, runs.len()), (1, 1), "a full frame of plain messages is one slice");
+        assert_eq!(runs[0].result.as_ref().map(|kept| kept.queues), Ok(1));
+    }
+}
