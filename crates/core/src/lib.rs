@@ -42,6 +42,7 @@ pub use live::LiveMessage;
 pub use mailbox::{Entry, Mailbox, Outlet, Wakes};
 pub use nearest::nearest;
 pub use policy::{Action, Credentials, Party, Policy};
+pub use recent::{Look, Recent};
 pub use reply::{Answer, Asked, Reply};
 pub use router::Router;
 pub use session::Session;

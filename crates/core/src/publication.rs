@@ -12,6 +12,7 @@ use crate::clock::Now;
 use crate::connection::check_sequence;
 use crate::event::SessionEvent;
 use crate::mailbox::Wakes;
+use crate::recent::Look;
 use crate::reply::{Asked, Promise, Reply};
 use crate::session::Session;
 
@@ -93,7 +94,7 @@ impl Session {
         now: Now,
         wakes: &mut Wakes,
     ) -> Result<Accepted, Error> {
-        if let Some(accepted) = self.recent.look(sequence) {
+        if let Look::Known(accepted, _) = self.recent.look(sequence) {
             self.hub.telemetry.duplicates(1);
             return Ok(Accepted { duplicate: true, ..accepted.clone() });
         }
@@ -102,7 +103,7 @@ impl Session {
             Way::Both => self.publish_both(message, now, wakes)?,
             Way::Live | Way::Store { .. } | Way::Refused(_) => self.publish_live(message, wakes)?,
         };
-        self.recent.remember(sequence, &accepted);
+        self.recent.remember(sequence, &accepted, |known, _| *known == accepted);
         Ok(accepted)
     }
 

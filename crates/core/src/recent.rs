@@ -1,40 +1,74 @@
-//! What a session passed on live of late. Nothing of it is stored, so the session itself
-//! remembers, as long as a client may resend it after a lost connection.
+//! What was said of the last sequences of a producer, as long as it may resend them: receipts of
+//! what a session passed on live, since nothing of it is stored; positions of what a store keeps.
 
 use std::collections::VecDeque;
 
-use skep_protocol::Accepted;
 use skep_protocol::limits::PRODUCER_WINDOW;
 
-/// Receipts by sequence, as runs of which the same can be said; of the last 4,096 sequences.
-#[derive(Debug, Default)]
-pub(crate) struct Recent {
-    runs: VecDeque<(u64, u64, Accepted)>,
+/// Values by sequence, as runs of which the same can be said; of the last 4,096 sequences.
+#[derive(Debug)]
+pub struct Recent<T> {
+    /// In order of sequence; they do not overlap.
+    runs: VecDeque<Run<T>>,
     highest: u64,
 }
 
-impl Recent {
+#[derive(Debug)]
+struct Run<T> {
+    first: u64,
+    count: u64,
+    value: T,
+}
+
+/// What is known of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look<'a, T> {
+    /// Nothing: it never came, or it was refused.
+    New,
+    /// The value of its run, and how far into the run it is.
+    Known(&'a T, u64),
+    /// It lies so far behind the highest that it may have been forgotten.
+    Passed {
+        /// The highest of all.
+        highest: u64,
+    },
+}
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Recent { runs: VecDeque::new(), highest: 0 }
+    }
+}
+
+impl<T: Clone> Recent<T> {
     /// What was said of a sequence.
-    pub(crate) fn look(&self, sequence: u64) -> Option<&Accepted> {
+    #[must_use]
+    pub fn look(&self, sequence: u64) -> Look<'_, T> {
         if sequence > self.highest {
-            return None;
+            return Look::New;
         }
-        let run = self.runs.iter().rev().find(|(first, count, _)| (*first..first + count).contains(&sequence));
-        run.map(|(_, _, accepted)| accepted)
+        let after = self.runs.partition_point(|run| run.first <= sequence);
+        match after.checked_sub(1).and_then(|at| self.runs.get(at)) {
+            Some(run) if sequence - run.first < run.count => Look::Known(&run.value, sequence - run.first),
+            _ if sequence + PRODUCER_WINDOW <= self.highest => Look::Passed { highest: self.highest },
+            _ => Look::New,
+        }
     }
 
-    /// Remembers what is said of a sequence.
-    pub(crate) fn remember(&mut self, sequence: u64, accepted: &Accepted) {
-        self.highest = self.highest.max(sequence);
-        if sequence + PRODUCER_WINDOW <= self.highest {
+    /// Remembers what is said of a new sequence. It joins the run before it if `joins` holds of
+    /// that run's value and of how far into the run it would be.
+    pub fn remember(&mut self, sequence: u64, value: &T, joins: impl FnOnce(&T, u64) -> bool) {
+        if !matches!(self.look(sequence), Look::New) {
             return;
         }
-        match self.runs.back_mut() {
-            Some((first, count, last)) if *first + *count == sequence && last == accepted => *count += 1,
-            _ => self.runs.push_back((sequence, 1, accepted.clone())),
+        self.highest = self.highest.max(sequence);
+        let after = self.runs.partition_point(|run| run.first < sequence);
+        match after.checked_sub(1).and_then(|at| self.runs.get_mut(at)) {
+            Some(run) if run.first + run.count == sequence && joins(&run.value, run.count) => run.count += 1,
+            _ => self.runs.insert(after, Run { first: sequence, count: 1, value: value.clone() }),
         }
         let oldest = self.highest.saturating_sub(PRODUCER_WINDOW);
-        while self.runs.front().is_some_and(|(first, count, _)| first + count <= oldest) {
+        while self.runs.front().is_some_and(|run| run.first + run.count <= oldest) {
             self.runs.pop_front();
         }
     }
@@ -42,31 +76,30 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::Guarantee;
-
     use super::*;
 
-    fn heard_by(live: u32) -> Accepted {
-        Accepted {
-            position: None,
-            durability: None,
-            guarantee: Guarantee::BestEffort,
-            queues: 0,
-            skipped: 0,
-            live,
-            duplicate: false,
-            recipient: None,
-        }
+    fn said(recent: &mut Recent<&'static str>, sequence: u64, value: &'static str) {
+        recent.remember(sequence, &value, |known, _| *known == value);
     }
 
     #[test]
-    fn what_was_passed_on_is_known_for_a_window_and_what_was_not_is_new() {
+    fn what_was_said_is_known_for_a_window_and_what_was_not_is_new() {
         let mut recent = Recent::default();
-        (1..=10_000).filter(|n| n % 5 != 0).for_each(|n| recent.remember(n, &heard_by(u32::from(n > 9_000))));
-        assert_eq!(recent.look(9_999), Some(&heard_by(1)));
-        assert_eq!(recent.look(8_999), Some(&heard_by(0)));
-        assert_eq!(recent.look(9_995), None, "it was refused, so it is judged again");
-        assert_eq!(recent.look(10_001), None);
-        assert_eq!(recent.look(5_000), None, "too long ago");
+        let value = |n| if n > 9_000 { "late" } else { "early" };
+        (1..=10_000).filter(|n| n % 5 != 0).for_each(|n| said(&mut recent, n, value(n)));
+        assert_eq!(recent.look(9_999), Look::Known(&"late", 3));
+        assert_eq!(recent.look(8_996), Look::Known(&"early", 0));
+        assert_eq!(recent.look(9_995), Look::New, "it was refused, so it is judged again");
+        assert_eq!(recent.look(10_001), Look::New);
+        assert_eq!(recent.look(5_000), Look::Passed { highest: 9_999 });
+    }
+
+    #[test]
+    fn what_comes_out_of_order_is_known_as_well_and_takes_no_more_room() {
+        let mut recent = Recent::default();
+        (1..=PRODUCER_WINDOW).rev().for_each(|n| said(&mut recent, n, "a"));
+        assert!((1..=PRODUCER_WINDOW).all(|n| matches!(recent.look(n), Look::Known(..))));
+        said(&mut recent, 3 * PRODUCER_WINDOW, "a");
+        assert_eq!(recent.runs.len(), 1);
     }
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use skep_protocol::{
-    Error, Manage, Managed, Message, ProducerId, Query, Report, ResumeToken, SettleBatch, Settlement, Subscribe,
-    SubscriptionId, Window,
+    Accepted, Error, Manage, Managed, Message, ProducerId, Query, Report, ResumeToken, SettleBatch, Settlement,
+    Subscribe, SubscriptionId, Window,
 };
 
 use crate::admission::Way;
@@ -43,7 +43,7 @@ pub struct Session {
     /// Cold verbs that wait for their answer.
     pending: Vec<BoxFuture<'static, Done>>,
     /// What was passed on live, so that a resend is not heard again.
-    pub(crate) recent: Recent,
+    pub(crate) recent: Recent<Accepted>,
     /// What was known at once.
     pub(crate) ready: Vec<SessionEvent>,
     taken: Taken,

@@ -8,6 +8,8 @@ pub(crate) const BUFFERS_MAX: usize = 8;
 pub(crate) const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Producers remembered; beyond it the one unused for longest is forgotten.
 pub(crate) const PRODUCERS_MAX: usize = 100_000;
+/// How long an unused producer is remembered, in milliseconds: a week.
+pub(crate) const PRODUCER_IDLE_MS: u64 = 7 * 24 * 3_600_000;
 /// How long an id is remembered for exactly-once publishes, in milliseconds.
 pub(crate) const DEDUP_MS: u64 = 10 * 60 * 1000;
 /// Ids remembered; beyond it exactly-once publishes are answered `busy`, and no younger id is forgotten.

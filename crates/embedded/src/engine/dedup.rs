@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use foldhash::{HashMap, HashMapExt};
+use skep_core::{Look, Recent};
 use skep_protocol::limits::PRODUCER_WINDOW;
 use skep_protocol::{Code, Error, MessageRef, ProducerId};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::limits::{DEDUP_IDS_MAX, DEDUP_MS, PRODUCERS_MAX};
+use crate::limits::{DEDUP_IDS_MAX, DEDUP_MS, PRODUCER_IDLE_MS, PRODUCERS_MAX};
 
 /// Whether a sequence was stored before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,22 +24,25 @@ pub(crate) enum Seen {
 pub(crate) struct Producers {
     /// By producer and party, as one: nobody's numbers count for another.
     known: HashMap<u128, Producer>,
-    uses: u64,
+    /// Uses, oldest first. Of each producer the last one counts; the others are left over, and
+    /// swept when they are more than half.
+    uses: VecDeque<Use>,
+    uses_count: u64,
 }
 
 #[derive(Debug, Default)]
 struct Producer {
-    /// Stored sequences as runs, oldest first; sequences and positions of a run both grow by one.
-    runs: VecDeque<SequenceRun>,
-    highest: u64,
+    /// Positions by sequence; both grow by one in a run.
+    stored: Recent<u64>,
+    /// The number of its last use.
     used: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct SequenceRun {
-    sequence: u64,
-    position: u64,
-    count: u64,
+struct Use {
+    number: u64,
+    key: u128,
+    unix_ms: u64,
 }
 
 impl Producers {
@@ -48,41 +52,57 @@ impl Producers {
     /// `dedup_window_passed` when it is so old that it may have been forgotten.
     pub(crate) fn look(&self, id: &ProducerId, party: &str, sequence: u64) -> Result<Seen, Error> {
         let Some(producer) = self.known.get(&key(id, party)) else { return Ok(Seen::New) };
-        if sequence > producer.highest {
-            return Ok(Seen::New);
-        }
-        let found = producer.runs.iter().rev().find(|run| (run.sequence..run.sequence + run.count).contains(&sequence));
-        match found {
-            Some(run) => Ok(Seen::At(run.position + (sequence - run.sequence))),
-            None if sequence + PRODUCER_WINDOW <= producer.highest => Err(Error::new(
+        match producer.stored.look(sequence) {
+            Look::New => Ok(Seen::New),
+            Look::Known(first, by) => Ok(Seen::At(first + by)),
+            Look::Passed { highest } => Err(Error::new(
                 Code::DedupWindowPassed,
                 format!(
-                    "sequence {sequence} lies {PRODUCER_WINDOW} or more behind {}, the newest of its producer",
-                    producer.highest
+                    "sequence {sequence} lies {PRODUCER_WINDOW} or more behind {highest}, the newest of its producer"
                 ),
             )),
-            None => Ok(Seen::New),
         }
     }
 
     /// Remembers that a sequence was stored.
-    pub(crate) fn store(&mut self, id: &ProducerId, party: &str, sequence: u64, position: u64) {
-        let key = key(id, party);
-        if self.known.len() >= PRODUCERS_MAX && !self.known.contains_key(&key) {
-            let oldest = self.known.iter().min_by_key(|(_, producer)| producer.used).map(|(key, _)| *key);
-            oldest.and_then(|oldest| self.known.remove(&oldest));
+    pub(crate) fn store(&mut self, id: &ProducerId, party: &str, sequence: u64, position: u64, unix_ms: u64) {
+        let producer = self.use_now(key(id, party), unix_ms);
+        producer.stored.remember(sequence, &position, |first, by| first + by == position);
+    }
+
+    /// The producer, used now. Who was unused for too long is forgotten, and for longest where
+    /// there are too many.
+    fn use_now(&mut self, key: u128, unix_ms: u64) -> &mut Producer {
+        match self.uses.back_mut() {
+            // Who comes again and again takes no more room.
+            Some(last) if last.key == key => last.unix_ms = unix_ms,
+            _ => {
+                self.uses_count += 1;
+                self.uses.push_back(Use { number: self.uses_count, key, unix_ms });
+                self.known.entry(key).or_default().used = self.uses_count;
+                self.forget_unused(unix_ms);
+            }
         }
-        self.uses += 1;
-        let producer = self.known.entry(key).or_default();
-        producer.used = self.uses;
-        producer.highest = producer.highest.max(sequence);
-        match producer.runs.back_mut() {
-            Some(run) if run.sequence + run.count == sequence && run.position + run.count == position => run.count += 1,
-            _ => producer.runs.push_back(SequenceRun { sequence, position, count: 1 }),
+        self.known.entry(key).or_default()
+    }
+
+    fn forget_unused(&mut self, unix_ms: u64) {
+        let Producers { known, uses, .. } = self;
+        let is_last = |known: &HashMap<u128, Producer>, of: &Use| {
+            known.get(&of.key).is_some_and(|producer| producer.used == of.number)
+        };
+        while let Some(oldest) = uses.front() {
+            if is_last(known, oldest) {
+                if known.len() <= PRODUCERS_MAX && oldest.unix_ms + PRODUCER_IDLE_MS >= unix_ms {
+                    break;
+                }
+                known.remove(&oldest.key);
+            }
+            uses.pop_front();
         }
-        let oldest = producer.highest.saturating_sub(PRODUCER_WINDOW);
-        while producer.runs.front().is_some_and(|run| run.sequence + run.count <= oldest) {
-            producer.runs.pop_front();
+        // So each use is swept over twice at most, on average.
+        if uses.len() > 2 * known.len() {
+            uses.retain(|of| is_last(known, of));
         }
     }
 }
@@ -146,16 +166,50 @@ mod tests {
     #[test]
     fn a_sequence_is_recognised_for_4096_sequences_and_then_refused() {
         let mut producers = Producers::default();
-        (1..=10_000).for_each(|n| producers.store(&ID, "a", n, 500 + n));
+        (1..=10_000).for_each(|n| producers.store(&ID, "a", n, 500 + n, 0));
         assert_eq!(producers.look(&ID, "a", 10_000), Ok(Seen::At(10_500)));
         assert_eq!(producers.look(&ID, "a", 10_001), Ok(Seen::New));
         assert_eq!(producers.look(&ProducerId([2; 16]), "a", 1), Ok(Seen::New));
         assert_eq!(producers.look(&ID, "b", 10_000), Ok(Seen::New), "another party's number");
         let mut gaps = Producers::default();
-        (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(&ID, "a", n, 500 + n));
+        (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(&ID, "a", n, 500 + n, 0));
         assert_eq!(gaps.look(&ID, "a", 9_999), Ok(Seen::New), "it was refused before, so it is new");
         assert_eq!(gaps.look(&ID, "a", 9_998), Ok(Seen::At(10_498)));
         assert_eq!(gaps.look(&ID, "a", 5_903).unwrap_err().code, Code::DedupWindowPassed);
+    }
+
+    fn producer(n: u64) -> ProducerId {
+        ProducerId(u128::from(n).to_be_bytes())
+    }
+
+    #[test]
+    fn beyond_the_bound_the_producer_unused_for_longest_is_forgotten() {
+        let mut producers = Producers::default();
+        let max = PRODUCERS_MAX as u64;
+        (0..max).for_each(|n| producers.store(&producer(n), "a", 1, n, 0));
+        // The first half is used again, in turn.
+        (2..8).for_each(|round| (0..max / 2).for_each(|n| producers.store(&producer(n), "a", round, n, 0)));
+        assert!(producers.uses.len() <= 2 * PRODUCERS_MAX, "{} uses", producers.uses.len());
+        (max..max + max / 2).for_each(|n| producers.store(&producer(n), "a", 1, n, 0));
+        let known = |n| producers.look(&producer(n), "a", 1) != Ok(Seen::New);
+        assert!((0..max / 2).all(known), "used of late");
+        assert!(!(max / 2..max).any(known), "unused for longest");
+        assert!((max..max + max / 2).all(known), "the newest");
+    }
+
+    #[test]
+    fn a_producer_unused_for_a_week_is_forgotten_and_one_that_comes_again_is_not() {
+        let mut producers = Producers::default();
+        let [idle, busy, other] = [1, 2, 3].map(producer);
+        producers.store(&idle, "a", 1, 10, 0);
+        producers.store(&busy, "a", 1, 20, 0);
+        producers.store(&busy, "a", 2, 21, PRODUCER_IDLE_MS);
+        producers.store(&other, "a", 1, 30, PRODUCER_IDLE_MS);
+        assert_eq!(producers.look(&idle, "a", 1), Ok(Seen::At(10)), "a week to the millisecond");
+        producers.store(&busy, "a", 3, 22, PRODUCER_IDLE_MS + 1);
+        assert_eq!(producers.look(&idle, "a", 1), Ok(Seen::New));
+        assert_eq!(producers.look(&busy, "a", 1), Ok(Seen::At(20)));
+        assert_eq!((producers.known.len(), producers.uses.len()), (2, 2));
     }
 
     #[test]

@@ -213,7 +213,7 @@ impl Engine {
             }
         }
         if let Some((id, sequence)) = producer {
-            self.producers.store(&id, party, sequence, staged.position);
+            self.producers.store(&id, party, sequence, staged.position, now.unix_ms);
         }
         if outgoing.by_id {
             self.ids.store(self.ids.hash(party, message), staged.position, now.unix_ms);

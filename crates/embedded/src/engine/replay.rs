@@ -112,7 +112,7 @@ impl Engine {
             queue.put(entry);
         }
         if let Some((id, sequence)) = record.producer {
-            self.producers.store(&id, record.party, sequence, view.position);
+            self.producers.store(&id, record.party, sequence, view.position, view.time_ms);
         }
         if record.by_id {
             self.ids.store(self.ids.hash(record.party, &message), view.position, view.time_ms);
