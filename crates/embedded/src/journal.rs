@@ -101,7 +101,21 @@ pub(crate) struct MessageRecord<'a> {
     pub(crate) message: &'a [u8],
 }
 
-impl MessageRecord<'_> {
+impl<'a> MessageRecord<'a> {
+    /// Reads the body of a message record; its flags say whether its producer and its id count.
+    ///
+    /// # Errors
+    /// When it is not of that form.
+    pub(crate) fn decode(flags: u8, body: &'a [u8]) -> Result<Self, Corrupt> {
+        let mut body = Body(body);
+        let (id, sequence) = (ProducerId(body.take()?), body.u64()?);
+        let (queues, party) = (body.u16()?, body.u16()?);
+        let queues = body.slice(4 * queues)?;
+        let party = text(body.slice(party)?)?;
+        let producer = (flags & WITH_PRODUCER != 0).then_some((id, sequence));
+        Ok(MessageRecord { producer, by_id: flags & BY_ID != 0, queues, party, message: body.0 })
+    }
+
     /// The queues that took it.
     pub(crate) fn queues(&self) -> impl Iterator<Item = QueueId> + '_ {
         self.queues.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))
@@ -217,7 +231,7 @@ impl Record<'_> {
         let mut body = Body(view.body);
         let record = match view.kind {
             RecordKind::Open | RecordKind::Reserve => return Ok(None),
-            RecordKind::Message => Record::Message(body.message(view.flags)?),
+            RecordKind::Message => Record::Message(MessageRecord::decode(view.flags, view.body)?),
             RecordKind::Ack => Record::Ack(body.lease()?),
             RecordKind::Nack => Record::Nack { lease: body.lease()?, not_before_ms: body.u64()?, reason: body.rest()? },
             RecordKind::Dead => Record::Dead { lease: body.lease()?, to: body.u32()?, reason: body.rest()? },
@@ -292,15 +306,6 @@ impl<'a> Body<'a> {
         let (queue, position) = (self.u32()?, self.u64()?);
         let token = Token { open: self.u64()?, count: self.u64()? };
         Ok(LeaseOf { queue, position, token, attempt: self.u32()? })
-    }
-
-    fn message(&mut self, flags: u8) -> Result<MessageRecord<'a>, Corrupt> {
-        let (id, sequence) = (ProducerId(self.take()?), self.u64()?);
-        let (queues, party) = (self.u16()?, self.u16()?);
-        let queues = self.slice(4 * queues)?;
-        let party = text(self.slice(party)?)?;
-        let producer = (flags & WITH_PRODUCER != 0).then_some((id, sequence));
-        Ok(MessageRecord { producer, by_id: flags & BY_ID != 0, queues, party, message: self.0 })
     }
 
     fn rest(&mut self) -> Result<&'a str, Corrupt> {

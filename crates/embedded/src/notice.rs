@@ -4,15 +4,21 @@ use skep_core::{Now, Outgoing, Reply, Write};
 use skep_protocol::{AgentId, Kind, Message, MessageId, MessageRef, Topic};
 
 use crate::engine::{Effects, Engine, Notice, Submission};
-use crate::journal::Record;
+use crate::journal::MessageRecord;
 
 /// The source of what the hub itself says.
 const HUB: &str = "skep/hub";
 
 /// Puts a notice into the inbox of the agent that published a dead letter. Dead letters of
 /// notices bring none, and neither do those of parties without an inbox.
-pub(crate) fn tell(engine: &mut Engine, notice: &Notice, record: Option<Record<'_>>, now: Now, fx: &mut Effects) {
-    let Some(Record::Message(record)) = record else { return };
+pub(crate) fn tell(
+    engine: &mut Engine,
+    notice: &Notice,
+    record: Option<MessageRecord<'_>>,
+    now: Now,
+    fx: &mut Effects,
+) {
+    let Some(record) = record else { return };
     let Ok(dead) = MessageRef::parse(record.message) else { return };
     let sender = record.party.strip_prefix("agent/").and_then(|id| AgentId::new(id).ok());
     let Some(sender) = sender.filter(|_| dead.kind() != Kind::DELIVERY_DEAD_LETTERED.as_str()) else { return };

@@ -13,10 +13,11 @@ use skep_core::{Clock, Entry, Now, Reply, Write};
 use skep_protocol::{Code, Delivery, Error, Message, Position};
 
 use crate::cache::Cache;
+use crate::engine::queue::Place;
 use crate::engine::{Due, Effects, Engine, Notice, Submission};
-use crate::journal::Record;
+use crate::journal::MessageRecord;
 use crate::limits::{COPY_BYTES_MAX, GIVE_WAY};
-use crate::log::{BatchAt, ReadError, Reader, RecordKind, RecordView};
+use crate::log::{BatchAt, ReadError, Reader};
 use crate::notice;
 
 /// What the threads of a store share.
@@ -279,19 +280,15 @@ impl Shared {
     }
 }
 
-/// The record body at a place of a batch.
-pub(crate) fn record<'a>(batch: &'a Bytes, place: &crate::engine::queue::Place) -> Option<Record<'a>> {
+/// The message record at a place of a batch. A place knows no flags: what they say, nobody asks here.
+fn record<'a>(batch: &'a Bytes, place: &Place) -> Option<MessageRecord<'a>> {
     let body = batch.get(place.offset as usize..)?.get(..place.len as usize)?;
-    let (kind, batch) = (RecordKind::Message, place.batch);
-    // A body of a message needs no flags to find the message in it.
-    let view =
-        RecordView { position: 0, kind, flags: 0, body, time_ms: 0, batch, offset: place.offset, len: place.len };
-    Record::decode(&view).ok()?
+    MessageRecord::decode(0, body).ok()
 }
 
 /// The message at a place of a batch; a small one in memory of its own.
-pub(crate) fn message(batch: &Bytes, place: &crate::engine::queue::Place) -> Option<Message> {
-    let Some(Record::Message(record)) = record(batch, place) else { return None };
+pub(crate) fn message(batch: &Bytes, place: &Place) -> Option<Message> {
+    let record = record(batch, place)?;
     let bytes = if record.message.len() <= COPY_BYTES_MAX {
         Bytes::copy_from_slice(record.message)
     } else {
