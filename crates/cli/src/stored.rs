@@ -5,18 +5,35 @@ use skep_protocol::{Ask, Code, Error, Page, Position, QueueName, Stored};
 
 use crate::output::{Output, Table, age, one_line};
 
-/// Shows the messages of a queue; nothing is taken.
-pub(crate) async fn peek(client: &Client, output: &Output, queue: QueueName, limit: u32) -> anyhow::Result<()> {
-    let (messages, next) = messages(client.query(Ask::Peek { queue: queue.clone(), limit }).await?)?;
+/// Shows the messages of a queue, from a position on if one is said; nothing is taken.
+pub(crate) async fn peek(
+    client: &Client,
+    output: &Output,
+    queue: QueueName,
+    mut from: Option<Position>,
+    count: u32,
+) -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    let mut left = count;
+    let next = loop {
+        let ask = Ask::Peek { queue: queue.clone(), limit: left, from };
+        let (page, next) = messages(client.query(ask).await?)?;
+        left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+        found.extend(page);
+        if next.is_none() || left == 0 {
+            break next;
+        }
+        from = next;
+    };
     if output.is_json() {
-        return Ok(output.value(&messages)?);
+        return Ok(output.value(&found)?);
     }
-    if messages.is_empty() {
+    if found.is_empty() && next.is_none() {
         output.note(format!("nothing waits in {queue}"));
         return Ok(());
     }
     let mut table = Table::new(["position", "stored", "from", "type", "attempts", "payload"]);
-    for stored in &messages {
+    for stored in &found {
         let view = stored.message.view();
         let attempts = match &stored.previous {
             Some(ended) => format!("{} ({})", stored.attempts, one_line(ended.reason.as_bytes())),
@@ -31,9 +48,9 @@ pub(crate) async fn peek(client: &Client, output: &Output, queue: QueueName, lim
             one_line(view.payload().unwrap_or_default()),
         ]);
     }
-    output.answer(&messages, table)?;
-    if next.is_some() {
-        output.note(format!("there are more; -n shows more than {limit}"));
+    output.answer(&found, table)?;
+    if let Some(next) = next {
+        output.note(format!("there are more: skep queue peek '{queue}' --from {next}"));
     }
     Ok(())
 }

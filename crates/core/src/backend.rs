@@ -209,8 +209,8 @@ pub struct Changed {
 pub enum Read {
     /// All queues.
     Queues,
-    /// Messages of a queue, oldest first, at most so many.
-    Peek(QueueName, u32),
+    /// Messages of a queue, oldest first, from a position on if one is said, at most so many.
+    Peek(QueueName, Option<Position>, u32),
     /// Stored messages whose topic matches, from a position on, at most so many.
     Replay(Filter, Position, u32),
     /// What happened to messages of this id.

@@ -11,7 +11,7 @@ use crate::hub::Hub;
 use crate::limits::METADATA_BYTES_MAX;
 use crate::policy::{Action, Party};
 
-/// Most messages one look shows; of a replay, more by asking on from `next`.
+/// Most messages one look shows; more by asking on from `next`.
 const LOOK_MAX: u32 = 1_000;
 
 impl Hub {
@@ -45,7 +45,7 @@ impl Hub {
         let seen = match ask {
             Ask::Queues => self.backend.read(Read::Queues).await?,
             Ask::Queue { queue } => Seen::Queues(vec![self.queue(&queue)?]),
-            Ask::Peek { queue, limit } => self.backend.read(Read::Peek(queue, limit.min(LOOK_MAX))).await?,
+            Ask::Peek { queue, limit, from } => self.backend.read(Read::Peek(queue, from, limit.min(LOOK_MAX))).await?,
             Ask::Replay { filter, from, limit } => {
                 self.backend.read(Read::Replay(filter, from, limit.min(LOOK_MAX))).await?
             }

@@ -230,7 +230,7 @@ impl Backend for Memory {
         let inner = self.lock();
         let seen = match read {
             Read::Queues => Ok(Seen::Queues(inner.queues.values().map(Queue::info).collect())),
-            Read::Peek(queue, limit) => inner.queues.get(&queue).ok_or_else(|| unknown_queue(&queue)).map(|queue| {
+            Read::Peek(queue, _, limit) => inner.queues.get(&queue).ok_or_else(|| unknown_queue(&queue)).map(|queue| {
                 let stored = |(number, message): &(u64, Message)| Stored {
                     position: Position::Number(*number),
                     time_ms: 0,

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::ledger;
 use crate::limits::{LOOK_BYTES_MAX, LOOKS_MAX};
+use crate::log::Batch;
 use crate::store::{Store, message};
 
 type Look = (Read, oneshot::Sender<Result<Seen, Error>>);
@@ -47,7 +48,7 @@ pub(crate) fn run(store: &Arc<Store>, looks: &Receiver<Look>) {
         }
         let seen = match read {
             Read::Queues => Ok(Seen::Queues(store.lock().engine.infos())),
-            Read::Peek(queue, limit) => peek(store, &queue, limit),
+            Read::Peek(queue, from, limit) => peek(store, &queue, from, limit),
             Read::Replay(filter, from, limit) => ledger::replay(store, &filter, from, limit),
             Read::Trace(message) => ledger::trace(store, &message),
         };
@@ -56,19 +57,30 @@ pub(crate) fn run(store: &Arc<Store>, looks: &Receiver<Look>) {
     }
 }
 
-fn peek(store: &Store, queue: &QueueName, limit: u32) -> Result<Seen, Error> {
-    let held = store.lock().engine.held(queue, usize::try_from(limit).unwrap_or(usize::MAX))?;
+fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) -> Result<Seen, Error> {
+    // A position of another backend is none of this one's.
+    let from = from.map_or(0, |from| from.number().unwrap_or(u64::MAX));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    // One more, to know whether there are more.
+    let held = store.lock().engine.held(queue, from, limit.saturating_add(1))?;
     let (mut messages, mut bytes) = (Vec::new(), 0);
+    let mut read: Option<Batch> = None;
     for (entry, previous) in held {
         bytes += entry.place.len as usize;
-        if bytes > LOOK_BYTES_MAX && !messages.is_empty() {
+        if messages.len() >= limit || (bytes > LOOK_BYTES_MAX && !messages.is_empty()) {
             return Ok(Seen::Messages(messages, Some(Position::Number(entry.position))));
         }
-        let batch = store.reader.batch(entry.place.batch).map_err(unreadable)?;
-        let Some(message) = message(&batch.bytes, &entry.place) else { continue };
-        let position = Position::Number(entry.position);
-        let time_ms = batch.header.time_ms;
-        messages.push(Stored { position, time_ms, attempts: entry.attempts, previous, message });
+        // In order of position, the messages of a batch come one after the other.
+        let batch = match read.take().filter(|batch| batch.at == entry.place.batch) {
+            Some(batch) => batch,
+            None => store.reader.batch(entry.place.batch).map_err(unreadable)?,
+        };
+        if let Some(message) = message(&batch.bytes, &entry.place) {
+            let position = Position::Number(entry.position);
+            let time_ms = batch.header.time_ms;
+            messages.push(Stored { position, time_ms, attempts: entry.attempts, previous, message });
+        }
+        read = Some(batch);
     }
     Ok(Seen::Messages(messages, None))
 }

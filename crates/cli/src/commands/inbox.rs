@@ -29,7 +29,7 @@ impl Args {
         let agent = agent.ok_or_else(|| Usage("name an agent, or say who you are: --as AGENT".into()))?;
         // To look is not to be there: the look is nobody's, so that it does not count as the agent's presence.
         context.attached_as(None, async |client| {
-            peek(client, context.output(), QueueName::inbox(&agent), self.count).await
+            peek(client, context.output(), QueueName::inbox(&agent), None, self.count).await
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use skep_protocol::{AgentId, Answer, Ask, Command, Filter, Page, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{AgentId, Answer, Ask, Command, Filter, Page, Position, QueueInfo, QueueName, QueueSpec};
 
 use crate::context::Context;
 use crate::duration;
@@ -27,6 +27,7 @@ Examples:
   skep queue add images --filter 'jobs.*.image' --lease 5m --attempts 3
   skep queue ls
   skep queue peek '$dead.jobs'                          # the dead letters, and why they died
+  skep queue peek jobs --from 120 -n 10
   skep queue redrive jobs                               # and back with them
   skep queue purge jobs";
 
@@ -53,6 +54,9 @@ enum Verb {
     Peek {
         /// Its name
         queue: QueueName,
+        /// Begin at this position [default: the oldest]
+        #[arg(long, value_name = "POSITION")]
+        from: Option<Position>,
         /// Show at most so many
         #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 100)]
         count: u32,
@@ -121,8 +125,8 @@ impl Args {
         match self.verb {
             Verb::Ls => look(context, Ask::Queues, list),
             Verb::Show { queue } => look(context, Ask::Queue { queue }, |queues| queues.iter().map(details).collect()),
-            Verb::Peek { queue, count } => {
-                context.attached(async |client| peek(client, context.output(), queue, count).await)
+            Verb::Peek { queue, from, count } => {
+                context.attached(async |client| peek(client, context.output(), queue, from, count).await)
             }
             Verb::Add(add) => manage(context, Command::Declare(add.spec())),
             Verb::Rm { queue, force } => manage(context, Command::Delete { queue, force }),

@@ -18,6 +18,13 @@ pub(crate) struct Limit {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Peeked {
+    from: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Force {
     #[serde(default)]
     pub(crate) force: bool,
@@ -78,13 +85,14 @@ pub(crate) async fn redrive(caller: Caller, At(queue): At<QueueName>, Asked(how)
     command(caller, Command::Redrive { queue, limit: how.limit.unwrap_or(REDRIVE) }).await
 }
 
-/// `GET /v1/queues/{queue}/messages`
-pub(crate) async fn messages(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Limit>) -> Answered {
-    Ok(page(caller.visit()?.ask(Ask::Peek { queue, limit: how.limit.unwrap_or(LOOK) }).await?))
+/// `GET /v1/queues/{queue}/messages`: from a position on, if one is said.
+pub(crate) async fn messages(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Peeked>) -> Answered {
+    let from = how.from.as_deref().map(str::parse).transpose()?;
+    Ok(page(caller.visit()?.ask(Ask::Peek { queue, limit: how.limit.unwrap_or(LOOK), from }).await?))
 }
 
 /// `GET /v1/inbox/{agent}`: it only looks.
-pub(crate) async fn inbox(caller: Caller, At(agent): At<AgentId>, how: Asked<Limit>) -> Answered {
+pub(crate) async fn inbox(caller: Caller, At(agent): At<AgentId>, how: Asked<Peeked>) -> Answered {
     messages(caller, At(QueueName::inbox(&agent)), how).await
 }
 

@@ -41,14 +41,15 @@ impl Engine {
         all
     }
 
-    /// The messages a queue holds, leased and delayed ones included, oldest first, and how the
-    /// last attempt on each ended.
-    pub(crate) fn held(&self, name: &QueueName, limit: usize) -> Result<Vec<(Entry, Option<Ended>)>, Error> {
+    /// The messages a queue holds from a position on, leased and delayed ones included, oldest
+    /// first, and how the last attempt on each ended.
+    pub(crate) fn held(&self, name: &QueueName, from: u64, limit: usize) -> Result<Vec<(Entry, Option<Ended>)>, Error> {
         let id = self.names.get(name).ok_or_else(|| unknown_queue(name))?;
         let queue = self.queues.get(id).ok_or_else(|| unknown_queue(name))?;
         let leased = self.leases.values().filter(|lease| lease.queue == *id).map(|lease| &lease.entry);
-        let delayed = self.delayed.iter().filter(|((of, _), _)| of == id).map(|(_, (entry, _))| entry);
-        let mut entries: Vec<Entry> = queue.ready().chain(leased).chain(delayed).copied().collect();
+        let leased = leased.filter(|entry| entry.position >= from);
+        let delayed = self.delayed.range((*id, from)..=(*id, u64::MAX)).take(limit).map(|(_, (entry, _))| entry);
+        let mut entries: Vec<Entry> = queue.ready_from(from, limit).chain(leased).chain(delayed).copied().collect();
         entries.sort_unstable_by_key(|entry| entry.position);
         entries.truncate(limit);
         Ok(entries.into_iter().map(|entry| (entry, queue.notes.get(&entry.position).cloned())).collect())

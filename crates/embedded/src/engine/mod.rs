@@ -19,7 +19,7 @@ mod staging;
 mod submission;
 mod timers;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock};
 
 use foldhash::HashMap;
@@ -56,7 +56,7 @@ pub(crate) struct Engine {
     leases: HashMap<u64, Lease>,
     next_lease: u64,
     /// Messages that wait, and until when.
-    delayed: HashMap<(QueueId, u64), (Entry, u64)>,
+    delayed: BTreeMap<(QueueId, u64), (Entry, u64)>,
     timers: Timers,
     settled: Settled,
     producers: Producers,
@@ -143,7 +143,7 @@ impl Engine {
             next_consumer: 1,
             leases: HashMap::default(),
             next_lease: 1,
-            delayed: HashMap::default(),
+            delayed: BTreeMap::new(),
             timers: Timers::default(),
             settled: Settled::default(),
             producers: Producers::default(),

@@ -142,6 +142,14 @@ impl Queue {
         self.ready.iter().flatten()
     }
 
+    /// Ready messages from a position on, of each priority at most so many, the oldest.
+    pub(crate) fn ready_from(&self, position: u64, limit: usize) -> impl Iterator<Item = &Entry> {
+        self.ready.iter().flat_map(move |class| {
+            let first = class.partition_point(|entry| entry.position < position);
+            class.range(first..).take(limit)
+        })
+    }
+
     pub(crate) fn ready_count(&self) -> u64 {
         self.ready.iter().map(|class| class.len() as u64).sum()
     }

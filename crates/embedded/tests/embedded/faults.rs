@@ -27,7 +27,7 @@ async fn hub_on(disk: &RecordingDisk) -> (Arc<Embedded>, Arc<Hub>) {
 /// What is held in a queue: payload by position.
 async fn held(peer: &mut Peer, queue: &str) -> BTreeMap<Position, String> {
     let queue = QueueName::new(queue).expect("a name");
-    match peer.look(Ask::Peek { queue, limit: 1000 }).await {
+    match peer.look(Ask::Peek { queue, limit: 1000, from: None }).await {
         Ok(Page::Messages { messages, .. }) => messages
             .into_iter()
             .map(|stored| (stored.position, String::from_utf8(stored.message.payload().to_vec()).expect("text")))
@@ -284,7 +284,8 @@ async fn state(peer: &mut Peer) -> Vec<(String, Position, u32)> {
     let mut all = Vec::new();
     for queue in ["jobs", "$dead.jobs"] {
         let name = QueueName::new(queue).expect("a name");
-        let Ok(Page::Messages { messages, .. }) = peer.look(Ask::Peek { queue: name, limit: 1000 }).await else {
+        let Ok(Page::Messages { messages, .. }) = peer.look(Ask::Peek { queue: name, limit: 1000, from: None }).await
+        else {
             continue;
         };
         all.extend(messages.into_iter().map(|stored| (queue.to_owned(), stored.position, stored.attempts)));

@@ -117,6 +117,9 @@ pub enum Ask {
         queue: QueueName,
         /// At most so many.
         limit: u32,
+        /// From this position on; unsaid, from the oldest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Position>,
     },
     /// All agents.
     Agents,

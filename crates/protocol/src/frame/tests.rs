@@ -12,7 +12,8 @@ fn message(n: u32) -> Message {
     Message::build(&id, "agent/alice", "task").to(&topic).json(format!(r#"{{"n":{n}}}"#)).finish().unwrap()
 }
 
-/// One frame of every kind, with every member said; the vectors are made of them.
+/// One frame of every kind, with every member said, and one of those that grew a member later
+/// without it; the vectors are made of them.
 #[expect(clippy::too_many_lines, reason = "a table: one row a frame")]
 fn every_frame() -> Vec<(&'static str, Frame)> {
     let queue = QueueName::new("jobs").unwrap();
@@ -121,7 +122,7 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
         ),
         ("manage", Frame::Manage(Manage { tag: 6, command: Command::Declare(QueueSpec::new(queue.clone())) })),
         ("managed", Frame::Managed(Managed { tag: 6, result: Settlement::Ok(Answer::Done { changed: true }) })),
-        ("query", Frame::Query(Query { tag: 7, ask: Ask::Peek { queue, limit: 10 } })),
+        ("query", Frame::Query(Query { tag: 7, ask: Ask::Peek { queue: queue.clone(), limit: 10, from: None } })),
         (
             "page",
             Frame::Page(Report {
@@ -133,6 +134,10 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
         ("pong", Frame::Pong(8)),
         ("error", Frame::Error(refused)),
         ("goodbye", Frame::Goodbye(Goodbye { reason: "done".into() })),
+        (
+            "query_from",
+            Frame::Query(Query { tag: 7, ask: Ask::Peek { queue, limit: 10, from: Some(Position::Number(9)) } }),
+        ),
     ]
 }
 
@@ -204,7 +209,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..20usize, at in any::<usize>(), to in any::<u8>()) {
+    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..21usize, at in any::<usize>(), to in any::<u8>()) {
         let mut out = Vec::new();
         Encoding::Compact.encode(&every_frame()[which].1, &mut out);
         let at = at % out.len();

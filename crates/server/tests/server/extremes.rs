@@ -160,8 +160,9 @@ async fn commands_and_questions_at_the_end_of_their_range_are_answered_and_harm_
         replay(Position::Number(0)),
         replay(Position::Number(u64::MAX)),
         replay(Position::opaque(&[255; 24]).expect("short")),
-        Ask::Peek { queue: queue("jobs"), limit: u32::MAX },
-        Ask::Peek { queue: queue("jobs"), limit: 0 },
+        Ask::Peek { queue: queue("jobs"), limit: u32::MAX, from: None },
+        Ask::Peek { queue: queue("jobs"), limit: 0, from: Some(Position::Number(u64::MAX)) },
+        Ask::Peek { queue: queue("jobs"), limit: 1, from: Some(Position::opaque(&[255; 24]).expect("short")) },
         Ask::Trace { message: "x".repeat(100_000) },
         Ask::Trace { message: String::new() },
     ] {

@@ -1,10 +1,11 @@
 //! What outlives a restart, what is recognised, and what can be seen of the past.
 
 use skep_protocol::{
-    Action, Ask, Binding, Code, Command, Filter, Guarantee, Page, ProducerId, QueueName, Settlement, Subscribe,
+    Action, Ask, Binding, Code, Command, Filter, Guarantee, Page, Position, Priority, ProducerId, QueueName,
+    Settlement, Subscribe,
 };
 
-use super::{Opener, close, declare, hub, jobs, peek, settle, text};
+use super::{Opener, close, declare, hub, jobs, peek, peek_from, settle, text};
 use crate::peer::{Peer, message, topic};
 
 /// What was stored and not settled is there after the store is opened again; what was acked is not.
@@ -120,6 +121,36 @@ pub async fn the_past_can_be_replayed_and_traced(opener: Opener<'_>) {
         panic!("a trace")
     };
     assert_eq!(events.iter().map(|event| event.what.as_str()).collect::<Vec<_>>(), ["stored", "leased", "acked"]);
+}
+
+/// Page by page, every message a queue holds is shown once: ready, leased and delayed ones.
+pub async fn a_look_at_a_queue_goes_on_where_the_page_before_ended(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = jobs(&hub).await;
+    let mut stored = Vec::new();
+    for n in 0..20 {
+        let kind = if n % 3 == 0 { Priority::Critical } else { Priority::Normal };
+        let receipt = peer.publish(message("jobs").priority(kind).text(&n.to_string())).await.expect("a receipt");
+        stored.push(receipt.position.expect("a position"));
+    }
+    peer.consume("jobs", 4).await;
+    let late = Action::Nack { after_ms: Some(60_000), reason: "later".into() };
+    let (first, _) = (peer.delivery().await, peer.delivery().await);
+    peer.settle(first.lease, late).await.expect("settled");
+    let queue = QueueName::new("jobs").expect("a name");
+    let (mut seen, mut from) = (Vec::new(), None);
+    for page in 0.. {
+        let (messages, next) = peek_from(&mut peer, queue.clone(), from, 6).await;
+        assert_eq!(messages.len(), if page < 3 { 6 } else { 2 }, "page {page}");
+        seen.extend(messages.iter().map(|stored| stored.position));
+        assert_eq!(next, stored.get(seen.len()).copied(), "where the next page begins");
+        from = next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, stored);
+    assert_eq!(peek_from(&mut peer, queue, Some(Position::Number(u64::MAX)), 6).await, (Vec::new(), None));
 }
 
 /// A queue that holds messages is deleted only by force; a purge drops what is ready, durably.

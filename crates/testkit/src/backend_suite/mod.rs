@@ -6,7 +6,7 @@ mod durability;
 use std::sync::Arc;
 
 use skep_core::{Backend, Clock, Facts, Hub, HubOptions};
-use skep_protocol::{Action, Ask, Command, Message, Page, QueueName, QueueSpec, Settle, Stored};
+use skep_protocol::{Action, Ask, Command, Message, Page, Position, QueueName, QueueSpec, Settle, Stored};
 
 pub use self::delivery::*;
 pub use self::durability::*;
@@ -50,8 +50,18 @@ async fn close(hub: Arc<Hub>, peer: Peer) {
 /// A look shows what waits, and takes nothing.
 async fn peek(peer: &mut Peer, queue: &str) -> Vec<Stored> {
     let queue = QueueName::new(queue).expect("a name");
-    match peer.look(Ask::Peek { queue, limit: 100 }).await.expect("a look") {
-        Page::Messages { messages, .. } => messages,
+    peek_from(peer, queue, None, 100).await.0
+}
+
+/// A page of it, and where to go on.
+async fn peek_from(
+    peer: &mut Peer,
+    queue: QueueName,
+    from: Option<Position>,
+    limit: u32,
+) -> (Vec<Stored>, Option<Position>) {
+    match peer.look(Ask::Peek { queue, limit, from }).await.expect("a look") {
+        Page::Messages { messages, next } => (messages, next),
         other => panic!("{other:?}"),
     }
 }
@@ -75,6 +85,7 @@ macro_rules! backend_suite {
             a_full_queue_refuses_when_addressed_and_is_skipped_else
             a_guarantee_that_cannot_be_given_is_refused
             the_past_can_be_replayed_and_traced
+            a_look_at_a_queue_goes_on_where_the_page_before_ended
             a_queue_with_messages_is_deleted_only_by_force
             registered_agents_are_known_after_a_restart
             an_old_hubs_lease_token_settles_nothing
