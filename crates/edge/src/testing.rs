@@ -237,6 +237,7 @@ impl Backend for Memory {
                     attempts: 0,
                     previous: None,
                     message: message.clone(),
+                    holder: None,
                 };
                 Seen::Messages(queue.ready.iter().take(limit as usize).map(stored).collect(), None)
             }),

@@ -28,7 +28,14 @@ pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32)
             }
             let position = Position::Number(view.position);
             let Ok(message) = Message::parse(batch.bytes.slice_ref(record.message)) else { continue };
-            messages.push(Stored { position, time_ms: view.time_ms, attempts: 0, previous: None, message });
+            messages.push(Stored {
+                position,
+                time_ms: view.time_ms,
+                attempts: 0,
+                previous: None,
+                message,
+                holder: None,
+            });
         }
     }
     Ok(Seen::Messages(messages, None))

@@ -61,11 +61,12 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
     // A position of another backend is none of this one's.
     let from = from.map_or(0, |from| from.number().unwrap_or(u64::MAX));
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let now = store.clock.now();
     // One more, to know whether there are more.
-    let held = store.lock().engine.held(queue, from, limit.saturating_add(1))?;
+    let held = store.lock().engine.held(queue, from, limit.saturating_add(1), now)?;
     let (mut messages, mut bytes) = (Vec::new(), 0);
     let mut read: Option<Batch> = None;
-    for (entry, previous) in held {
+    for (entry, previous, holder) in held {
         bytes += entry.place.len as usize;
         if messages.len() >= limit || (bytes > LOOK_BYTES_MAX && !messages.is_empty()) {
             return Ok(Seen::Messages(messages, Some(Position::Number(entry.position))));
@@ -78,7 +79,7 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
         if let Some(message) = message(&batch.bytes, &entry.place) {
             let position = Position::Number(entry.position);
             let time_ms = batch.header.time_ms;
-            messages.push(Stored { position, time_ms, attempts: entry.attempts, previous, message });
+            messages.push(Stored { position, time_ms, attempts: entry.attempts, previous, message, holder });
         }
         read = Some(batch);
     }

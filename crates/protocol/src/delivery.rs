@@ -51,6 +51,18 @@ pub struct Stored {
     pub previous: Option<Ended>,
     /// The message.
     pub message: Message,
+    /// Who has it now; none while it waits, or where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+}
+
+/// Who has a message under a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The party that received it.
+    pub party: String,
+    /// When the lease ends unless it is extended, in unix milliseconds.
+    pub until_ms: u64,
 }
 
 /// What is to become of a lease.

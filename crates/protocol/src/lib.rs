@@ -28,7 +28,7 @@ mod pack;
 mod queue;
 mod topic;
 
-pub use delivery::{Action, Delivery, Ended, Settle, Stored};
+pub use delivery::{Action, Delivery, Ended, Holder, Settle, Stored};
 pub use error::{Code, Error, Outcome, Retry};
 pub use frame::{
     Accepted, AgentInfo, Answer, Ask, Binding, Command, Connect, Encoding, Event, FEATURES, Frame, Goodbye, Manage,

@@ -3,8 +3,9 @@
 use std::sync::PoisonError;
 
 use skep_core::{Now, QueueCommand, unknown_queue};
-use skep_protocol::{Code, Ended, Error, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{Code, Ended, Error, Holder, QueueInfo, QueueName, QueueSpec};
 
+use super::deliver::Lease;
 use super::queue::{Entry, Queue};
 use super::{Effects, Engine, Pending};
 use crate::journal::{QueueId, Record};
@@ -12,6 +13,9 @@ use crate::limits::{QUEUES_MAX, REDRIVE_MAX};
 
 /// Positions of a purge that go into one record.
 const PURGE_RUNS_MAX: usize = 4096;
+
+/// A message that a queue holds, how the last attempt on it ended, and who has it.
+type Held = (Entry, Option<Ended>, Option<Holder>);
 
 impl Engine {
     /// Runs a command; answers how much it changed. It holds once everything staged is durable.
@@ -42,17 +46,22 @@ impl Engine {
     }
 
     /// The messages a queue holds from a position on, leased and delayed ones included, oldest
-    /// first, and how the last attempt on each ended.
-    pub(crate) fn held(&self, name: &QueueName, from: u64, limit: usize) -> Result<Vec<(Entry, Option<Ended>)>, Error> {
+    /// first.
+    pub(crate) fn held(&self, name: &QueueName, from: u64, limit: usize, now: Now) -> Result<Vec<Held>, Error> {
         let id = self.names.get(name).ok_or_else(|| unknown_queue(name))?;
         let queue = self.queues.get(id).ok_or_else(|| unknown_queue(name))?;
-        let leased = self.leases.values().filter(|lease| lease.queue == *id).map(|lease| &lease.entry);
-        let leased = leased.filter(|entry| entry.position >= from);
-        let delayed = self.delayed.range((*id, from)..=(*id, u64::MAX)).take(limit).map(|(_, (entry, _))| entry);
-        let mut entries: Vec<Entry> = queue.ready_from(from, limit).chain(leased).chain(delayed).copied().collect();
-        entries.sort_unstable_by_key(|entry| entry.position);
+        let leased = self.leases.values().filter(|lease| lease.queue == *id && lease.entry.position >= from);
+        let leased = leased.map(|lease| (lease.entry, Some(lease)));
+        let delayed = self.delayed.range((*id, from)..=(*id, u64::MAX)).take(limit);
+        let delayed = delayed.map(|(_, (entry, _))| (*entry, None));
+        let ready = queue.ready_from(from, limit).map(|entry| (*entry, None));
+        let mut entries: Vec<(Entry, Option<&Lease>)> = ready.chain(leased).chain(delayed).collect();
+        entries.sort_unstable_by_key(|(entry, _)| entry.position);
         entries.truncate(limit);
-        Ok(entries.into_iter().map(|entry| (entry, queue.notes.get(&entry.position).cloned())).collect())
+        let held = |(entry, lease): (Entry, Option<&Lease>)| {
+            (entry, queue.notes.get(&entry.position).cloned(), lease.map(|lease| lease.holder(now)))
+        };
+        Ok(entries.into_iter().map(held).collect())
     }
 
     fn declare(&mut self, spec: &QueueSpec, now: Now, fx: &mut Effects) -> Result<u64, Error> {

@@ -1,6 +1,9 @@
 //! From ready to in flight, and what time does to leases.
 
+use std::sync::Arc;
+
 use skep_core::Now;
+use skep_protocol::Holder;
 
 use super::queue::Entry;
 use super::timers::Timer;
@@ -14,9 +17,19 @@ pub(super) struct Lease {
     /// Its `attempts` count this one.
     pub(super) entry: Entry,
     consumer: u64,
+    /// A lease outlives its consumer where it is bound to its deadline.
+    party: Arc<str>,
     /// On the monotonic clock.
     pub(super) deadline_ms: u64,
     pub(super) progress: Option<String>,
+}
+
+impl Lease {
+    /// Who has it, and until when by the clock on the wall.
+    pub(super) fn holder(&self, now: Now) -> Holder {
+        let until_ms = now.unix_ms.saturating_add(self.deadline_ms.saturating_sub(now.mono_ms));
+        Holder { party: self.party.to_string(), until_ms }
+    }
 }
 
 impl Engine {
@@ -73,7 +86,7 @@ impl Engine {
         state.leases.insert(token.count);
         state.held_bytes += entry.bytes();
         let deadline_ms = now.mono_ms.saturating_add(queue.spec.lease_ms);
-        let lease = Lease { queue: id, entry, consumer, deadline_ms, progress: None };
+        let lease = Lease { queue: id, entry, consumer, party: Arc::clone(&state.party), deadline_ms, progress: None };
         self.staging.append(&Record::Lease { lease: lease.of(token), party: &state.party });
         self.timers.set(deadline_ms, Timer::Lease(token.count));
         fx.due.push(Due {
