@@ -34,7 +34,9 @@ impl fmt::Display for Report {
         if self.segments == 0 && self.corruption.is_none() {
             return f.write_str("a new store");
         }
-        write!(f, "{} records in {} segments", self.records, self.segments)?;
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let (records, segments) = (self.records, self.segments);
+        write!(f, "{records} record{} in {segments} segment{}", plural(records), plural(segments))?;
         match (&self.corruption, &self.torn) {
             (Some(corruption), _) => return write!(f, ", damaged: {corruption}"),
             (None, Some(torn)) => write!(f, ", a torn tail was cut: {torn}")?,
