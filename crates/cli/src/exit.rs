@@ -11,6 +11,7 @@ use skep_server::config::ConfigError;
 use skep_server::folder::FolderError;
 
 use crate::output::Output;
+use crate::usage::Misuse;
 
 /// What an exit code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +46,9 @@ Exit codes
     6  timeout, or nothing there: no reply, no message, no such thing in time
   130  interrupted by Ctrl-C
 
-An error is one line on standard error, `error <code>: <what, what was expected, what to do>`. With
---json it is one JSON object: {\"error\":{\"code\",\"text\",\"outcome\",\"retry\"},\"exit\"}. The code is stable.";
+An error is one line on standard error, `error <code>: <what, what was expected, what to do>`; a
+command that is not understood is told with its usage and an example. With --json it is one JSON
+object: {\"error\":{\"code\",\"text\",\"outcome\",\"retry\"},\"exit\"}. The code is stable.";
 
 /// The command makes no sense as it stands.
 #[derive(Debug)]
@@ -92,6 +94,8 @@ struct Shown {
     text: String,
     outcome: Option<Outcome>,
     retry: Option<Retry>,
+    #[serde(flatten)]
+    misuse: Option<Misuse>,
 }
 
 /// Says what went wrong, if something did, and gives the exit code.
@@ -112,19 +116,27 @@ pub(crate) fn report(output: &Output, done: anyhow::Result<()>) -> ExitCode {
             error: Shown,
             exit: u8,
         }
-        let text = format!("error {}: {}", shown.code, shown.text);
+        let mut text = format!("error {}: {}", shown.code, shown.text);
+        if let Some(Misuse { usage, example, .. }) = &shown.misuse {
+            text.push_str(&format!("\nusage: {usage}"));
+            text.extend(example.iter().map(|example| format!("\nexample: {example}")));
+        }
         output.failure(&text, &Failure { error: shown, exit: exit as u8 });
     }
     exit.into()
 }
 
 fn judge(error: &anyhow::Error) -> (Exit, Shown) {
-    let own = |exit, code| (exit, Shown { code, text: words(error), outcome: None, retry: None });
+    let own = |exit, code| (exit, Shown { code, text: words(error), outcome: None, retry: None, misuse: None });
     if let Some(error) = error.downcast_ref::<Error>() {
         return (exit_of(error), coded(error));
     }
     if error.is::<Interrupted>() {
         return own(Exit::Interrupted, "interrupted");
+    }
+    if let Some(misuse) = error.downcast_ref::<Misuse>() {
+        let (exit, shown) = own(Exit::Usage, "usage");
+        return (exit, Shown { misuse: Some(misuse.clone()), ..shown });
     }
     if error.is::<Usage>() {
         return own(Exit::Usage, "usage");
@@ -157,7 +169,7 @@ fn words(error: &anyhow::Error) -> String {
 
 fn coded(error: &Error) -> Shown {
     let (outcome, retry) = (Some(error.outcome), Some(error.retry));
-    Shown { code: error.code.as_str(), text: error.text.clone(), outcome, retry }
+    Shown { code: error.code.as_str(), text: error.text.clone(), outcome, retry, misuse: None }
 }
 
 fn exit_of(error: &Error) -> Exit {

@@ -13,7 +13,9 @@ mod payload;
 mod receipt;
 mod settle;
 mod stored;
+mod usage;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -47,7 +49,11 @@ Exit codes: 0 done, 1 internal, 2 usage, 3 refused, 4 outcome unknown, 5 no hub,
 nothing there, 130 interrupted. More: skep help exit-codes";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage::end(&error, &args),
+    };
     let context = Context::new(cli.global);
     let done = cli.command.run(&context);
     exit::report(context.output(), done)

@@ -14,4 +14,5 @@ mod restart;
 mod second_hub;
 mod shutdown;
 mod strangers;
+mod usage;
 mod wrong_token;
