@@ -31,10 +31,10 @@ pub(crate) async fn connect(global: &Global, agent: Option<AgentId>) -> anyhow::
     };
     if let Some(url) = said(global.url.clone()) {
         let connected = Client::connect(&url, options).await;
-        return Ok(connected.map_err(|error| with_advice(error, token.is_some()))?);
+        return Ok(connected.map_err(|error| unanswered(global, &url, error))?);
     }
     let folder = data_folder(global)?;
-    let hub = ready(&folder).await?;
+    let hub = ready(global, &folder).await?;
     let token = match token {
         Some(token) => Some(token),
         None => folder::token(&folder)?.map(|token| token.expose().to_owned()),
@@ -42,30 +42,21 @@ pub(crate) async fn connect(global: &Global, agent: Option<AgentId>) -> anyhow::
     Ok(Client::connect(&address(&hub, &folder)?, Options { token, ..options }).await?)
 }
 
-/// What to do about an address that `--url` named.
-fn with_advice(error: Error, has_token: bool) -> Error {
-    let advice = match error.code {
-        Code::NoHub => "the address is from --url or SKEP_URL; without them the hub of this folder is meant",
-        Code::Unauthenticated if !has_token => {
-            "an address from --url or SKEP_URL is sent no token of a data folder: say --token or SKEP_TOKEN, too"
-        }
-        _ => return error,
-    };
-    Error { text: format!("{}; {advice}", error.text), ..error }
-}
-
 /// The data folder that is meant; it must be there. One that is named and is not ours is refused by whoever looks at it.
 pub(crate) fn data_folder(global: &Global) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().unwrap_or_default();
     let named = said(global.data.clone()).or_else(|| said(std::env::var("SKEP_DATA").ok()));
     if let Some(folder) = named.map(|named| here.join(named)) {
-        let none = || no_hub(&format!("no hub: there is no data folder {}", shown(&folder)));
+        let none = || no_hub(global, &format!("no hub: there is no data folder {}", shown(&folder)));
         return if folder.is_dir() { Ok(folder) } else { Err(none().into()) };
     }
     let found = config::data_folder(&here);
     warn_passed_over(global, &found.passed_over);
     let looked = config::new_data_folder(&here);
-    let none = || no_hub(&format!("no hub: there is no data folder {} of yours, nor one above it", shown(&looked)));
+    let none = || {
+        let text = format!("no hub: there is no data folder {} of yours, nor one above it", shown(&looked));
+        no_hub(global, &text)
+    };
     Ok(found.folder.ok_or_else(none)?)
 }
 
@@ -77,17 +68,20 @@ pub(crate) fn warn_passed_over(global: &Global, passed_over: &[String]) {
 }
 
 /// Waits while the hub in a data folder is starting.
-async fn ready(folder: &Path) -> anyhow::Result<HubFile> {
+async fn ready(global: &Global, folder: &Path) -> anyhow::Result<HubFile> {
     let looking = async {
         loop {
             match look(folder)? {
                 Seen::Ready(hub) => return Ok(hub),
-                Seen::Nobody => return Err(no_hub(&format!("no hub runs in {}", shown(folder))).into()),
+                Seen::Nobody => return Err(no_hub(global, &format!("no hub runs in {}", shown(folder))).into()),
                 Seen::Unready => tokio::time::sleep(LOOK_PAUSE).await,
             }
         }
     };
-    let late = || no_hub(&format!("the hub in {} is starting or closing, for {CONNECT_MAX:?} now", shown(folder)));
+    let late = || {
+        let text = format!("the hub in {} is starting or closing, for {CONNECT_MAX:?} now; try again", shown(folder));
+        Error::new(Code::NoHub, text)
+    };
     tokio::time::timeout(CONNECT_MAX, looking).await.unwrap_or_else(|_| Err(late().into()))
 }
 
@@ -99,8 +93,30 @@ fn address(hub: &HubFile, folder: &Path) -> Result<String, Error> {
     }
 }
 
-fn no_hub(what: &str) -> Error {
-    Error::new(Code::NoHub, format!("{what}. Start one: skep serve --detach"))
+pub(crate) fn no_hub(global: &Global, what: &str) -> Error {
+    Error::new(Code::NoHub, format!("{what}. Start one: {}", global.command("serve --detach")))
+}
+
+/// Nobody answers at an address that was said: then the address may be wrong, too.
+fn unanswered(global: &Global, url: &str, error: Error) -> Error {
+    if error.code == Code::Unauthenticated && said(global.token.clone()).is_none() {
+        let advice = "an address from --url or SKEP_URL is sent no token of a data folder: say --token or SKEP_TOKEN, too";
+        return Error { text: format!("{}; {advice}", error.text), ..error };
+    }
+    if error.code != Code::NoHub {
+        return error;
+    }
+    // The client's advice, after the last semicolon, is for a hub that would be found here.
+    let what = error.text.rsplit_once("; ").map_or(error.text.as_str(), |(what, _)| what);
+    let source = if global.url_is_typed() { "--url" } else { "SKEP_URL" };
+    let text = match url.strip_prefix("ws://") {
+        Some(at) if at.starts_with("127.") || at.starts_with("localhost") => {
+            let at = at.split('/').next().unwrap_or(at);
+            format!("{what}. Correct {source}, or start one there: skep serve --detach --listen {at}")
+        }
+        _ => format!("{what}. Correct {source}, or leave it out to find the hub of this folder"),
+    };
+    Error { text, ..error }
 }
 
 /// An empty variable says nothing.

@@ -1,5 +1,6 @@
 //! The command `skep`: one file per command under `commands/`, and what they share beside it.
 
+mod advice;
 mod commands;
 mod config_flags;
 mod connect;

@@ -5,7 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use skep_client::Client;
 use skep_protocol::{Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, format_time};
 
+use crate::advice::{Named, advised, near_topic};
+use crate::context::Context;
 use crate::payload::PayloadArgs;
+use crate::receipt::Receipt;
 
 /// What a message is, besides where it goes.
 #[derive(Debug, clap::Args)]
@@ -39,6 +42,29 @@ pub(crate) struct MessageArgs {
 }
 
 impl MessageArgs {
+    /// Publishes it where `address` says, and tells the receipt. Unsaid, its type is `kind`.
+    pub(crate) fn publish(
+        &self,
+        context: &Context,
+        kind: Kind,
+        named: Named<'_>,
+        address: impl FnOnce(MessageBuilder) -> MessageBuilder,
+    ) -> anyhow::Result<()> {
+        context.attached(async |client| {
+            let message = address(self.begin(client, kind)?).finish()?;
+            let accepted = advised(context, client, named, client.publish(message.clone())).await?;
+            let receipt = Receipt::new(message.id(), &accepted);
+            context.output().answer(&receipt, receipt.words())?;
+            if let Named::Topic(topic) = named
+                && receipt.reached_nobody()
+                && let Some(near) = near_topic(client, topic.as_str()).await
+            {
+                context.output().note(near);
+            }
+            Ok(())
+        })
+    }
+
     /// Begins the message: all but its destination. Unsaid, its type is `kind`.
     pub(crate) fn begin(&self, client: &Client, kind: Kind) -> anyhow::Result<MessageBuilder> {
         let payload = self.payload.read()?;

@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-pub(crate) use plain::{age, one_line, path, plain};
+pub(crate) use plain::{age, counted, one_line, path, plain, until, word};
 pub(crate) use table::Table;
 
 /// Where words and values go.

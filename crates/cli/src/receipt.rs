@@ -3,7 +3,7 @@
 use serde::Serialize;
 use skep_protocol::{Accepted, Durability, Guarantee, Position, Recipient};
 
-use crate::output::age;
+use crate::output::{age, counted};
 
 /// A receipt, and the id of the message it is for.
 #[derive(Debug, Serialize)]
@@ -45,16 +45,21 @@ impl<'a> Receipt<'a> {
         parts.join("  ")
     }
 
+    /// Whether nothing holds it and nobody heard it.
+    pub(crate) fn reached_nobody(&self) -> bool {
+        self.queues == 0 && self.live == 0 && self.skipped == 0
+    }
+
     fn takers(&self) -> String {
-        let counted = [
+        let counts = [
             (self.queues, "queue", "queues"),
             (self.live, "live listener", "live listeners"),
             (self.skipped, "full queue skipped", "full queues skipped"),
         ];
-        let takers: Vec<String> = counted
+        let takers: Vec<String> = counts
             .into_iter()
             .filter(|(count, ..)| *count > 0)
-            .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+            .map(|(count, one, many)| counted(u64::from(count), one, many))
             .collect();
         if takers.is_empty() { "nobody listens, and no queue takes this topic".into() } else { takers.join(", ") }
     }

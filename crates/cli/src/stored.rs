@@ -3,21 +3,30 @@
 use skep_client::Client;
 use skep_protocol::{Ask, Code, Error, Page, Position, QueueName, Stored};
 
-use crate::output::{Output, Table, age, one_line};
+use crate::advice::{Named, advise};
+use crate::context::Context;
+use crate::output::{Table, age, one_line, until};
+
+/// Most messages that a hub shows in one look, whatever is asked.
+pub(crate) const LOOK_MAX: u32 = 1_000;
 
 /// Shows the messages of a queue, from a position on if one is said; nothing is taken.
 pub(crate) async fn peek(
+    context: &Context,
     client: &Client,
-    output: &Output,
-    queue: QueueName,
+    queue: &QueueName,
     mut from: Option<Position>,
     count: u32,
 ) -> anyhow::Result<()> {
-    let mut found = Vec::new();
-    let mut left = count;
+    let output = context.output();
+    let (mut found, mut left) = (Vec::new(), count);
     let next = loop {
-        let ask = Ask::Peek { queue: queue.clone(), limit: left, from };
-        let (page, next) = messages(client.query(ask).await?)?;
+        let asked = client.query(Ask::Peek { queue: queue.clone(), limit: left, from }).await;
+        let (page, next) = match asked {
+            Ok(page) => messages(page)?,
+            Err(error) if has_no_dead_letters(client, queue, &error).await => (Vec::new(), None),
+            Err(error) => return Err(advise(context, client, Named::Queue(queue), error).await.into()),
+        };
         left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
         found.extend(page);
         if next.is_none() || left == 0 {
@@ -29,30 +38,58 @@ pub(crate) async fn peek(
         return Ok(output.value(&found)?);
     }
     if found.is_empty() && next.is_none() {
-        output.note(format!("nothing waits in {queue}"));
+        output.note(match queue.origin() {
+            Some(origin) => format!("{origin} has no dead letters"),
+            None => format!("nothing waits in {queue}"),
+        });
         return Ok(());
     }
-    let mut table = Table::new(["position", "stored", "from", "type", "attempts", "payload"]);
-    for stored in &found {
+    output.answer(&found, table(queue, &found))?;
+    if let Some(next) = next {
+        let more = context.global().command(&format!("queue peek '{queue}' --from {next}"));
+        output.note(format!("there are more: {more}"));
+    }
+    Ok(())
+}
+
+/// The queue of dead letters comes with the first of them: until then there are none.
+async fn has_no_dead_letters(client: &Client, queue: &QueueName, error: &Error) -> bool {
+    let origin = queue.origin().filter(|_| error.code == Code::UnknownQueue);
+    match origin {
+        Some(origin) => client.query(Ask::Queue { queue: origin }).await.is_ok(),
+        None => false,
+    }
+}
+
+fn table(queue: &QueueName, messages: &[Stored]) -> Table {
+    let mut table = Table::new(["position", "id", "stored", "from", "type", "state", "payload"]);
+    for stored in messages {
         let view = stored.message.view();
-        let attempts = match &stored.previous {
-            Some(ended) => format!("{} ({})", stored.attempts, one_line(ended.reason.as_bytes())),
-            None => stored.attempts.to_string(),
-        };
         table.row([
             stored.position.to_string(),
+            view.id().into(),
             age(stored.time_ms),
             view.source().into(),
             view.kind().into(),
-            attempts,
+            state(queue, stored),
             one_line(view.payload().unwrap_or_default()),
         ]);
     }
-    output.answer(&found, table)?;
-    if let Some(next) = next {
-        output.note(format!("there are more: skep queue peek '{queue}' --from {next}"));
+    table
+}
+
+/// How a message stands in a queue: who has it, or that it waits, and how the last attempt ended.
+fn state(queue: &QueueName, stored: &Stored) -> String {
+    let attempts = stored.attempts;
+    if let Some(holder) = &stored.holder {
+        return format!("leased to {}, {} left, attempt {attempts}", holder.party, until(holder.until_ms));
     }
-    Ok(())
+    let ended = stored.previous.as_ref().map(|ended| one_line(ended.reason.as_bytes()));
+    match ended {
+        Some(reason) if queue.is_dead() => format!("dead: {reason}"),
+        Some(reason) => format!("waits, attempt {attempts} ended: {reason}"),
+        None => "waits".into(),
+    }
 }
 
 /// The messages of a page.

@@ -1,8 +1,9 @@
 //! `skep agents`: who is known to the hub.
 
 use clap::Subcommand;
-use skep_protocol::{AgentId, AgentInfo, Answer, Ask, Command, Page, WorkspaceId};
+use skep_protocol::{AgentId, AgentInfo, Answer, Ask, Command, Page, QueueName, WorkspaceId};
 
+use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::output::Table;
@@ -35,9 +36,9 @@ enum Verb {
     Add {
         /// Its id: letters, digits, _ and -
         agent: AgentId,
-        /// What it says of itself, a JSON object
-        #[arg(long, value_name = "JSON", default_value = "{}")]
-        metadata: String,
+        /// What it says of itself, a JSON object; unsaid, of an agent that is there nothing changes
+        #[arg(long, value_name = "JSON")]
+        metadata: Option<String>,
     },
     /// Remove an agent and its inbox
     Rm {
@@ -54,7 +55,7 @@ enum Verb {
         /// The workspace
         workspace: WorkspaceId,
     },
-    /// And no more
+    /// Let what is said in a workspace reach an agent's inbox no more
     Leave {
         /// The agent
         agent: AgentId,
@@ -65,31 +66,60 @@ enum Verb {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let (command, unchanged) = match self.verb {
-            Verb::Ls => return list(context),
-            Verb::Add { agent, metadata } => {
-                let known = format!("{agent} was there already; what it says of itself is now as given");
-                (Command::Register { agent, metadata: checked(metadata)? }, known)
+        match self.verb {
+            Verb::Ls => list(context),
+            Verb::Add { agent, metadata } => add(context, &agent, metadata),
+            Verb::Rm { agent, force } => {
+                let words = [format!("removed {agent} and its inbox"), format!("{agent} was not there")];
+                manage(context, &agent, Command::Deregister { agent: agent.clone(), force }, words)
             }
-            Verb::Rm { agent, force } => (Command::Deregister { agent, force }, "it was not there".into()),
             Verb::Join { agent, workspace } => {
-                let known = format!("{agent} was in {workspace} already");
-                (Command::Join { agent, workspace }, known)
+                let words = [
+                    format!("{agent} joined {workspace}: what is said in workspace.{workspace}.> reaches its inbox"),
+                    format!("{agent} was in {workspace} already"),
+                ];
+                manage(context, &agent, Command::Join { agent: agent.clone(), workspace }, words)
             }
             Verb::Leave { agent, workspace } => {
-                let known = format!("{agent} was not in {workspace}");
-                (Command::Leave { agent, workspace }, known)
+                let words = [format!("{agent} left {workspace}"), format!("{agent} was not in {workspace}")];
+                manage(context, &agent, Command::Leave { agent: agent.clone(), workspace }, words)
             }
-        };
-        context.attached(async |client| {
-            let answer = client.manage(command).await?;
-            if answer == (Answer::Done { changed: false }) {
-                context.output().note(unchanged);
-            }
-            // What was asked for is so now; that needs no words.
-            Ok(context.output().answer(&answer, "")?)
-        })
+        }
     }
+}
+
+fn add(context: &Context, agent: &AgentId, metadata: Option<String>) -> anyhow::Result<()> {
+    let unsaid = metadata.is_none();
+    let metadata = metadata.map_or_else(|| Ok("{}".into()), checked)?;
+    context.attached_as(context.global().agent.clone(), async |client| {
+        // What an agent said of itself before stays, unless something else is said.
+        if unsaid && client.query(Ask::Queue { queue: QueueName::inbox(agent) }).await.is_ok() {
+            return tell(
+                context,
+                &Answer::Done { changed: false },
+                [String::new(), format!("{agent} was there already")],
+            );
+        }
+        let answer = client.manage(Command::Register { agent: agent.clone(), metadata }).await?;
+        let words = [
+            format!("added {agent}; it has an inbox now"),
+            format!("{agent} was there already; what it says of itself is now as given"),
+        ];
+        tell(context, &answer, words)
+    })
+}
+
+/// Runs a command on an agent, and says what it changed, or else that it was so before.
+fn manage(context: &Context, agent: &AgentId, command: Command, words: [String; 2]) -> anyhow::Result<()> {
+    context.attached_as(context.global().agent.clone(), async |client| {
+        let answer = advised(context, client, Named::Agent(agent), client.manage(command)).await?;
+        tell(context, &answer, words)
+    })
+}
+
+fn tell(context: &Context, answer: &Answer, [changed, unchanged]: [String; 2]) -> anyhow::Result<()> {
+    let words = if *answer == (Answer::Done { changed: false }) { unchanged } else { changed };
+    Ok(context.output().answer(answer, words)?)
 }
 
 fn checked(metadata: String) -> Result<String, Usage> {
@@ -103,7 +133,8 @@ fn list(context: &Context) -> anyhow::Result<()> {
         Page::Agents(agents) => {
             let table = table(&agents);
             if table.is_empty() {
-                context.output().note("no agents yet. Add one: skep agents add bob");
+                let add = context.command("agents add bob");
+                context.output().note(format!("no agents yet. Add one: {add}"));
             }
             Ok(context.output().answer(&agents, if table.is_empty() { String::new() } else { table.to_string() })?)
         }

@@ -7,6 +7,8 @@ use crate::exit::Usage;
 use crate::stored::peek;
 
 /// Look at what waits for an agent; nothing is taken
+///
+/// Shows of each message its id, and whether somebody has it: who, and for how long.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -28,8 +30,6 @@ impl Args {
         let agent = self.agent.or_else(|| context.global().agent.clone());
         let agent = agent.ok_or_else(|| Usage("name an agent, or say who you are: --as AGENT".into()))?;
         // To look is not to be there: the look is nobody's, so that it does not count as the agent's presence.
-        context.attached_as(None, async |client| {
-            peek(client, context.output(), QueueName::inbox(&agent), None, self.count).await
-        })
+        context.attached_as(None, async |client| peek(context, client, &QueueName::inbox(&agent), None, self.count).await)
     }
 }

@@ -2,9 +2,9 @@
 
 use skep_protocol::{Kind, Topic};
 
+use crate::advice::Named;
 use crate::context::Context;
 use crate::message::MessageArgs;
-use crate::receipt::Receipt;
 
 /// Publish a message to a topic
 ///
@@ -28,11 +28,6 @@ Examples:
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
-        context.attached(async |client| {
-            let message = self.message.begin(client, Kind::EVENT)?.to(&self.topic).finish()?;
-            let accepted = client.publish(message.clone()).await?;
-            let receipt = Receipt::new(message.id(), &accepted);
-            Ok(context.output().answer(&receipt, receipt.words())?)
-        })
+        self.message.publish(context, Kind::EVENT, Named::Topic(&self.topic), |message| message.to(&self.topic))
     }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use skep_protocol::{AgentId, Answer, Ask, Command, Filter, Page, Position, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{AgentId, Answer, Ask, Command, Error, Filter, Page, Position, QueueInfo, QueueName, QueueSpec};
 
+use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::duration;
-use crate::output::Table;
+use crate::exit::Usage;
+use crate::output::{Table, counted};
 use crate::stored::{peek, unexpected};
 
 /// Show, add, remove, look into, empty and redrive queues
@@ -123,53 +125,103 @@ impl Add {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
         match self.verb {
-            Verb::Ls => look(context, Ask::Queues, list),
-            Verb::Show { queue } => look(context, Ask::Queue { queue }, |queues| queues.iter().map(details).collect()),
+            Verb::Ls => ls(context),
+            Verb::Show { queue } => show(context, &queue),
             Verb::Peek { queue, from, count } => {
-                context.attached(async |client| peek(client, context.output(), queue, from, count).await)
+                context.attached(async |client| peek(context, client, &queue, from, count).await)
             }
-            Verb::Add(add) => manage(context, Command::Declare(add.spec())),
-            Verb::Rm { queue, force } => manage(context, Command::Delete { queue, force }),
-            Verb::Purge { queue } => manage(context, Command::Purge { queue }),
-            Verb::Redrive { queue, count } => manage(context, Command::Redrive { queue, limit: count }),
+            Verb::Add(add) => declare(context, add.spec()),
+            Verb::Rm { queue, force } => {
+                let done = |_| format!("removed {queue}");
+                manage(context, &queue, Command::Delete { queue: queue.clone(), force }, done)
+            }
+            Verb::Purge { queue } => {
+                let done = |count| format!("{} dropped from {queue}", messages(count));
+                manage(context, &queue, Command::Purge { queue: queue.clone() }, done)
+            }
+            Verb::Redrive { queue, count } => redrive(context, &queue, count),
         }
     }
 }
 
-fn manage(context: &Context, command: Command) -> anyhow::Result<()> {
-    let verb = match &command {
-        Command::Purge { .. } => "dropped",
-        Command::Redrive { .. } => "moved back",
-        _ => "done",
+fn messages(count: u64) -> String {
+    counted(count, "message", "messages")
+}
+
+fn redrive(context: &Context, queue: &QueueName, limit: u32) -> anyhow::Result<()> {
+    if let Some(origin) = queue.origin() {
+        let redrive = context.command(&format!("queue redrive {origin}"));
+        return Err(Usage(format!("name the queue that the dead letters came from: {redrive}")).into());
+    }
+    let done = |count| match count {
+        0 => format!("{queue} has no dead letters"),
+        count => format!("{} moved back to {queue}", messages(count)),
     };
+    manage(context, queue, Command::Redrive { queue: queue.clone(), limit }, done)
+}
+
+/// Runs a command on a queue, and says in one line what it did.
+fn manage(
+    context: &Context,
+    queue: &QueueName,
+    command: Command,
+    done: impl FnOnce(u64) -> String,
+) -> anyhow::Result<()> {
     context.attached(async |client| {
-        let answer = client.manage(command).await?;
-        let words = match &answer {
-            Answer::Count(1) => format!("1 message {verb}"),
-            Answer::Count(count) => format!("{count} messages {verb}"),
-            Answer::Done { .. } => String::new(),
+        let answer = advised(context, client, Named::Queue(queue), client.manage(command)).await?;
+        let count = match answer {
+            Answer::Count(count) => count,
+            Answer::Done { changed } => u64::from(changed),
         };
-        if answer == (Answer::Done { changed: false }) {
-            context.output().note("it was so already");
-        }
-        Ok(context.output().answer(&answer, words)?)
+        Ok(context.output().answer(&answer, done(count))?)
     })
 }
 
-fn look(context: &Context, ask: Ask, words: impl Fn(&[QueueInfo]) -> String) -> anyhow::Result<()> {
-    let one = matches!(ask, Ask::Queue { .. });
-    context.attached(async |client| match client.query(ask).await? {
-        Page::Queues(queues) => {
-            if queues.is_empty() {
-                context.output().note("no queues yet. Add one: skep queue add jobs");
-            }
-            match queues.as_slice() {
-                [queue] if one => Ok(context.output().answer(queue, words(&queues))?),
-                _ => Ok(context.output().answer(&queues, words(&queues))?),
-            }
-        }
-        other => Err(unexpected(&other).into()),
+fn declare(context: &Context, spec: QueueSpec) -> anyhow::Result<()> {
+    context.attached(async |client| {
+        let was_there = client.query(Ask::Queue { queue: spec.name.clone() }).await.is_ok();
+        let answer = client.manage(Command::Declare(spec.clone())).await?;
+        let what = match answer {
+            Answer::Done { changed: false } => "nothing to change in",
+            _ if was_there => "changed",
+            _ => "added",
+        };
+        Ok(context.output().answer(&answer, format!("{what} {}: {}", spec.name, terms(&spec)))?)
     })
+}
+
+/// What a declaration comes to, on one line.
+fn terms(spec: &QueueSpec) -> String {
+    let attempts = match spec.attempts_max {
+        0 => "attempts without end".into(),
+        count => counted(u64::from(count), "attempt", "attempts"),
+    };
+    format!("takes {}; lease {}, {attempts}", filters(spec), duration::show(spec.lease_ms))
+}
+
+fn ls(context: &Context) -> anyhow::Result<()> {
+    context.attached(async |client| {
+        let queues = queues(client.query(Ask::Queues).await?)?;
+        if queues.is_empty() {
+            context.output().note(format!("no queues yet. Add one: {}", context.command("queue add jobs")));
+        }
+        Ok(context.output().answer(&queues, list(&queues))?)
+    })
+}
+
+fn show(context: &Context, queue: &QueueName) -> anyhow::Result<()> {
+    context.attached(async |client| {
+        let asked = client.query(Ask::Queue { queue: queue.clone() });
+        let found = queues(advised(context, client, Named::Queue(queue), asked).await?)?;
+        found.iter().try_for_each(|info| Ok(context.output().answer(info, details(info))?))
+    })
+}
+
+fn queues(page: Page) -> Result<Vec<QueueInfo>, Error> {
+    match page {
+        Page::Queues(queues) => Ok(queues),
+        other => Err(unexpected(&other)),
+    }
 }
 
 fn list(queues: &[QueueInfo]) -> String {
@@ -177,7 +229,7 @@ fn list(queues: &[QueueInfo]) -> String {
     for info in queues {
         let counts = [info.ready, info.leased, info.delayed, info.dead, info.consumers].map(|n| n.to_string());
         let [ready, leased, delayed, dead, consumers] = counts;
-        table.row([label(&info.spec.name), ready, leased, delayed, dead, consumers, filters(info)]);
+        table.row([label(&info.spec.name), ready, leased, delayed, dead, consumers, filters(&info.spec)]);
     }
     if table.is_empty() { String::new() } else { table.to_string() }
 }
@@ -191,8 +243,8 @@ fn label(queue: &QueueName) -> String {
     }
 }
 
-fn filters(info: &QueueInfo) -> String {
-    let filters: Vec<&str> = info.spec.filters.iter().map(Filter::as_str).collect();
+fn filters(spec: &QueueSpec) -> String {
+    let filters: Vec<&str> = spec.filters.iter().map(Filter::as_str).collect();
     filters.join(", ")
 }
 
@@ -205,7 +257,7 @@ fn details(info: &QueueInfo) -> String {
          consumers  {consumers}\nfilters    {}\nlease      {}\nattempts   {attempts}\nbackoff    {backoff}\n\
          limits     {} messages, {} bytes\n",
         label(&spec.name),
-        filters(info),
+        filters(spec),
         duration::show(spec.lease_ms),
         spec.messages_max,
         spec.bytes_max

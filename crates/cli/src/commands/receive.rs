@@ -1,5 +1,6 @@
 //! `skep receive`: take messages from a queue or an inbox.
 
+use std::mem;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use skep_protocol::{Action, AgentId, Binding, Code, Delivery, Outcome, QueueName
 use tokio::time::timeout;
 
 use super::reply;
+use crate::advice::{Named, advise};
 use crate::context::Context;
 use crate::duration;
 use crate::exit::Usage;
@@ -16,7 +18,7 @@ use crate::exit::Usage;
 ///
 /// Takes one message unless told, prints its payload, and ends. Without --ack the message stays
 /// leased to you: settle it by its lease with ack, nack or reject before the lease ends, or it is
-/// delivered again.
+/// delivered again. Ctrl-C ends the wait; what was not printed goes back to the queue.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -29,7 +31,7 @@ pub(crate) struct Args {
     /// Ack each one, once its payload is printed
     #[arg(long)]
     ack: bool,
-    /// How long to wait for the first
+    /// How long to wait for the first; exit code 6 if none comes
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     wait: Duration,
 }
@@ -47,31 +49,39 @@ The payload goes to standard output, all else to standard error.";
 /// How long after one message the next may come and still belong to the same take.
 const QUIET: Duration = Duration::from_millis(500);
 /// How long a queue is given to deliver what it holds, however short the wait: a message may
-/// have to be read from disk.
+/// have to be read from disk. A longer wait is told.
 const WAIT_MIN: Duration = Duration::from_millis(250);
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
         let said = context.global().agent.clone();
-        let (name, agent) = match (&self.name, &said) {
-            (Some(name), _) => (name.clone(), AgentId::new(name.as_str()).ok()),
-            (None, Some(agent)) => (QueueName::inbox(agent), None),
-            (None, None) => return Err(Usage("name a queue or an agent, or say who you are: --as AGENT".into()).into()),
+        let Some(name) = &self.name else {
+            let agent = said.ok_or_else(|| Usage("name a queue or an agent, or say who you are: --as AGENT".into()))?;
+            let (inbox, named) = (QueueName::inbox(&agent), Some(Named::Agent(&agent)));
+            return context
+                .attached_as(Some(agent.clone()), async |client| self.take(context, client, &inbox, named).await);
         };
-        let from_queue = context.attached_as(said.clone(), async |client| self.take(context, client, &name).await);
+        let agent = AgentId::new(name.as_str()).ok();
+        let named = agent.is_none().then_some(Named::Queue(name));
+        let from_queue = context.attached(async |client| self.take(context, client, name, named).await);
         // No such queue: then the agent of that name. Who takes from an inbox is its agent, unless said.
         match (from_queue, agent) {
             (Err(error), Some(agent)) if is_unknown_queue(&error) => {
-                let inbox = QueueName::inbox(&agent);
-                let who = said.or(Some(agent));
-                let taken = context.attached_as(who, async |client| self.take(context, client, &inbox).await);
-                taken.map_err(|error| neither(error, &name))
+                let (inbox, named) = (QueueName::inbox(&agent), Some(Named::Either(name)));
+                context
+                    .attached_as(said.or(Some(agent)), async |client| self.take(context, client, &inbox, named).await)
             }
             (taken, _) => taken,
         }
     }
 
-    async fn take(&self, context: &Context, client: &Client, queue: &QueueName) -> anyhow::Result<()> {
+    async fn take(
+        &self,
+        context: &Context,
+        client: &Client,
+        queue: &QueueName,
+        named: Option<Named<'_>>,
+    ) -> anyhow::Result<()> {
         // The leases outlive this process; so the window is never freed, and no more comes than is asked for.
         let options = ReceiveOptions {
             window: self.count,
@@ -79,8 +89,11 @@ impl Args {
             binding: Binding::Deadline,
             ..ReceiveOptions::default()
         };
-        let mut deliveries = client.receive(queue, options).await?;
-        let taken = self.gather(&mut deliveries, queue).await?;
+        let mut deliveries = match (client.receive(queue, options).await, named) {
+            (Err(error), Some(named)) => return Err(advise(context, client, named, error).await.into()),
+            (deliveries, _) => deliveries?,
+        };
+        let taken = self.gather(context, &mut deliveries, queue).await?;
         drop(deliveries);
         let mut taken = taken.into_iter();
         while let Some(mut leased) = taken.next() {
@@ -99,15 +112,27 @@ impl Args {
         Ok(())
     }
 
-    /// As many as are wanted, as long as they come.
-    async fn gather(&self, deliveries: &mut Deliveries, queue: &QueueName) -> anyhow::Result<Vec<Leased>> {
+    /// As many as are wanted, as long as they come. It may be cancelled: what has come goes back.
+    async fn gather(
+        &self,
+        context: &Context,
+        deliveries: &mut Deliveries,
+        queue: &QueueName,
+    ) -> anyhow::Result<Vec<Leased>> {
         let mut taken: Vec<Leased> = Vec::new();
+        let (mut patience, mut left) = (WAIT_MIN, self.wait.saturating_sub(WAIT_MIN));
         while taken.len() < self.count as usize {
-            let patience = if taken.is_empty() { self.wait.max(WAIT_MIN) } else { QUIET };
             match timeout(patience, deliveries.next()).await {
-                Ok(Some(leased)) => taken.push(leased),
+                Ok(Some(leased)) => {
+                    taken.push(leased);
+                    (patience, left) = (QUIET, Duration::ZERO);
+                }
                 Ok(None) => return Err(deliveries.ended().unwrap_or_else(|| nothing(queue, self.wait)).into()),
-                Err(_) => break,
+                Err(_) if left.is_zero() => break,
+                Err(_) => {
+                    context.output().note(format!("waiting for messages in {queue} (Ctrl-C ends)"));
+                    patience = mem::take(&mut left);
+                }
             }
         }
         if taken.is_empty() { Err(nothing(queue, self.wait).into()) } else { Ok(taken) }
@@ -141,9 +166,10 @@ fn show(context: &Context, delivery: &Delivery, ack: bool) -> anyhow::Result<()>
     }
     if !ack {
         let (lease, lasts) = (delivery.lease, duration::show(delivery.lease_ms));
-        output.note(format!("  leased for {lasts}; done with it: skep ack {lease}"));
+        let done = context.command(&format!("ack {lease}"));
+        output.note(format!("  leased for {lasts}; done with it: {done}"));
     }
-    if let Some(how) = reply::how_to(&delivery.message) {
+    if let Some(how) = reply::how_to(context.global(), &delivery.message) {
         output.note(format!("  {how}"));
     }
     Ok(output.payload(view.payload().unwrap_or_default())?)
@@ -151,15 +177,6 @@ fn show(context: &Context, delivery: &Delivery, ack: bool) -> anyhow::Result<()>
 
 fn is_unknown_queue(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Error>().is_some_and(|error| error.code == Code::UnknownQueue)
-}
-
-fn neither(error: anyhow::Error, name: &QueueName) -> anyhow::Error {
-    if !is_unknown_queue(&error) {
-        return error;
-    }
-    let text =
-        format!("no queue and no agent {:?}. Add it: skep queue add {name}, or skep agents add {name}", name.as_str());
-    Error::new(Code::UnknownQueue, text).into()
 }
 
 fn nothing(queue: &QueueName, wait: Duration) -> Error {

@@ -1,9 +1,11 @@
 //! `skep replay`: stored messages once more.
 
+use skep_client::Client;
 use skep_protocol::{Ask, Filter, Position, Stored};
 
+use crate::advice::near_topic;
 use crate::context::Context;
-use crate::output::{age, one_line};
+use crate::output::{age, one_line, word};
 use crate::stored::messages;
 
 /// Show stored messages whose topic matches, settled or not; nothing is taken
@@ -24,29 +26,44 @@ const EXAMPLES: &str = "\
 Examples:
   skep replay '>'
   skep replay 'jobs.*' --from 120 -n 10
-  skep replay agent.bob.inbox --json | jq .message.data";
+  skep replay agent.bob.inbox --json | jq .message.data
+
+A line holds position, id, age, topics, sender, type and payload. What became of a message says
+`skep trace ID`.";
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
         context.attached(async |client| {
-            let (mut from, mut left) = (self.from, self.count);
+            let (mut from, mut left, mut shown) = (self.from, self.count, 0);
             loop {
                 let ask = Ask::Replay { filter: self.filter.clone(), from, limit: left };
                 let (page, next) = messages(client.query(ask).await?)?;
                 for stored in &page {
                     context.output().answer(stored, words(stored))?;
                 }
+                shown += page.len();
                 left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
                 match next {
                     Some(next) if left == 0 => {
-                        context.output().note(format!("there are more: skep replay '{}' --from {next}", self.filter));
+                        let more = format!("replay {} --from {next}", word(self.filter.as_str()));
+                        context.output().note(format!("there are more: {}", context.command(&more)));
                         return Ok(());
                     }
                     Some(next) => from = next,
+                    None if shown == 0 => return self.tell_none(context, client).await,
                     None => return Ok(()),
                 }
             }
         })
+    }
+
+    /// Nothing matches: that is an answer, but often a mistyped one.
+    async fn tell_none(&self, context: &Context, client: &Client) -> anyhow::Result<()> {
+        if !context.output().is_json() {
+            let near = near_topic(client, self.filter.as_str()).await.unwrap_or_default();
+            context.output().note(format!("no message to {} is stored. {near}", self.filter).trim_end());
+        }
+        Ok(())
     }
 }
 
@@ -55,5 +72,6 @@ fn words(stored: &Stored) -> String {
     let topics: Vec<&str> = view.to().collect();
     let payload = one_line(view.payload().unwrap_or_default());
     let (position, age) = (stored.position, age(stored.time_ms));
-    format!("{position}  {age}  {}  {}  {}  {payload}", topics.join(","), view.source(), view.kind())
+    let (id, source, kind) = (view.id(), view.source(), view.kind());
+    format!("{position}  {id}  {age}  {}  {source}  {kind}  {payload}", topics.join(","))
 }

@@ -1,10 +1,11 @@
 //! `skep reply`: the answer to a request that was received.
 
-use skep_protocol::{Kind, Topic};
+use skep_protocol::{Kind, Message, Topic};
 
-use crate::context::Context;
+use crate::advice::Named;
+use crate::context::{Context, Global};
 use crate::message::MessageArgs;
-use crate::receipt::Receipt;
+use crate::output::word;
 
 /// Answer a request
 ///
@@ -32,43 +33,31 @@ Quote the topic: a shell takes $reply for a variable.";
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
-        context.attached(async |client| {
-            let message = self.message.begin(client, Kind::RESPONSE)?.to(&self.to).correlation(&self.correlation);
-            let message = message.finish()?;
-            let accepted = client.publish(message.clone()).await?;
-            let receipt = Receipt::new(message.id(), &accepted);
-            Ok(context.output().answer(&receipt, receipt.words())?)
+        self.message.publish(context, Kind::RESPONSE, Named::Topic(&self.to), |message| {
+            message.to(&self.to).correlation(&self.correlation)
         })
     }
 }
 
 /// The command that answers a message, if it asks for an answer.
-pub(super) fn how_to(message: &skep_protocol::Message) -> Option<String> {
+pub(super) fn how_to(global: &Global, message: &Message) -> Option<String> {
     let view = message.view();
-    let replyto = view.replyto()?;
-    Some(format!("reply with: skep reply --to {} --correlation {} TEXT", quoted(replyto), quoted(view.id())))
-}
-
-/// Text as one word of a shell.
-fn quoted(text: &str) -> String {
-    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b)) {
-        return text.into();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    let words = format!("reply --to {} --correlation {} TEXT", word(view.replyto()?), word(view.id()));
+    Some(format!("reply with: {}", global.command(&words)))
 }
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{Message, MessageId};
+    use skep_protocol::MessageId;
 
     use super::*;
 
     #[test]
     fn a_request_is_shown_with_the_command_that_answers_it() {
         let request = Message::build(&MessageId::new("it's").unwrap(), "agent/a", "request");
-        assert_eq!(how_to(&request.clone().finish().unwrap()), None);
+        assert_eq!(how_to(&Global::default(), &request.clone().finish().unwrap()), None);
         let request = request.replyto(&Topic::new("$reply.00.1").unwrap()).finish().unwrap();
         let expected = r"reply with: skep reply --to '$reply.00.1' --correlation 'it'\''s' TEXT";
-        assert_eq!(how_to(&request).unwrap(), expected);
+        assert_eq!(how_to(&Global::default(), &request).unwrap(), expected);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use skep_client::{Client, Error};
 use skep_protocol::{AgentId, Ask, Code, Kind, Page, Topic};
 
+use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::duration;
 use crate::message::MessageArgs;
@@ -39,8 +40,9 @@ impl Args {
             let agent = known_agent(client, &self.target).await?;
             let topic = agent.as_ref().map_or_else(|| self.target.clone(), Topic::inbox);
             let message = self.message.begin(client, Kind::REQUEST)?.to(&topic);
-            let reply =
-                client.request(message, Some(self.timeout)).await.map_err(|error| self.explain(error, &topic))?;
+            let asked = client.request(message, Some(self.timeout));
+            let reply = advised(context, client, Named::Topic(&topic), asked).await;
+            let reply = reply.map_err(|error| self.explain(context, error, &topic))?;
             if context.output().is_json() {
                 return Ok(context.output().value(&reply)?);
             }
@@ -48,14 +50,18 @@ impl Args {
         })
     }
 
-    /// The error in the words of who asked.
-    fn explain(&self, error: Error, topic: &Topic) -> Error {
-        let text = match error.code {
-            Code::Timeout => format!("no reply from {topic} within {}", duration::show(duration::millis(self.timeout))),
-            Code::NoResponders if AgentId::new(topic.as_str()).is_ok() => {
-                format!("{}; there is no agent {:?} either: skep agents ls", error.text, topic.as_str())
+    /// That nobody answered, in the words of who asked.
+    fn explain(&self, context: &Context, error: Error, topic: &Topic) -> Error {
+        if error.code != Code::Timeout {
+            return error;
+        }
+        let within = duration::show(duration::millis(self.timeout));
+        let text = match Topic::agent_of(topic.as_str()) {
+            Some(agent) => {
+                let look = context.command(&format!("inbox {agent}"));
+                format!("no reply from {topic} within {within}. Whether {agent} has taken it: {look}")
             }
-            _ => return error,
+            None => format!("no reply from {topic} within {within}"),
         };
         Error { text, ..error }
     }

@@ -2,9 +2,9 @@
 
 use skep_protocol::{AgentId, Kind, Topic};
 
+use crate::advice::Named;
 use crate::context::Context;
 use crate::message::MessageArgs;
-use crate::receipt::Receipt;
 
 /// Send a message to an agent's inbox
 ///
@@ -29,11 +29,8 @@ Examples:
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
-        context.attached(async |client| {
-            let message = self.message.begin(client, Kind::MESSAGE)?.to(&Topic::inbox(&self.agent)).finish()?;
-            let accepted = client.publish(message.clone()).await?;
-            let receipt = Receipt::new(message.id(), &accepted);
-            Ok(context.output().answer(&receipt, receipt.words())?)
+        self.message.publish(context, Kind::MESSAGE, Named::Agent(&self.agent), |message| {
+            message.to(&Topic::inbox(&self.agent))
         })
     }
 }

@@ -43,7 +43,11 @@ impl Args {
         let folder = data_folder(context.global())?;
         let pid = match look(&folder)? {
             Seen::Ready(hub) => hub.pid,
-            Seen::Nobody => return Err(Error::new(Code::NoHub, format!("no hub runs in {}", path(&folder))).into()),
+            Seen::Nobody => {
+                return Err(
+                    Error::new(Code::NoHub, format!("no hub runs in {}; nothing to stop", path(&folder))).into()
+                );
+            }
             Seen::Unready => bail!("the hub in {} is starting or closing just now; try again", path(&folder)),
         };
         terminate(pid)?;

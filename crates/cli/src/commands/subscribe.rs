@@ -5,7 +5,7 @@ use skep_protocol::{Filter, Message};
 
 use super::reply;
 use crate::context::Context;
-use crate::output::one_line;
+use crate::output::{counted, one_line};
 
 /// Listen to live messages, until Ctrl-C
 ///
@@ -50,7 +50,8 @@ impl Args {
 fn tell_dropped(context: &Context, live: &LiveSubscription, told: u64) -> u64 {
     let dropped = live.dropped();
     if dropped > told {
-        context.output().note(format!("{} messages came faster than they were shown and are missed", dropped - told));
+        let missed = counted(dropped - told, "message", "messages");
+        context.output().note(format!("missed {missed} that came faster than they could be shown"));
     }
     dropped
 }
@@ -60,7 +61,7 @@ fn show(context: &Context, message: &Message) -> anyhow::Result<()> {
     let topics: Vec<&str> = view.to().collect();
     let payload = one_line(view.payload().unwrap_or_default());
     context.output().answer(message, format!("{}  {}  {}  {payload}", topics.join(","), view.source(), view.kind()))?;
-    if let Some(how) = reply::how_to(message) {
+    if let Some(how) = reply::how_to(context.global(), message) {
         context.output().note(format!("  {how}"));
     }
     Ok(())

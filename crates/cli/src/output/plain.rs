@@ -31,6 +31,29 @@ pub(crate) fn age(unix_ms: u64) -> String {
     span(u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(unix_ms))
 }
 
+/// How long it is until a time in unix milliseconds.
+pub(crate) fn until(unix_ms: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let left = unix_ms.saturating_sub(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    match left.div_ceil(1000) {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    }
+}
+
+/// A count, and the word for one or for many.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Text as one word of a shell.
+pub(crate) fn word(text: &str) -> String {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:".contains(&b)) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 fn span(ms: u64) -> String {
     match ms / 1000 {
         0 => "now".into(),

@@ -17,7 +17,7 @@ fn a_rejected_message_is_found_explained_and_brought_back() {
     let notice = place.skep(&["inbox", "alice"]).done().out;
     assert!(notice.contains("delivery.dead_lettered"), "{notice}");
 
-    assert_eq!(place.skep(&["queue", "redrive", "jobs"]).done().out, "1 message moved back\n");
+    assert_eq!(place.skep(&["queue", "redrive", "jobs"]).done().out, "1 message moved back to jobs\n");
     assert_eq!(place.skep(&["receive", "jobs", "--ack"]).done().out, "poison\n");
 }
 

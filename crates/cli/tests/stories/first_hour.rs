@@ -12,7 +12,7 @@ fn the_first_hour_goes_as_the_readme_says() {
     assert_eq!((refused.code, refused.out.as_str()), (3, ""));
 
     let added = place.skep(&["agents", "add", "bob"]).done();
-    assert_eq!((added.out, added.err), (String::new(), String::new()));
+    assert_eq!((added.out.as_str(), added.err.as_str()), ("added bob; it has an inbox now\n", ""));
 
     let stored = place.skep(&["send", "bob", "hi"]).done().out;
     let words: Vec<&str> = stored.split_whitespace().collect();
@@ -27,6 +27,7 @@ fn the_first_hour_goes_as_the_readme_says() {
     for _ in 0..2 {
         let seen = place.skep(&["inbox", "bob"]).done().out;
         assert!(seen.starts_with("POSITION") && seen.contains("hi") && seen.lines().count() == 2, "{seen}");
+        assert!(seen.contains(words[1]) && seen.contains("  waits  "), "{seen}");
     }
 
     let received = place.skep(&["receive", "bob", "--ack"]).done();

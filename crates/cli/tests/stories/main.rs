@@ -5,7 +5,9 @@
 mod config_errors;
 mod dead_letters;
 mod first_hour;
+mod hints;
 mod json;
+mod looks;
 mod no_hub;
 mod place;
 mod receive;
@@ -15,4 +17,5 @@ mod second_hub;
 mod shutdown;
 mod strangers;
 mod usage;
+mod waiting;
 mod wrong_token;

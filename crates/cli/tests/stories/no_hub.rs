@@ -40,12 +40,19 @@ fn a_hub_that_was_killed_is_no_hub_whatever_its_file_says() {
 }
 
 #[test]
-fn an_address_where_nobody_answers_is_named_and_no_other_hub_is_offered() {
+fn an_address_where_nobody_answers_is_named_with_who_said_it() {
     let place = Place::empty();
-    let unix = format!("unix:{}", place.path().join("no.sock").display());
-    for url in ["ws://127.0.0.1:1", &unix] {
-        let ran = place.skep(&["status", "--url", url]).failed(5, &format!("no hub answers at {url}"));
-        assert!(ran.err.contains("expected a Skep hub that listens there"), "{ran:?}");
-        assert!(ran.err.contains("--url") && !ran.err.contains("skep serve"), "{ran:?}");
-    }
+    let ran = place.skep(&["status", "--url", "ws://127.0.0.1:1"]).failed(5, "error no_hub: no hub answers at ws://");
+    ran.failed(5, ". Correct --url, or start one there: skep serve --detach --listen 127.0.0.1:1\n");
+    let ran = place.skep_with(&["status"], &[("SKEP_URL", "unix:/nowhere.sock")], b"");
+    let ran = ran.failed(5, "Correct SKEP_URL, or leave it out to find the hub of this folder");
+    assert!(!ran.err.contains("skep serve"), "{ran:?}");
+}
+
+#[test]
+fn a_data_folder_that_was_said_is_said_again_in_what_to_do() {
+    let place = Place::empty();
+    let ran = place.skep(&["status", "--data", "some where"]);
+    let text = "no data folder ./some where. Start one: skep serve --detach --data 'some where'\n";
+    ran.failed(5, text);
 }
