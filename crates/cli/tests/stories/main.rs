@@ -16,6 +16,7 @@ mod restart;
 mod second_hub;
 mod shutdown;
 mod strangers;
+mod trace;
 mod usage;
 mod waiting;
 mod wrong_token;
