@@ -39,6 +39,7 @@ use self::view::View;
 use self::watch::Watch;
 use crate::context::Context;
 use crate::exit::{Interrupted, Usage};
+use crate::output::counted;
 
 /// Watch agents work through a hub that is killed meanwhile
 ///
@@ -179,8 +180,9 @@ impl Args {
     }
 
     fn introduce(&self, input: &Input, seed: u64, view: &mut View) {
-        let files = input.files.len();
-        view.event(format!("{files} text files of {}, {} workers, seed {seed}", input.root.display(), self.workers));
+        let files = counted(input.files.len() as u64, "text file", "text files");
+        let workers = counted(u64::from(self.workers), "worker", "workers");
+        view.event(format!("{files} of {}, {workers}, seed {seed}", input.root.display()));
         if input.cut {
             view.event(format!("there are more: the demo takes {} files at most, the first by name", input::FILES_MAX));
         }

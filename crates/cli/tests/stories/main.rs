@@ -4,6 +4,7 @@
 
 mod config_errors;
 mod dead_letters;
+mod demo;
 mod first_hour;
 mod hints;
 mod json;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::latency::{Percentiles, show};
 use super::statistics::Counts;
 use super::watch::Incident;
-use crate::output::Table;
+use crate::output::{Table, counted};
 
 /// All there is to say of a run.
 #[derive(Debug, Serialize)]
@@ -81,13 +81,10 @@ pub(super) struct LeftRunning {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (files, input, seed) = (self.files, self.input.display(), self.seed);
-        writeln!(
-            f,
-            "{files} files of {input}, {} workers, {} (seed {seed})\n",
-            self.workers,
-            show(self.wall_ms * 1_000)
-        )?;
+        let (input, seed, wall) = (self.input.display(), self.seed, show(self.wall_ms * 1_000));
+        let files = counted(self.files as u64, "file", "files");
+        let workers = counted(u64::from(self.workers), "worker", "workers");
+        writeln!(f, "{files} of {input}, {workers}, {wall} (seed {seed})\n")?;
         writeln!(f, "{}", self.counts())?;
         writeln!(f, "{}", self.latencies())?;
         let Counts { bytes, lines, comments, words, symbols } = self.totals;
@@ -160,6 +157,6 @@ impl Summary {
 impl fmt::Display for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = if self.sender_told { "its sender was told" } else { "its sender was not told" };
-        write!(f, "{} ({} attempts, {told})", self.reason, self.attempts)
+        write!(f, "{} ({}, {told})", self.reason, counted(u64::from(self.attempts), "attempt", "attempts"))
     }
 }
