@@ -177,6 +177,14 @@ impl Committer {
 
     fn end(self, why: Error) {
         self.store.lock().stop(why);
+    }
+}
+
+impl Drop for Committer {
+    /// Without it nothing is written any more, also when it panicked: whoever waits is answered,
+    /// and the other threads end.
+    fn drop(&mut self) {
+        self.store.lock().stop(Error::new(Code::StoreFailed, "the writing thread ended; restart the hub"));
         self.store.stop_reading();
         self.preparer.stop();
     }

@@ -7,6 +7,8 @@
 
 pub mod backend_suite;
 pub mod connection_suite;
+mod gate;
 mod peer;
 
+pub use gate::{Gate, Gated};
 pub use peer::{Anyone, Peer, message, topic};

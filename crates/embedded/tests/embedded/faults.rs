@@ -16,8 +16,11 @@ use skep_protocol::{
 use skep_testkit::backend_suite::declare;
 use skep_testkit::{Anyone, Peer, message};
 
-async fn hub_on(disk: &RecordingDisk) -> (Arc<Embedded>, Arc<Hub>) {
-    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+pub(crate) async fn hub_on(disk: &RecordingDisk) -> (Arc<Embedded>, Arc<Hub>) {
+    hub_on_any(Arc::new(disk.clone())).await
+}
+
+pub(crate) async fn hub_on_any(disk: Arc<dyn Disk>) -> (Arc<Embedded>, Arc<Hub>) {
     let store = Embedded::open_on(disk, Clock::new()).expect("a store");
     let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
     let hub = Hub::open(options, Clock::new(), store.clone(), store.clone(), Arc::new(Anyone)).await.expect("a hub");
@@ -25,7 +28,7 @@ async fn hub_on(disk: &RecordingDisk) -> (Arc<Embedded>, Arc<Hub>) {
 }
 
 /// What is held in a queue: payload by position.
-async fn held(peer: &mut Peer, queue: &str) -> BTreeMap<Position, String> {
+pub(crate) async fn held(peer: &mut Peer, queue: &str) -> BTreeMap<Position, String> {
     let queue = QueueName::new(queue).expect("a name");
     match peer.look(Ask::Peek { queue, limit: 1000, from: None }).await {
         Ok(Page::Messages { messages, .. }) => messages
@@ -277,83 +280,6 @@ async fn too_many_open_files_refuse_publishes_and_lose_nothing() {
     let (_store, hub) = hub_on(&disk).await;
     let mut peer = Peer::attach(&hub, None);
     assert_eq!(held(&mut peer, "jobs").await.len(), 2, "the one unsettled, and the one stored last");
-}
-
-/// What a queue holds, with how often each was tried.
-async fn state(peer: &mut Peer) -> Vec<(String, Position, u32)> {
-    let mut all = Vec::new();
-    for queue in ["jobs", "$dead.jobs"] {
-        let name = QueueName::new(queue).expect("a name");
-        let Ok(Page::Messages { messages, .. }) = peer.look(Ask::Peek { queue: name, limit: 1000, from: None }).await
-        else {
-            continue;
-        };
-        all.extend(messages.into_iter().map(|stored| (queue.to_owned(), stored.position, stored.attempts)));
-    }
-    all
-}
-
-/// Random lives of a store: whatever was done, it opens again, and holds what it held.
-#[tokio::test]
-async fn a_store_opened_again_holds_what_it_held() {
-    for seed in 0..12_u64 {
-        let disk = RecordingDisk::new();
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut draw = |n: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % n
-        };
-        for life in 0..4 {
-            let (_store, hub) = hub_on(&disk).await;
-            let mut peer = Peer::attach(&hub, None);
-            let queue = QueueName::new("jobs").expect("a name");
-            declare(&mut peer, "jobs", |spec| QueueSpec { attempts_max: 3, backoff_min_ms: 0, ..spec }).await;
-            peer.consume("jobs", 3).await;
-            for _ in 0..40 {
-                match draw(10) {
-                    0..=3 => {
-                        peer.publish(message("jobs")).await.expect("a receipt");
-                    }
-                    4 => {
-                        peer.manage(Command::Purge { queue: queue.clone() }).await.expect("purged");
-                    }
-                    5 => {
-                        peer.manage(Command::Redrive { queue: queue.clone(), limit: 2 }).await.expect("redriven");
-                    }
-                    which => {
-                        let Some(delivery) = peer.delivery_within(20).await else { continue };
-                        let action = match which {
-                            6 => Action::Ack,
-                            7 => Action::Nack { after_ms: Some(draw(3)), reason: "no".into() },
-                            8 => Action::Reject { reason: "never".into() },
-                            _ => Action::Return,
-                        };
-                        peer.settle(delivery.lease, action).await.expect("settled");
-                    }
-                }
-            }
-            peer.goodbye();
-            let mut looker = Peer::attach(&hub, None);
-            let before = state(&mut looker).await;
-            looker.goodbye();
-            // Every other life ends with a kill: what was written is there, nothing is closed.
-            let image = disk.crash(disk.operations(), Image::AllWritten);
-            let next = if life % 2 == 0 { image } else { disk.clone() };
-            hub.close().await.expect("closed");
-            drop(hub);
-            let (_store, again) = hub_on(&next).await;
-            let mut looker = Peer::attach(&again, None);
-            let after = state(&mut looker).await;
-            let positions =
-                |state: &[(String, Position, u32)]| state.iter().map(|s| (s.0.clone(), s.1)).collect::<Vec<_>>();
-            assert_eq!(positions(&after), positions(&before), "seed {seed}, life {life}");
-            if life % 2 == 1 {
-                assert_eq!(after, before, "seed {seed}, life {life}: attempts");
-            }
-        }
-    }
 }
 
 /// A lease on a store where nothing else happens ends at its deadline, and is known after a kill.

@@ -21,3 +21,5 @@ mod conformance {
 
 mod faults;
 mod slices;
+mod lives;
+mod panic;
