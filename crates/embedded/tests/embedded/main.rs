@@ -23,3 +23,4 @@ mod faults;
 mod slices;
 mod lives;
 mod panic;
+mod step;
