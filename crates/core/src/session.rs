@@ -272,6 +272,8 @@ impl Session {
     }
 
     fn end(&mut self, end: End, now: Now) {
+        // What it gives back is for others, not for it.
+        self.subscriptions.consumers().for_each(|(consumer, _)| consumer.set_window(0, 0));
         self.give_back(self.mailbox.close(), now);
         let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
         self.subscriptions.drain().for_each(|subscription| subscription.end(&hub, &mailbox, end, now));
