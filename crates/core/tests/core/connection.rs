@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use skep_core::limits::{CONNECT_MAX_MS, HEARTBEAT_MS, SILENCE_MAX_MS, UNANSWERED_MESSAGES_MAX};
+use skep_core::limits::{CONNECT_MAX_MS, HEARTBEAT_MS, SILENCE_MAX_MS, UNANSWERED_BYTES_MAX, UNANSWERED_MESSAGES_MAX};
 use skep_core::{Clock, Connection, Credentials, Form, Hub, HubOptions, Incoming, Now, Transmit};
 use skep_embedded::{Embedded, EmbeddedOptions};
 use skep_protocol::{
-    Action, Binding, Code, Command, Connect, Encoding, Frame, Manage, ProducerId, Publish, QueueName, QueueSpec,
-    Settle, SettleBatch, Settlement, Subscribe, Target, Welcome, Window,
+    Action, Binding, Code, Command, Connect, Encoding, Frame, LeaseToken, Manage, ProducerId, Publish, QueueName,
+    QueueSpec, Settle, SettleBatch, Settlement, Subscribe, Target, Welcome, Window,
 };
 use skep_testkit::{Anyone, message};
 
@@ -186,6 +186,29 @@ async fn who_has_too_much_unanswered_is_read_no_more_until_it_is_answered() {
     }
 }
 
+/// Settles that are refused at once are answered all the same, and so are those with a long reason.
+#[tokio::test]
+async fn who_has_too_many_settles_unanswered_is_read_no_more_until_they_are_answered() {
+    let house = House::new().await;
+    let nack = || Action::Nack { after_ms: None, reason: "x".repeat(4_000) };
+    for (action, most) in [(Action::Ack, UNANSWERED_MESSAGES_MAX / 64), (nack(), UNANSWERED_BYTES_MAX / (64 * 4_000))] {
+        let (mut line, _) = house.open(Connect { producer: None, ..hello() }).await;
+        let settles = vec![Settle { lease: LeaseToken([7; 16]), action }; 64];
+        let mut said = 0;
+        while line.connection.wants_read() {
+            let settles = settles.clone();
+            line.say(Frame::Settle(SettleBatch { tag: 1, settles, atomic: false, publish: None }));
+            said += 1;
+            assert!(said <= most + 1, "there is a bound");
+        }
+        assert!(said >= most, "{said} batches are within the bound of {most}");
+        for _ in 0..said {
+            line.hear(|frame| matches!(frame, Frame::Settled(_))).await;
+        }
+        assert!(line.connection.wants_read(), "all is answered");
+    }
+}
+
 #[tokio::test]
 async fn a_lost_connection_is_taken_up_again_with_its_leases() {
     let house = House::new().await;
@@ -226,6 +249,24 @@ async fn silence_is_pinged_and_then_ends_the_connection() {
     assert!(mute.connection.on_deadline(after(CONNECT_MAX_MS + 1_000)).is_err());
 }
 
+/// Pings of the transport keep a session alive, and nobody who has not said who they are.
+#[tokio::test]
+async fn who_pings_and_never_connects_is_refused_in_time() {
+    let house = House::new().await;
+    let mut line = house.line();
+    let start = house.hub.now();
+    for ms in (0..CONNECT_MAX_MS).step_by(500) {
+        let now = start.plus(Duration::from_millis(ms));
+        // As the driver hands on what is a sign of life and no frame.
+        line.connection.turn([], now).expect("open");
+        line.connection.on_deadline(now).expect("open");
+        assert!(line.connection.deadline() <= start.mono_ms + CONNECT_MAX_MS, "its time runs from the start");
+    }
+    let late = start.plus(Duration::from_millis(CONNECT_MAX_MS));
+    assert!(line.connection.on_deadline(late).is_err());
+    assert_eq!(line.error().await, Code::Unauthenticated);
+}
+
 #[tokio::test]
 async fn a_goodbye_returns_what_is_held_uncharged() {
     let house = House::new().await;
@@ -252,4 +293,37 @@ async fn a_connection_that_the_hub_still_holds_for_alive_lets_go_of_its_session(
     let (_new, resumed) = house.open(again).await;
     assert!(resumed.resumed && resumed.lost.is_empty());
     ended.await.expect("the old connection is told");
+}
+
+fn as_agent(agent: &str) -> Connect {
+    Connect { version: 1, agent: Some(agent.parse().expect("an id")), ..Connect::default() }
+}
+
+/// Whoever learnt the secret of a session that is not theirs gets a session of their own.
+#[tokio::test]
+async fn another_party_does_not_take_a_session_up_nor_end_its_connection() {
+    let house = House::new().await;
+    let (mut alice, welcome) = house.open(as_agent("alice")).await;
+    alice.consume("jobs", 1).await;
+    alice.say(publish(1, 1));
+    let Frame::Deliver(deliveries) = alice.hear(|frame| matches!(frame, Frame::Deliver(_))).await else {
+        unreachable!()
+    };
+    let lease = deliveries[0].lease;
+    let stolen = |agent| Connect { resume: Some(welcome.resume), held: vec![lease], ..as_agent(agent) };
+    let (_eve, refused) = house.open(stolen("eve")).await;
+    assert_eq!((refused.resumed, &refused.lost), (false, &vec![lease]));
+    assert_ne!(refused.resume, welcome.resume);
+    // Had she been asked to let go, she would do so when she is answered first.
+    for n in [5, 6] {
+        alice.say(Frame::Ping(n));
+        let heard = alice.hear(|frame| matches!(frame, Frame::Pong(_) | Frame::Goodbye(_))).await;
+        assert_eq!(heard, Frame::Pong(n), "her connection stands");
+    }
+    // Nor does it help to wait until her connection is lost.
+    alice.connection.lost(house.hub.now());
+    let (_eve, refused) = house.open(stolen("eve")).await;
+    assert_eq!((refused.resumed, &refused.lost), (false, &vec![lease]));
+    let (_alice, resumed) = house.open(stolen("alice")).await;
+    assert!(resumed.resumed && resumed.lost.is_empty(), "it is hers still, with its lease");
 }

@@ -1,6 +1,6 @@
 //! Live messages and requests between sessions of one hub.
 
-use skep_protocol::{Code, Guarantee, Message};
+use skep_protocol::{Ask, Code, Command, Guarantee, Message, Page, QueueSpec};
 use skep_testkit::{Peer, message, topic};
 
 use crate::connection::House;
@@ -84,5 +84,28 @@ async fn what_is_not_built_yet_is_refused_and_not_ignored() {
         let refused = peer.publish(asked).await.expect_err("not built");
         assert_eq!(refused.code, Code::Unsupported);
         assert!(refused.text.contains(name), "{refused}");
+    }
+}
+
+/// A queue that takes everything does not make an agent known.
+#[tokio::test]
+async fn an_unknown_agent_is_refused_although_a_queue_takes_what_is_addressed_to_it() {
+    for filter in [">", "agent.>", "agent.*.inbox", "*.nobody.inbox"] {
+        let house = House::new().await;
+        let mut peer = Peer::attach(&house.hub, None);
+        let filters = vec![filter.parse().expect("a filter")];
+        skep_testkit::backend_suite::declare(&mut peer, "archive", |spec| QueueSpec { filters, ..spec }).await;
+        let known = Command::Register { agent: "bob".parse().expect("an id"), metadata: "{}".into() };
+        peer.manage(known).await.expect("an agent");
+        for guarantee in [None, Some(Guarantee::BestEffort), Some(Guarantee::AtLeastOnce), Some(Guarantee::ExactlyOnce)]
+        {
+            let sent = message("agent.nobody.inbox");
+            let sent = guarantee.map_or_else(|| message("agent.nobody.inbox"), |guarantee| sent.guarantee(guarantee));
+            let refused = peer.publish(sent).await.expect_err("nobody is nobody");
+            assert_eq!(refused.code, Code::UnknownAgent, "{filter}, {guarantee:?}");
+        }
+        let Page::Queues(queues) = peer.look(Ask::Queues).await.expect("a look") else { panic!("queues") };
+        assert!(queues.iter().all(|queue| queue.ready == 0), "nothing was kept: {queues:?}");
+        peer.publish(message("agent.bob.inbox")).await.expect("bob is known");
     }
 }
