@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a failing test shows its seed, and what it ran")]
 
 mod bad_input;
+mod cold;
 mod curl;
 mod data_folder;
 mod doors;
