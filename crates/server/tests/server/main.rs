@@ -8,6 +8,7 @@ mod curl;
 mod data_folder;
 mod doors;
 mod extremes;
+mod full;
 mod handshakes;
 mod http;
 mod hub;

@@ -24,7 +24,15 @@ pub(crate) struct Victim {
 impl Victim {
     /// None is started yet. `random` chooses the port.
     pub(crate) fn new(random: u64) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Victim::in_folder(tempfile::tempdir().expect("a folder"), random)
+    }
+
+    /// The same in a folder within another.
+    pub(crate) fn within(folder: &Path, random: u64) -> Self {
+        Victim::in_folder(tempfile::tempdir_in(folder).expect("a folder"), random)
+    }
+
+    fn in_folder(folder: TempDir, random: u64) -> Self {
         Victim { folder, address: free_port(random), child: None }
     }
 
@@ -57,6 +65,16 @@ impl Victim {
         child.start_kill().expect("killed");
         let status = soon("it ends", child.wait()).await.expect("a status");
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "it ended by itself: {status}");
+    }
+
+    /// As `kill` does; it ends by itself, in time, well or not.
+    pub(crate) async fn terminate(&mut self) {
+        let mut child = self.child.take().expect("it was started");
+        let id = child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill runs");
+        assert!(sent.success());
+        let status = soon("it ends", child.wait()).await.expect("a status");
+        assert!(status.code().is_some(), "it was ended: {status}");
     }
 
     fn data(&self) -> PathBuf {
@@ -109,7 +127,7 @@ fn beside_this_test() -> PathBuf {
     let binary = profile.join("skep");
     if !binary.exists() {
         let mut cargo = std::process::Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--bin", "skep", "--target-dir"]).arg(profile.parent().expect("target"));
+        cargo.args(["build", "--locked", "--bin", "skep", "--target-dir"]).arg(profile.parent().expect("target"));
         cargo.args(profile.ends_with("release").then_some("--release"));
         // From the workspace's folder, so that the binary is in reach.
         cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace"));
