@@ -1,5 +1,6 @@
 //! Frames that are well-formed, with numbers at the ends of their ranges.
 
+use skep_client::Client;
 use skep_protocol::{
     Action, Ask, Binding, Code, Command, Filter, Frame, LeaseToken, Manage, Message, Position, Publish, Query,
     QueueSpec, Settle, SettleBatch, Settlement, Subscribe, Target, Window,
@@ -20,113 +21,122 @@ async fn answer(raw: &mut Raw, wanted: impl Fn(&Frame) -> bool) -> Frame {
     }
 }
 
+/// A hub with a queue, and with a neighbour that must notice nothing.
+struct Trial {
+    hub: Hub,
+    neighbour: Neighbour,
+    client: Client,
+}
+
+impl Trial {
+    async fn begin() -> Self {
+        let hub = Hub::start().await;
+        let (neighbour, client) = (Neighbour::of(&hub).await, hub.client().await);
+        declare(&client, "jobs").await;
+        Trial { hub, neighbour, client }
+    }
+
+    /// A connection with a session.
+    async fn raw(&self) -> Raw {
+        let mut raw = Raw::unix(&self.hub).await;
+        raw.connect(&self.hub).await;
+        raw
+    }
+
+    /// One that holds the lease of a message.
+    async fn leased(&self) -> (Raw, LeaseToken) {
+        publish(&self.client, "jobs", "one").await;
+        let mut raw = self.raw().await;
+        raw.say(&crate::bad_input::subscribe(1, "jobs")).await;
+        match answer(&mut raw, |frame| matches!(frame, Frame::Deliver(_))).await {
+            Frame::Deliver(deliveries) => (raw, deliveries[0].lease),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    async fn ends_well(self) {
+        self.neighbour.content(&self.hub).await;
+        self.hub.close().await;
+    }
+}
+
 const SEQUENCES: [u64; 5] = [0, u64::MAX - 1, u64::MAX, u64::MAX / 2, 1];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sequence_at_the_end_of_its_range_is_answered_and_harms_nobody() {
-    let hub = Hub::start().await;
-    let neighbour = Neighbour::of(&hub).await;
-    let client = hub.client().await;
-    declare(&client, "jobs").await;
-    let mut raw = Raw::unix(&hub).await;
-    raw.connect(&hub).await;
+    let trial = Trial::begin().await;
+    let mut raw = trial.raw().await;
     for sequence in SEQUENCES {
-        raw.say(&Frame::Publish(Publish { sequence, messages: vec![note(&client, "jobs", "x")] })).await;
+        raw.say(&Frame::Publish(Publish { sequence, messages: vec![note(&trial.client, "jobs", "x")] })).await;
         let heard = raw.hear().await;
         assert!(matches!(heard, Heard::Frame(Frame::Receipt(_) | Frame::Error(_))), "{sequence}: {heard:?}");
-        neighbour.goes_on().await;
+        trial.neighbour.goes_on().await;
     }
     raw.lives().await;
-    neighbour.content(&hub).await;
-    hub.close().await;
+    trial.ends_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sequences_that_run_over_the_end_of_their_range_are_answered_and_harm_nobody() {
-    let hub = Hub::start().await;
-    let neighbour = Neighbour::of(&hub).await;
-    let client = hub.client().await;
-    declare(&client, "jobs").await;
-    let two: Vec<Message> = ["a", "b"].map(|text| note(&client, "jobs", text)).to_vec();
+    let trial = Trial::begin().await;
+    let two: Vec<Message> = ["a", "b"].map(|text| note(&trial.client, "jobs", text)).to_vec();
     for sequence in SEQUENCES {
-        let mut raw = Raw::unix(&hub).await;
-        raw.connect(&hub).await;
+        let mut raw = trial.raw().await;
         for messages in [two.clone(), two.clone()] {
             raw.say(&Frame::Publish(Publish { sequence, messages })).await;
         }
         let heard = raw.hear().await;
         assert!(matches!(heard, Heard::Frame(Frame::Receipt(_) | Frame::Error(_))), "{sequence}: {heard:?}");
-        neighbour.goes_on().await;
+        trial.neighbour.goes_on().await;
     }
-    neighbour.content(&hub).await;
-    hub.close().await;
+    trial.ends_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hand_over_at_the_end_of_the_sequences_is_answered_and_harms_nobody() {
-    let hub = Hub::start().await;
-    let neighbour = Neighbour::of(&hub).await;
-    let client = hub.client().await;
-    declare(&client, "jobs").await;
-    let messages: Vec<Message> = ["a", "b"].map(|text| note(&client, "jobs", text)).to_vec();
+    let trial = Trial::begin().await;
+    let messages: Vec<Message> = ["a", "b"].map(|text| note(&trial.client, "jobs", text)).to_vec();
     for sequence in SEQUENCES {
-        let mut raw = Raw::unix(&hub).await;
-        raw.connect(&hub).await;
+        let mut raw = trial.raw().await;
         let settles = vec![Settle { lease: LeaseToken([7; 16]), action: Action::Ack }];
         let publish = Some(Publish { sequence, messages: messages.clone() });
         raw.say(&Frame::Settle(SettleBatch { tag: 1, settles, atomic: true, publish })).await;
         let heard = raw.hear().await;
         assert!(matches!(heard, Heard::Frame(Frame::Settled(_) | Frame::Error(_))), "{sequence}: {heard:?}");
-        neighbour.goes_on().await;
+        trial.neighbour.goes_on().await;
     }
-    assert_eq!(info(&client, "jobs").await.ready, 0, "its lease was no lease");
-    neighbour.content(&hub).await;
-    hub.close().await;
+    assert_eq!(info(&trial.client, "jobs").await.ready, 0, "its lease was no lease");
+    trial.ends_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn windows_at_the_ends_of_their_range_are_bounded_and_harm_nobody() {
-    let hub = Hub::start().await;
-    let neighbour = Neighbour::of(&hub).await;
-    let client = hub.client().await;
-    declare(&client, "jobs").await;
+    let trial = Trial::begin().await;
     for n in 0..3 {
-        publish(&client, "jobs", &n.to_string()).await;
+        publish(&trial.client, "jobs", &n.to_string()).await;
     }
     for (messages, bytes, handlers, comes) in [(0, 0, 0, 0), (1, 0, 0, 1), (u32::MAX, u64::MAX, u32::MAX, 3)] {
-        let mut raw = Raw::unix(&hub).await;
-        raw.connect(&hub).await;
+        let mut raw = trial.raw().await;
         let window = Window { subscription: 1, messages, bytes };
         let target = Target::Queue(queue("jobs"));
         raw.say(&Frame::Subscribe(Subscribe { id: 1, target, window, handlers, binding: Binding::Connection })).await;
         answer(&mut raw, |frame| *frame == Frame::Subscribed(1)).await;
-        assert_eq!(info(&client, "jobs").await.leased, comes);
+        assert_eq!(info(&trial.client, "jobs").await.leased, comes);
         for subscription in [0, 2, u32::MAX] {
             raw.say(&Frame::Window(Window { subscription, messages, bytes })).await;
             raw.say(&Frame::Unsubscribe(subscription)).await;
         }
         raw.say(&Frame::Goodbye(skep_protocol::Goodbye { reason: "done".into() })).await;
         answer(&mut raw, |frame| matches!(frame, Frame::Goodbye(_))).await;
-        assert_eq!(info(&client, "jobs").await.ready, 3, "a goodbye returns all");
+        assert_eq!(info(&trial.client, "jobs").await.ready, 3, "a goodbye returns all");
     }
-    neighbour.content(&hub).await;
-    hub.close().await;
+    trial.ends_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn durations_at_the_end_of_their_range_are_answered_and_harm_nobody() {
-    let hub = Hub::start().await;
-    let neighbour = Neighbour::of(&hub).await;
-    let client = hub.client().await;
-    declare(&client, "jobs").await;
-    publish(&client, "jobs", "one").await;
-    let mut raw = Raw::unix(&hub).await;
-    raw.connect(&hub).await;
-    raw.say(&crate::bad_input::subscribe(1, "jobs")).await;
-    let lease = match answer(&mut raw, |frame| matches!(frame, Frame::Deliver(_))).await {
-        Frame::Deliver(deliveries) => deliveries[0].lease,
-        other => unreachable!("{other:?}"),
-    };
+    let trial = Trial::begin().await;
+    let (mut raw, lease) = trial.leased().await;
     let reason = String::new();
     for action in [
         Action::Extend { lease_ms: Some(u64::MAX), progress: None },
@@ -139,21 +149,16 @@ async fn durations_at_the_end_of_their_range_are_answered_and_harm_nobody() {
             Frame::Settled(settled) => assert_eq!((settled.tag, settled.results.len()), (u64::MAX, 1), "{action:?}"),
             other => unreachable!("{other:?}"),
         }
-        neighbour.goes_on().await;
+        trial.neighbour.goes_on().await;
     }
-    neighbour.content(&hub).await;
-    hub.close().await;
+    trial.ends_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_and_questions_at_the_end_of_their_range_are_answered_and_harm_nobody() {
-    let hub = Hub::start().await;
-    let neighbour = Neighbour::of(&hub).await;
-    let client = hub.client().await;
-    declare(&client, "jobs").await;
-    publish(&client, "jobs", "one").await;
-    let mut raw = Raw::unix(&hub).await;
-    raw.connect(&hub).await;
+    let trial = Trial::begin().await;
+    publish(&trial.client, "jobs", "one").await;
+    let mut raw = trial.raw().await;
     let everything = || Filter::new(">").expect("a filter");
     let replay = |from| Ask::Replay { filter: everything(), from, limit: u32::MAX };
     for ask in [
@@ -168,7 +173,7 @@ async fn commands_and_questions_at_the_end_of_their_range_are_answered_and_harm_
     ] {
         raw.say(&Frame::Query(Query { tag: 1, ask: ask.clone() })).await;
         answer(&mut raw, |frame| matches!(frame, Frame::Page(_))).await;
-        neighbour.goes_on().await;
+        trial.neighbour.goes_on().await;
     }
     let name = queue("jobs");
     let spec = QueueSpec { lease_ms: u64::MAX, ..QueueSpec::new(name.clone()) };
@@ -186,24 +191,13 @@ async fn commands_and_questions_at_the_end_of_their_range_are_answered_and_harm_
     }
     raw.say(&Frame::Manage(Manage { tag: 3, command: Command::Redrive { queue: name, limit: u32::MAX } })).await;
     answer(&mut raw, |frame| matches!(frame, Frame::Managed(_))).await;
-    neighbour.content(&hub).await;
-    hub.close().await;
+    trial.ends_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settles_that_say_nothing_or_the_same_twice_are_answered_one_by_one() {
-    let hub = Hub::start().await;
-    let neighbour = Neighbour::of(&hub).await;
-    let client = hub.client().await;
-    declare(&client, "jobs").await;
-    publish(&client, "jobs", "one").await;
-    let mut raw = Raw::unix(&hub).await;
-    raw.connect(&hub).await;
-    raw.say(&crate::bad_input::subscribe(1, "jobs")).await;
-    let lease = match answer(&mut raw, |frame| matches!(frame, Frame::Deliver(_))).await {
-        Frame::Deliver(deliveries) => deliveries[0].lease,
-        other => unreachable!("{other:?}"),
-    };
+    let trial = Trial::begin().await;
+    let (mut raw, lease) = trial.leased().await;
     let ack = |lease| Settle { lease, action: Action::Ack };
     let other = LeaseToken([7; 16]);
     for (settles, atomic, results) in [
@@ -219,7 +213,6 @@ async fn settles_that_say_nothing_or_the_same_twice_are_answered_one_by_one() {
         let went_well: Vec<bool> = settled.results.iter().map(|result| matches!(result, Settlement::Ok(()))).collect();
         assert_eq!(went_well, results, "{settled:?}");
     }
-    assert_eq!((info(&client, "jobs").await.ready, info(&client, "jobs").await.leased), (0, 0));
-    neighbour.content(&hub).await;
-    hub.close().await;
+    assert_eq!((info(&trial.client, "jobs").await.ready, info(&trial.client, "jobs").await.leased), (0, 0));
+    trial.ends_well().await;
 }
