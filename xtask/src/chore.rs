@@ -1,9 +1,12 @@
 //! How a chore starts a child, and how its failure becomes our exit code.
 
 use std::fmt;
-use std::process::{Command, ExitStatus};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::Context as _;
+
+use crate::watch::Watch;
 
 /// A chore that did not succeed, with the code the process ends with.
 #[derive(Debug)]
@@ -31,14 +34,39 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Failed>().map_or(1, |failed| failed.code)
 }
 
-/// Runs `command` to its end with our own stdout and stderr.
-///
-/// The child stays in our process group, so Ctrl-C in a terminal ends both.
+/// Runs `command` to its end with our own stdout and stderr. When we are ended, so is it.
 ///
 /// # Errors
 /// When it cannot be started or does not succeed; its exit code is kept for ours.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("cannot start `{}`", line(command)))?;
+    let watch = Watch::begin()?;
+    let status = watch.over(command).status().with_context(|| format!("cannot start `{}`", line(command)))?;
+    judge(command, status)
+}
+
+/// The same, and shows every line to `look` after it was printed: stdout and stderr in one, in order.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_watching(command: &mut Command, mut look: impl FnMut(&str)) -> anyhow::Result<()> {
+    let watch = Watch::begin()?;
+    let (said, says) = std::io::pipe().context("cannot make a pipe")?;
+    command.stdout(says.try_clone().context("cannot make a pipe")?).stderr(says);
+    let started = watch.over(command).spawn();
+    // The pipe ends only when nobody can write to it any more, and so far we can.
+    command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    let mut child = started.with_context(|| format!("cannot start `{}`", line(command)))?;
+    for part in BufReader::new(said).split(b'\n') {
+        let part = part.context("cannot read what a child says")?;
+        let text = String::from_utf8_lossy(&part);
+        println!("{text}");
+        look(&text);
+    }
+    let status = child.wait().with_context(|| format!("cannot wait for `{}`", line(command)))?;
+    judge(command, status)
+}
+
+fn judge(command: &Command, status: ExitStatus) -> anyhow::Result<()> {
     if status.success() {
         return Ok(());
     }

@@ -3,9 +3,11 @@
 const TEXT: &str = "\
 Skep's own chores. Run them from anywhere inside the repository.
 
-  cargo xtask test [--quick]  everything a change must pass, in order: fmt, tidy, clippy, doc,
-                              release build, Python environment, tests. Stops at the first step
-                              that fails and prints the command that repeats it alone.
+  cargo xtask test [--quick]  everything a change must pass, in order: fmt, tidy, Python environment,
+                              clippy, doc, release build, tests; with the versions of Cargo.lock.
+                              Stops at the first step that fails and prints the command that
+                              repeats it alone. Ends with the closing line of every test runner
+                              and a table of the steps.
                               --quick leaves out the release build; the stories then run
                               against the debug binary.
   cargo xtask tidy            the house rules no compiler knows: which crate may know which,

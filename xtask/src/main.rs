@@ -10,6 +10,7 @@ mod repo;
 mod steps;
 mod test;
 mod tidy;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -38,10 +38,10 @@ impl Repo {
         self.in_target("release").join(format!("skep{}", std::env::consts::EXE_SUFFIX))
     }
 
-    /// A cargo command at the root, without stdin.
+    /// A cargo command at the root, without stdin. It takes the versions of `Cargo.lock`, and no others.
     pub(crate) fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        cargo.args(args).current_dir(&self.root).stdin(Stdio::null());
+        cargo.arg("--locked").args(args).current_dir(&self.root).stdin(Stdio::null());
         // What cargo told *us* about xtask would make build scripts that watch these run again.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();

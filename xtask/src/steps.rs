@@ -11,6 +11,7 @@ use crate::chore;
 #[derive(Default)]
 pub(crate) struct Steps {
     done: Vec<Step>,
+    tests: Vec<String>,
 }
 
 struct Step {
@@ -24,6 +25,15 @@ impl Steps {
     pub(crate) fn command(&mut self, name: &'static str, command: &mut Command) -> anyhow::Result<()> {
         let line = chore::line(command);
         self.step(name, &line, || chore::run(command))
+    }
+
+    /// Runs `cargo test` as the next step, and keeps the closing line of every runner.
+    pub(crate) fn tests(&mut self, name: &'static str, command: &mut Command) -> anyhow::Result<()> {
+        let line = chore::line(command);
+        let mut closing = Closing::default();
+        let result = self.step(name, &line, || chore::run_watching(command, |line| closing.look(line)));
+        self.tests.append(&mut closing.lines);
+        result
     }
 
     /// Runs our own code as the next step; `repeat` is the command that does the same alone.
@@ -43,12 +53,43 @@ impl Steps {
         result.with_context(|| format!("step `{name}` failed. To repeat it alone:\n  {repeat}\nReason"))
     }
 
-    /// The table of steps.
+    /// What the test runners said at their end, and the table of steps.
     pub(crate) fn table(&self) -> String {
         let rows = self.done.iter().map(|step| row(step.name, step.took, word(step.passed)));
         let total: Duration = self.done.iter().map(|step| step.took).sum();
         let verdict = word(self.done.iter().all(|step| step.passed));
-        rows.chain([row("all", total, verdict)]).collect()
+        let table: String = rows.chain([row("all", total, verdict)]).collect();
+        let tests: String = self.tests.iter().map(|line| format!("  {line}\n")).collect();
+        if tests.is_empty() { table } else { format!("{tests}\n{table}") }
+    }
+}
+
+/// The closing lines of test runners, each with the runner's name.
+#[derive(Default)]
+struct Closing {
+    runner: String,
+    lines: Vec<String>,
+}
+
+impl Closing {
+    fn look(&mut self, line: &str) {
+        let line = line.trim();
+        if let Some(runner) = line.strip_prefix("Running ").or_else(|| line.strip_prefix("Doc-tests ")) {
+            runner.clone_into(&mut self.runner);
+        } else if let Some(result) = line.strip_prefix("test result: ") {
+            self.lines.push(format!("{result}  {}", short(&self.runner)));
+        }
+    }
+}
+
+/// `unittests src/lib.rs (target/debug/deps/skep_core-0123456789abcdef)`: of the path only the name.
+fn short(runner: &str) -> String {
+    match runner.strip_suffix(')').and_then(|runner| runner.split_once(" (")) {
+        Some((source, path)) => {
+            let file = path.rsplit('/').next().unwrap_or(path);
+            format!("{} {source}", file.rsplit_once('-').map_or(file, |(name, _)| name))
+        }
+        None => format!("doc-tests {runner}"),
     }
 }
 
@@ -70,6 +111,23 @@ mod tests {
         let error = steps.step("doc", "cargo doc", || Err::<(), _>(anyhow::anyhow!("no"))).unwrap_err();
         let told = format!("{error:#}");
         assert!(told.contains("`doc`") && told.contains("cargo doc") && told.ends_with("no"), "{told}");
+    }
+
+    #[test]
+    fn the_closing_lines_of_runners_bear_their_names() {
+        let mut closing = Closing::default();
+        for line in [
+            "     Running unittests src/lib.rs (target/debug/deps/skep_core-0123456789abcdef)",
+            "test a ... ok",
+            "test result: ok. 1 passed; 0 failed",
+            "   Doc-tests skep",
+            "test result: FAILED. 0 passed; 1 failed",
+        ] {
+            closing.look(line);
+        }
+        let expected =
+            ["ok. 1 passed; 0 failed  skep_core unittests src/lib.rs", "FAILED. 0 passed; 1 failed  doc-tests skep"];
+        assert_eq!(closing.lines, expected);
     }
 
     #[test]

@@ -21,23 +21,22 @@ pub(crate) fn run(repo: &Repo, args: &[&str]) -> anyhow::Result<()> {
     result
 }
 
-/// The cheap steps first, the tests last, so that theirs are the closing lines.
+/// The cheap steps first, the tests last, so that their failures are the last to be read.
 ///
 /// Clippy, doc and test name no package: one shape, so that no dependency is built twice.
 fn run_steps(repo: &Repo, quick: bool, steps: &mut Steps) -> anyhow::Result<()> {
     steps.command("fmt", &mut repo.cargo(["fmt", "--all", "--check"]))?;
     steps.step("tidy", "cargo xtask tidy", || tidy::run(repo))?;
+    let python = steps.step("python", "cargo xtask python", || python::prepare(repo))?;
     steps.command("clippy", &mut repo.cargo(["clippy", "--all-targets", "--", "-D", "warnings"]))?;
     steps.command("doc", repo.cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))?;
     if !quick {
         steps.command("release", &mut repo.cargo_release_build())?;
     }
-    let python = steps.step("python", "cargo xtask python", || python::prepare(repo))?;
-
     let mut tests = repo.cargo(["test"]);
     tests.env("SKEP_PYTHON", python);
     if !quick {
         tests.env("SKEP_BIN", repo.skep());
     }
-    steps.command("test", &mut tests)
+    steps.tests("test", &mut tests)
 }

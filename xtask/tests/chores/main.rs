@@ -1,0 +1,159 @@
+//! The chores, run as a user would, with tools that only pretend.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes that happens at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A repository with nothing in it, and tools of our own.
+struct House {
+    root: PathBuf,
+}
+
+impl House {
+    fn new(name: &str, cargo: &str) -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&root);
+        for folder in ["xtask", "tools", "target/debug"] {
+            fs::create_dir_all(root.join(folder)).expect("a folder");
+        }
+        // It takes the folder it stands in for the build folder.
+        fs::copy(env!("CARGO_BIN_EXE_xtask"), root.join("target/debug/xtask")).expect("a copy");
+        let house = House { root };
+        house.tool("cargo", cargo);
+        // It says a version, and makes an environment with itself in it.
+        house.tool("python3", r#"case "$2" in venv) mkdir -p "$3/bin"; cp "$0" "$3/bin/python";; *) echo 3.14;; esac"#);
+        house.tool("curl", "true");
+        house
+    }
+
+    fn tool(&self, name: &str, script: &str) {
+        let path = self.root.join("tools").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+    }
+
+    fn xtask(&self, args: &[&str]) -> Command {
+        let mut xtask = Command::new(self.root.join("target/debug/xtask"));
+        let path = format!("{}:{}", self.root.join("tools").display(), std::env::var("PATH").expect("a path"));
+        xtask.args(args).env("PATH", path).env("CARGO", self.root.join("tools/cargo"));
+        xtask.env("CARGO_MANIFEST_DIR", self.root.join("xtask")).env("NOTES", self.notes()).stdin(Stdio::null());
+        xtask
+    }
+
+    /// Where the tools write what they see.
+    fn notes(&self) -> PathBuf {
+        self.root.join("notes")
+    }
+
+    fn noted(&self) -> Vec<String> {
+        fs::read_to_string(self.notes()).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Notes how it was called; as a test runner it speaks on both of its ways out.
+const TALKING: &str = r#"echo "$*" >> "$NOTES"
+case "$*" in *" test")
+    echo "     Running unittests src/lib.rs (target/debug/deps/skep_core-0123456789abcdef)" >&2
+    echo "test result: ok. 12 passed; 0 failed"
+esac"#;
+
+#[test]
+fn every_cargo_call_of_a_test_is_locked_and_the_cheap_ones_come_first() {
+    let house = House::new("locked", TALKING);
+    let ran = house.xtask(&["test"]).output().expect("it runs");
+    assert!(ran.status.success(), "{ran:?}");
+    let noted = house.noted();
+    assert!(noted.iter().all(|call| call.split(' ').any(|arg| arg == "--locked")), "{noted:?}");
+    let verbs: Vec<&str> = noted.iter().filter_map(|call| call.split(' ').find(|arg| !arg.starts_with('-'))).collect();
+    assert_eq!(verbs, ["fmt", "clippy", "doc", "build", "test"]);
+    let steps: Vec<String> =
+        text(&ran).lines().filter_map(|line| Some(line.strip_prefix("=== ")?.split_once(':')?.0.to_owned())).collect();
+    let order = ["fmt", "tidy", "python", "clippy", "doc", "release", "test"];
+    assert_eq!(steps.chunks(2).map(|step| step[0].as_str()).collect::<Vec<_>>(), order);
+}
+
+#[test]
+fn a_test_ends_with_what_the_runners_said_and_a_table_with_seconds() {
+    let house = House::new("table", TALKING);
+    let ran = house.xtask(&["test", "--quick"]).output().expect("it runs");
+    let said = text(&ran);
+    let end: Vec<&str> = said.lines().rev().take(9).collect();
+    assert!(end[0].starts_with("  all ") && end[0].ends_with(" s  ok"), "{said}");
+    assert!(end[1].starts_with("  test ") && end[6].starts_with("  fmt "), "{said}");
+    assert_eq!(end[8], "  ok. 12 passed; 0 failed  skep_core unittests src/lib.rs", "{said}");
+}
+
+#[test]
+fn a_failed_step_stops_the_rest_and_is_in_the_table() {
+    let house = House::new("failed", r#"case "$*" in *clippy*) exit 7;; esac"#);
+    let ran = house.xtask(&["test"]).output().expect("it runs");
+    assert_eq!(ran.status.code(), Some(7), "the code of the child");
+    let said = text(&ran);
+    let end: Vec<&str> = said.lines().rev().take(2).collect();
+    assert!(end[0].ends_with("FAILED") && end[1].starts_with("  clippy ") && end[1].ends_with("FAILED"), "{said}");
+}
+
+/// Starts a process of its own, as cargo starts the tests, notes both, and waits.
+const LONG: &str = r#"sleep 300 &
+echo "$$" >> "$NOTES"
+echo "$!" >> "$NOTES"
+wait"#;
+
+/// Deaf to what is polite.
+const STUBBORN: &str = r#"trap '' TERM INT
+sleep 300 &
+echo "$$" >> "$NOTES"
+echo "$!" >> "$NOTES"
+while true; do wait; done"#;
+
+fn until(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "within {PATIENCE:?} it did not happen that {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a process runs; one that ended and was not waited for does not.
+fn runs(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+fn ended_by(signal: &str, mut xtask: Child) {
+    let sent = Command::new("kill").args([signal, &xtask.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    assert!(!xtask.wait().expect("a status").success());
+}
+
+#[test]
+fn a_chore_that_is_ended_leaves_no_child_behind() {
+    for (n, (signal, cargo)) in
+        [("-TERM", LONG), ("-INT", LONG), ("-KILL", LONG), ("-TERM", STUBBORN)].into_iter().enumerate()
+    {
+        for chore in [&["test"][..], &["fix"]] {
+            let house = House::new(&format!("ended-{n}-{}", chore[0]), cargo);
+            let xtask = house.xtask(chore).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+            until("both run", || house.noted().len() == 2);
+            let both = house.noted();
+            assert!(both.iter().all(|pid| runs(pid)), "{both:?}");
+            ended_by(signal, xtask);
+            until("both have ended", || !both.iter().any(|pid| runs(pid)));
+        }
+    }
+}
