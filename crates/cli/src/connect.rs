@@ -100,7 +100,8 @@ pub(crate) fn no_hub(global: &Global, what: &str) -> Error {
 /// Nobody answers at an address that was said: then the address may be wrong, too.
 fn unanswered(global: &Global, url: &str, error: Error) -> Error {
     if error.code == Code::Unauthenticated && said(global.token.clone()).is_none() {
-        let advice = "an address from --url or SKEP_URL is sent no token of a data folder: say --token or SKEP_TOKEN, too";
+        let advice =
+            "an address from --url or SKEP_URL is sent no token of a data folder: say --token or SKEP_TOKEN, too";
         return Error { text: format!("{}; {advice}", error.text), ..error };
     }
     if error.code != Code::NoHub {

@@ -152,6 +152,7 @@ fn judge(error: &anyhow::Error) -> (Exit, Shown) {
     };
     match folder {
         Some(FolderError::Taken { .. }) => own(Exit::Refused, "hub_running"),
+        Some(FolderError::LogGone { .. }) => own(Exit::Refused, "log_gone"),
         Some(FolderError::Private(_)) => own(Exit::Refused, "data_folder"),
         Some(FolderError::Token(_)) => own(Exit::Refused, "token"),
         _ => own(Exit::Internal, Code::Internal.as_str()),

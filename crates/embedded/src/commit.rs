@@ -89,7 +89,7 @@ impl Committer {
             let flush = flush_at.is_some_and(|at| at <= now.mono_ms);
             if (shared.engine.is_due() || closing || flush)
                 // Buffers reserve positions themselves.
-                && let Some(buffer) = shared.engine.staging().take(|_| None)
+                && let Some(buffer) = shared.engine.staging().take()
             {
                 return Next::Write(buffer);
             }
@@ -281,7 +281,7 @@ mod tests {
         for _ in 0..5 * POSITION_BLOCK / 4 {
             engine.staging().append(&Record::Undeclare { queue: 1 });
         }
-        while let Some(mut buffer) = engine.staging().take(|_| None) {
+        while let Some(mut buffer) = engine.staging().take() {
             let (end, reserved) = (buffer.position(), writer.position_limit());
             assert!(end <= reserved, "positions up to {end} were staged, durably reserved are those below {reserved}");
             writer.write(&mut buffer, 1, true).expect("a healthy log writes");

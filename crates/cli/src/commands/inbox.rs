@@ -30,6 +30,7 @@ impl Args {
         let agent = self.agent.or_else(|| context.global().agent.clone());
         let agent = agent.ok_or_else(|| Usage("name an agent, or say who you are: --as AGENT".into()))?;
         // To look is not to be there: the look is nobody's, so that it does not count as the agent's presence.
-        context.attached_as(None, async |client| peek(context, client, &QueueName::inbox(&agent), None, self.count).await)
+        context
+            .attached_as(None, async |client| peek(context, client, &QueueName::inbox(&agent), None, self.count).await)
     }
 }

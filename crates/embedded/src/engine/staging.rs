@@ -84,16 +84,9 @@ impl Staging {
         self.full.is_empty() && self.filling.is_empty()
     }
 
-    /// Takes the next buffer to write; `reserve` may name the end of a reservation that is due
-    /// at a position.
-    pub(crate) fn take(&mut self, reserve: impl Fn(u64) -> Option<u64>) -> Option<LogBuffer> {
-        if self.full.is_empty() && self.filling.is_empty() {
-            return None;
-        }
+    /// Takes the next buffer to write.
+    pub(crate) fn take(&mut self) -> Option<LogBuffer> {
         if self.full.is_empty() {
-            if let Some(until) = reserve(self.filling.position()) {
-                self.filling.append_reserve(until);
-            }
             self.seal();
         }
         self.full.pop_front()

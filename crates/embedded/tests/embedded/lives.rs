@@ -19,7 +19,9 @@ async fn shown(peer: &mut Peer) -> Shown {
     let mut messages = Vec::new();
     for queue in ["jobs", "$dead.jobs"] {
         let name = QueueName::new(queue).expect("a name");
-        let Ok(Page::Messages { messages: held, .. }) = peer.look(Ask::Peek { queue: name, limit: 1000, from: None }).await else {
+        let Ok(Page::Messages { messages: held, .. }) =
+            peer.look(Ask::Peek { queue: name, limit: 1000, from: None }).await
+        else {
             continue;
         };
         let held = held.into_iter().map(|held| (queue.to_owned(), held.position, held.attempts, held.previous));

@@ -21,7 +21,7 @@ mod conformance {
 
 mod crowd;
 mod faults;
-mod slices;
 mod lives;
 mod panic;
+mod slices;
 mod step;

@@ -91,7 +91,7 @@ impl Cold {
     async fn ends_with(mut self, held: u64, ready: u64) {
         self.disk.reads.open();
         self.until("nothing is leased to nobody", |info| info.leased == held && info.ready == ready).await;
-        let look = self.peer.look(Ask::Peek { queue: queue("jobs"), limit: 100 }).await;
+        let look = self.peer.look(Ask::Peek { queue: queue("jobs"), limit: 100, from: None }).await;
         let Ok(Page::Messages { messages, .. }) = look else { panic!("{look:?}") };
         let tried: u32 = messages.iter().map(|stored| stored.attempts).sum();
         assert_eq!(u64::from(tried), held, "what returned is not charged");
