@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use skep_protocol::{
-    Accepted, AgentId, Delivery, Error, Guarantee, Managed, Position, Publication, Report, Settled, Settlement,
-    SubscriptionId, Topic,
+    Accepted, AgentId, Delivery, Error, Guarantee, Managed, Publication, Report, Settled, Settlement, SubscriptionId,
+    Topic,
 };
 
 use crate::backend::{Kept, Run};
@@ -111,11 +111,7 @@ fn split(
     };
     for at in index..index + count {
         let listeners = live.iter().find(|(known, _)| *known == at).map_or(0, |(_, listeners)| *listeners);
-        let position = accepted.position.map(|first| match first {
-            Position::Number(n) => Position::Number(n + u64::from(at - index)),
-            opaque @ Position::Opaque(..) => opaque,
-        });
-        let one = Accepted { position, live: listeners, ..accepted.clone() };
+        let one = Accepted { live: listeners, ..accepted.clone().nth(u64::from(at - index)) };
         into.push(Publication { sequence: sequence + u64::from(at), count: 1, result: Settlement::Ok(one) });
     }
 }

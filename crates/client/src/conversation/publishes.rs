@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use skep_protocol::limits::{BATCH_MAX, PRODUCER_WINDOW};
-use skep_protocol::{Accepted, Error, Message, Position, Publication, Publish, Settlement};
+use skep_protocol::{Accepted, Error, Message, Publication, Publish, Settlement};
 use tokio::sync::oneshot;
 
 use crate::limits::FRAME_FILL_BYTES;
@@ -180,7 +180,7 @@ impl Publishes {
                 continue;
             }
             let Place::Open(_, waiting) = std::mem::replace(place, Place::Answered) else { continue };
-            let result = result.clone().map(|first| nth(first, sequence - publication.sequence));
+            let result = result.clone().map(|first| first.nth(sequence - publication.sequence));
             refused.extend(self.answer(waiting, result));
         }
         self.forget_answered();
@@ -254,14 +254,6 @@ impl Publishes {
     }
 }
 
-/// The positions of an accepted run follow one by one.
-fn nth(mut accepted: Accepted, n: u64) -> Accepted {
-    if let Some(Position::Number(first)) = accepted.position {
-        accepted.position = Some(Position::Number(first.saturating_add(n)));
-    }
-    accepted
-}
-
 /// The result of each message of a hand-over, in order; an error if one was refused.
 pub(super) fn spread(sequence: u64, count: usize, receipts: Vec<Publication>) -> Result<Vec<Accepted>, Error> {
     let mut results: Vec<Option<Accepted>> = vec![None; count];
@@ -273,7 +265,7 @@ pub(super) fn spread(sequence: u64, count: usize, receipts: Vec<Publication>) ->
         for n in 0..u64::from(publication.count).min(count as u64) {
             let at = publication.sequence.checked_add(n).and_then(|s| s.checked_sub(sequence));
             if let Some(place) = at.and_then(|at| results.get_mut(usize::try_from(at).ok()?)) {
-                *place = Some(nth(accepted.clone(), n));
+                *place = Some(accepted.clone().nth(n));
             }
         }
     }

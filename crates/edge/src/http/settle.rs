@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use skep_protocol::limits::BATCH_MAX;
-use skep_protocol::{
-    Accepted, Action, Code, Error, LeaseToken, Message, Position, Publication, Publish, Settle, SettleBatch, Settlement,
-};
+use skep_protocol::{Action, Code, Error, LeaseToken, Message, Publication, Publish, Settle, SettleBatch, Settlement};
 
 use super::extract::{At, Caller, Object};
 use super::problem::Problem;
@@ -73,21 +71,12 @@ fn receipts(runs: &[Publication], ids: Vec<String>) -> Vec<Settlement<Receipt>> 
         match run.filter(|run| sequence - run.sequence < u64::from(run.count)).map(|run| (&run.result, run.sequence)) {
             Some((Settlement::Error(error), _)) => Settlement::Error(error.clone()),
             Some((Settlement::Ok(first), from)) => {
-                let position = first.position.map(|position| after(position, sequence - from));
-                Settlement::Ok(Receipt { id, accepted: Accepted { position, ..first.clone() } })
+                Settlement::Ok(Receipt { id, accepted: first.clone().nth(sequence - from) })
             }
             None => Settlement::Error(Error::new(Code::Internal, "the backend did not answer this publish")),
         }
     };
     ids.into_iter().zip(1..).map(receipt).collect()
-}
-
-/// Positions of a run follow one by one, where they are numbers.
-fn after(position: Position, count: u64) -> Position {
-    match position {
-        Position::Number(first) => Position::Number(first + count),
-        opaque @ Position::Opaque(..) => opaque,
-    }
 }
 
 /// What was done to a lease.
@@ -154,7 +143,7 @@ pub(crate) async fn extend(caller: Caller, At(lease): At<LeaseToken>, body: Obje
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::Guarantee;
+    use skep_protocol::{Accepted, Guarantee, Position};
 
     use super::*;
 

@@ -198,6 +198,18 @@ pub struct Accepted {
 
 /// The agent a message was sent to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl Accepted {
+    /// What is true of the message `n` after the first of an accepted run: positions follow one by
+    /// one, where they are numbers.
+    #[must_use]
+    pub fn nth(mut self, n: u64) -> Self {
+        if let Some(Position::Number(first)) = self.position {
+            self.position = Some(Position::Number(first.saturating_add(n)));
+        }
+        self
+    }
+}
+
 pub struct Recipient {
     /// Its id.
     pub agent: AgentId,
