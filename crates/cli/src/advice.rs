@@ -4,12 +4,9 @@
 //! typed, and as what. So a refusal that hangs on a name is told again here, after a look at the
 //! names that there are.
 
-mod nearest;
-
 use skep_client::{Client, Error};
-use skep_protocol::{AgentId, Ask, Code, Filter, Page, QueueInfo, QueueName, Topic};
+use skep_protocol::{AgentId, Ask, Code, Filter, Page, QueueInfo, QueueName, Topic, nearest};
 
-use self::nearest::nearest;
 use crate::context::{Context, Global};
 use crate::output::counted;
 

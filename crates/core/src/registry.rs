@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
-use skep_protocol::{AgentId, Recipient};
+use skep_protocol::{AgentId, Recipient, nearest};
 
 use crate::clock::Now;
 use crate::limits::PRESENCE_UNKNOWN_MS;
-use crate::nearest::nearest;
 
 /// Agents of which is kept at once when they were last seen.
 const UNKEPT_MAX: usize = 64;
@@ -105,8 +104,7 @@ impl Registry {
     /// The known agent whose name is nearest to a name that is not known, if one is near.
     pub(crate) fn nearest(&self, name: &str) -> Option<AgentId> {
         let known = self.known();
-        let near = nearest(name, known.iter().map(AgentId::as_str))?;
-        known.iter().find(|agent| agent.as_str() == near).cloned()
+        nearest(name, known.iter().map(AgentId::as_str)).first().and_then(|near| AgentId::new(near).ok())
     }
 
     fn change(&self, agent: &AgentId, change: impl FnOnce(&mut Presence)) {

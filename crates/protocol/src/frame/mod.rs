@@ -196,8 +196,6 @@ pub struct Accepted {
     pub recipient: Option<Recipient>,
 }
 
-/// The agent a message was sent to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 impl Accepted {
     /// What is true of the message `n` after the first of an accepted run: positions follow one by
     /// one, where they are numbers.
@@ -210,6 +208,8 @@ impl Accepted {
     }
 }
 
+/// The agent a message was sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
     /// Its id.
     pub agent: AgentId,

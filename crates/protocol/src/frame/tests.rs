@@ -187,7 +187,7 @@ fn a_broken_frame_says_what_was_expected() {
     for (encoding, bytes, part) in [
         (Encoding::Json, &b"hello"[..], "object with one member"),
         (Encoding::Json, br#"{"shout":1}"#, "unknown variant"),
-        (Encoding::Json, br#"{"publish":{"sequence":1,"messages":[{"id":"1"}]}}"#, "source is missing"),
+        (Encoding::Json, br#"{"publish":{"sequence":1,"messages":[{"id":"1"}]}}"#, "source and type are missing"),
         (Encoding::Compact, &[0xc0], "expected [number, body]"),
         (Encoding::Compact, &[0x92, 99, 0xc0], "no frame has number 99"),
         (Encoding::Compact, &[0x92, 3, 0x92, 1, 0x91, 0xc4, 1, 0xc0], "array"),

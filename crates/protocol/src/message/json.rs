@@ -12,10 +12,46 @@ use serde_json::value::RawValue;
 use super::build::{MessageBuilder, Value};
 use super::parse::{check_attribute_name, invalid};
 use super::{Attribute, Message, MessageRef};
-use crate::{Error, Topic};
+use crate::{Error, Topic, nearest};
 
-/// What an edge fills in where an event leaves it out. Nothing by default: then what
-/// CloudEvents requires is required.
+/// The members that are known: those with a place of their own, then the optional and documented
+/// ones of CloudEvents, then ours.
+const KNOWN: [&str; 31] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "to",
+    "priority",
+    "guarantee",
+    "replyto",
+    "correlationid",
+    "causationid",
+    "conversationid",
+    "time",
+    "datacontenttype",
+    "data",
+    "data_base64",
+    "subject",
+    "dataschema",
+    "dataref",
+    "partitionkey",
+    "expirytime",
+    "traceparent",
+    "tracestate",
+    "sequence",
+    "sequencetype",
+    "sampledrate",
+    "notbefore",
+    "hops",
+    "retry",
+    "timeout",
+    "durability",
+    "headers",
+];
+
+/// What an edge fills in where a message in short form, without `specversion`, leaves it out.
+/// Nothing by default: then what CloudEvents requires is required, as it is of every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults<'a> {
     /// The id.
@@ -39,6 +75,10 @@ pub fn content_is_json(content_type: Option<&str>) -> bool {
 pub(super) fn decode(json: &[u8], defaults: &Defaults<'_>) -> Result<Message, Error> {
     let event: Entries<'_> =
         serde_json::from_slice(json).map_err(|e| invalid(format!("{e}; expected a CloudEvents 1.0 object in JSON")))?;
+    let is_event = event.0.iter().any(|(name, raw)| name == "specversion" && raw.get() != "null");
+    if !is_event {
+        event.0.iter().try_for_each(|(name, _)| check_known(name))?;
+    }
     let mut parts = MessageBuilder::default();
     let (mut version, mut data, mut data_base64) = (None, None, None);
     for (name, raw) in &event.0 {
@@ -66,22 +106,44 @@ pub(super) fn decode(json: &[u8], defaults: &Defaults<'_>) -> Result<Message, Er
         return Err(invalid("specversion must be \"1.0\"".into()));
     }
     parts.payload = payload(parts.content_type.as_deref(), data, data_base64)?;
-    fill(&mut parts, defaults)?;
+    // What calls itself an event is one, or is refused: nothing is filled in.
+    let defaults = if is_event { Defaults { to: defaults.to, ..Defaults::default() } } else { *defaults };
+    fill(&mut parts, &defaults)?;
     parts.finish()
 }
 
-fn fill(parts: &mut MessageBuilder, defaults: &Defaults<'_>) -> Result<(), Error> {
-    let fill = |part: &mut String, default: Option<&str>, name: &str| match default {
-        _ if !part.is_empty() => Ok(()),
-        Some(text) => {
-            *part = text.into();
-            Ok(())
-        }
-        None => Err(invalid(format!("{name} is missing; CloudEvents requires id, source and type"))),
+/// Attributes of their own are for events. In the short form they would be slips of the pen that
+/// nobody notices: a message without its data, or with another priority than was meant.
+fn check_known(name: &str) -> Result<(), Error> {
+    if KNOWN.contains(&name) {
+        return Ok(());
+    }
+    let meant = match nearest(name, KNOWN).first() {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "expected members such as data, type, to, priority.".into(),
     };
-    fill(&mut parts.id, defaults.id, "id")?;
-    fill(&mut parts.source, defaults.source, "source")?;
-    fill(&mut parts.kind, defaults.kind, "type")?;
+    let own = r#"Attributes of your own are taken in an event that says "specversion":"1.0", or in headers"#;
+    let shown: String = name.chars().take(64).collect();
+    Err(invalid(format!("unknown member {shown:?}; {meant} {own}")))
+}
+
+fn fill(parts: &mut MessageBuilder, defaults: &Defaults<'_>) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    for (name, part, default) in [
+        ("id", &mut parts.id, defaults.id),
+        ("source", &mut parts.source, defaults.source),
+        ("type", &mut parts.kind, defaults.kind),
+    ] {
+        match default {
+            _ if !part.is_empty() => {}
+            Some(text) => *part = text.into(),
+            None => missing.push(name),
+        }
+    }
+    if !missing.is_empty() {
+        let (missing, verb) = (missing.join(" and "), if missing.len() > 1 { "are" } else { "is" });
+        return Err(invalid(format!("{missing} {verb} missing; CloudEvents requires id, source and type")));
+    }
     if parts.to.is_empty() {
         parts.to.extend(defaults.to.map(str::to_owned));
     }

@@ -71,6 +71,7 @@ fn a_json_error_names_the_attribute_and_the_rule() {
     for (json, part) in [
         ("[]".to_owned(), "expected a CloudEvents"),
         (r#"{"id":"1","source":"s"}"#.into(), "type is missing"),
+        (r#"{"specversion":"1.0","type":"t"}"#.into(), "id and source are missing"),
         (r#"{"specversion":"0.3","id":"1","source":"s","type":"t"}"#.into(), "specversion"),
         (with(r#""priority":"urgent""#), "critical, high"),
         (with(r#""Bad_Name":"x""#), "lower-case"),
@@ -94,6 +95,43 @@ fn what_an_event_leaves_out_comes_from_the_defaults() {
     let defaults = Defaults { id: Some("d"), source: Some("agent/x"), kind: Some("message"), to: Some("jobs") };
     let message = Message::from_json_with(br#"{"data":"hi"}"#, &defaults).unwrap();
     assert_eq!((message.id(), message.view().source(), message.view().kind()), ("d", "agent/x", "message"));
+    assert_eq!(message.view().to().collect::<Vec<_>>(), ["jobs"]);
+}
+
+#[test]
+fn a_slip_of_the_pen_in_the_short_form_is_refused_with_what_was_meant() {
+    let defaults = Defaults { id: Some("d"), source: Some("agent/x"), kind: Some("message"), to: Some("jobs") };
+    for (json, part) in [
+        (r#"{"dta":"hi"}"#, r#"unknown member "dta"; did you mean "data"?"#),
+        (r#"{"Data":"hi"}"#, r#"did you mean "data"?"#),
+        (r#"{"data":1,"prioriti":null}"#, r#"did you mean "priority"?"#),
+        (r#"{"specversion":null,"zebra":1}"#, r#"unknown member "zebra"; expected members such as data"#),
+    ] {
+        let error = Message::from_json_with(json.as_bytes(), &defaults).unwrap_err();
+        assert!(error.code == Code::InvalidMessage && error.text.contains(part), "{json}: {error}");
+    }
+    let known = KNOWN_SHORT_FORM.as_bytes();
+    assert!(Message::from_json_with(known, &defaults).is_ok(), "{:?}", Message::from_json_with(known, &defaults));
+}
+
+/// A message in short form with what stands outside the fixed elements.
+const KNOWN_SHORT_FORM: &str = r#"{"data":1,"subject":"s","dataschema":"u","dataref":"u","partitionkey":"k",
+    "expirytime":"x","traceparent":"p","tracestate":"t","sequence":"1","sequencetype":"Integer","sampledrate":1,
+    "notbefore":"n","hops":1,"retry":"r","timeout":1,"durability":"fsync","headers":"{}"}"#;
+
+#[test]
+fn an_event_that_says_so_is_whole_or_refused_and_keeps_its_own_attributes() {
+    let defaults = Defaults { id: Some("d"), source: Some("agent/x"), kind: Some("message"), to: Some("jobs") };
+    for (json, part) in [
+        (r#"{"specversion":"1.0","id":"1","type":"t","data":1}"#, "source is missing"),
+        (r#"{"specversion":"1.0"}"#, "id and source and type are missing"),
+    ] {
+        let error = Message::from_json_with(json.as_bytes(), &defaults).unwrap_err();
+        assert!(error.code == Code::InvalidMessage && error.text.contains(part), "{json}: {error}");
+    }
+    let foreign = br#"{"specversion":"1.0","id":"1","source":"s","type":"t","dta":"kept"}"#;
+    let message = Message::from_json_with(foreign, &defaults).unwrap();
+    assert_eq!(message.view().text_attribute("dta"), Some("kept"));
     assert_eq!(message.view().to().collect::<Vec<_>>(), ["jobs"]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use skep_core::nearest;
+use skep_protocol::nearest;
 
 use super::key::{Given, KEYS, Key};
 use super::source::Source;
@@ -55,7 +55,7 @@ impl Problem {
 /// Says what is not known, and offers the nearest, else all that is.
 fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) -> String {
     let known: Vec<&str> = known.collect();
-    match nearest(name, known.iter().copied()) {
+    match nearest(name, known.iter().copied()).first() {
         Some(near) => format!("unknown {what} {name:?}; did you mean {near:?}?"),
         None => format!("unknown {what} {name:?}; expected one of {}", known.join(", ")),
     }

@@ -141,11 +141,13 @@ async fn what_a_form_of_a_page_can_send_is_no_body_of_ours() {
 }
 
 /// Method, path, body, and the status and code of the refusal.
-const REFUSED: [(&str, &str, &str, u16, &str); 26] = [
+const REFUSED: [(&str, &str, &str, u16, &str); 28] = [
     ("POST", "/v1/publish/news", "{", 400, "invalid_message"),
     ("POST", "/v1/publish/news", "[1]", 400, "invalid_argument"),
     ("POST", "/v1/publish/news", "", 400, "invalid_argument"),
     ("POST", "/v1/publish/news", r#"{"specversion":"0.3"}"#, 400, "invalid_message"),
+    ("POST", "/v1/publish/news", r#"{"dta":"hi"}"#, 400, "invalid_message"),
+    ("POST", "/v1/publish/news", r#"{"specversion":"1.0","data":1}"#, 400, "invalid_message"),
     ("POST", "/v1/publish/news", r#"{"to":"other"}"#, 400, "invalid_message"),
     ("POST", "/v1/publish/news", r#"{"id":"a","id":"b"}"#, 400, "invalid_message"),
     ("POST", "/v1/publish/news", r#"{"priority":"urgent"}"#, 400, "invalid_message"),
