@@ -1,7 +1,8 @@
 //! The ways of a publish, one function each, and the promise to answer it.
 
 use skep_protocol::{
-    Accepted, Action, Code, Error, Guarantee, LeaseToken, Message, Publication, Settle, SettleBatch, Settlement,
+    Accepted, Action, Code, Error, Guarantee, LeaseToken, Message, Publication, Settle, SettleBatch, Settled,
+    Settlement,
 };
 
 use tokio::sync::oneshot;
@@ -119,6 +120,21 @@ impl Session {
             return;
         }
         self.ready.push(SessionEvent::Receipt(Publication { sequence, count: 1, result: result.into() }));
+    }
+
+    /// Refuses one message that could not be read.
+    pub(crate) fn refuse(&mut self, sequence: u64, error: &Error) {
+        self.hub.telemetry.published(1);
+        self.receipt(sequence, Err(error.clone()));
+    }
+
+    /// Refuses settles and messages in one step, of which one message could not be read.
+    pub(crate) fn refuse_step(&mut self, tag: u64, settles: usize, sequence: u64, messages: usize, error: &Error) {
+        self.hub.telemetry.refused(messages);
+        let count = u32::try_from(messages).unwrap_or(u32::MAX);
+        let receipts = vec![Publication { sequence, count, result: Settlement::Error(error.clone()) }];
+        let results = vec![Settlement::Error(error.clone()); settles];
+        self.ready.push(SessionEvent::Settled(Settled { tag, results, receipts }));
     }
 
     /// Messages that came and that nobody took are leased to nobody: they return, uncharged.

@@ -32,9 +32,9 @@ mod topic;
 pub use delivery::{Action, Delivery, Ended, Holder, Settle, Stored};
 pub use error::{Code, Error, Outcome, Retry};
 pub use frame::{
-    Accepted, AgentInfo, Answer, Ask, Binding, Command, Connect, Encoding, Event, FEATURES, Frame, Goodbye, Manage,
-    Managed, Page, Publication, Publish, Query, Recipient, Report, Resumed, SettleBatch, Settled, Settlement, Status,
-    Subscribe, SubscriptionId, Target, VERSION, Welcome, Window,
+    Accepted, AgentInfo, Answer, Ask, Binding, Command, Connect, Encoding, Event, FEATURES, Frame, Goodbye, Heard,
+    Manage, Managed, Page, Publication, Publish, Query, Recipient, Report, Resumed, SettleBatch, Settled, Settlement,
+    Status, Subscribe, SubscriptionId, Target, VERSION, Welcome, Window,
 };
 pub use id::{LeaseToken, MessageId, Position, ProducerId, ResumeToken};
 pub use kind::{Kind, STANDARD_KINDS};

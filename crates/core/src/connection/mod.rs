@@ -5,16 +5,17 @@
 //! [`Connection::deadline`] has come, and says at the end how it ended: [`Connection::lost`]
 //! parks the session for a resume, a goodbye ends it.
 
+mod hear;
 mod transmit;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skep_protocol::limits::SEQUENCE_MAX;
 use skep_protocol::{
-    Code, Connect, Encoding, Error, FEATURES, Frame, Goodbye, LeaseToken, ProducerId, Publish, VERSION, Welcome,
+    Code, Connect, Encoding, Error, FEATURES, Frame, Goodbye, Heard, LeaseToken, ProducerId, VERSION, Welcome,
 };
 
+pub(crate) use hear::check_sequence;
 pub use transmit::Transmit;
 
 use crate::backend::BoxFuture;
@@ -73,7 +74,7 @@ enum State {
     /// Nobody has said who they are.
     New,
     /// The policy judges; what is said meanwhile waits.
-    Connecting { connect: Connect, party: BoxFuture<'static, Result<Party, Error>>, waiting: Vec<Frame> },
+    Connecting { connect: Connect, party: BoxFuture<'static, Result<Party, Error>>, waiting: Vec<Heard> },
     /// The session stands.
     Open(Box<Session>),
     /// The last word is said.
@@ -107,8 +108,8 @@ impl Connection {
         self.heard_ms = now.mono_ms;
         let mut batch = None;
         for incoming in frames {
-            match self.decode(incoming) {
-                Ok(frame) => self.gather(frame, &mut batch, now),
+            match self.hear(incoming) {
+                Ok(heard) => self.gather(heard, &mut batch, now),
                 Err(error) => self.broken(error),
             }
         }
@@ -172,63 +173,8 @@ impl Connection {
         self.say_goodbye("the hub is closing", now);
     }
 
-    fn decode(&self, incoming: Incoming) -> Result<Frame, Error> {
-        match (incoming, self.form) {
-            (Incoming::Frame(frame), _) => Ok(frame),
-            (Incoming::Bytes(bytes), Form::Encoded(encoding)) => encoding.decode(&bytes),
-            (Incoming::Bytes(_), Form::Values) => {
-                Err(Error::new(Code::InvalidFrame, "bytes came over a link of values"))
-            }
-        }
-    }
-
-    /// Publishes that follow one by one become one batch; every other frame ends it.
-    fn gather(&mut self, frame: Frame, batch: &mut Option<Publish>, now: Now) {
-        match (frame, batch.as_mut()) {
-            (Frame::Publish(next), Some(open)) if follows(open, &next) => {
-                open.messages.extend(next.messages);
-            }
-            (Frame::Publish(next), _) if matches!(self.state, State::Open(_)) => {
-                self.publish(batch.replace(next), now);
-            }
-            (frame, _) => {
-                self.publish(batch.take(), now);
-                self.take(frame, now);
-            }
-        }
-    }
-
-    fn publish(&mut self, batch: Option<Publish>, now: Now) {
-        let (Some(publish), State::Open(session)) = (batch, &mut self.state) else { return };
-        if let Err(error) = check_sequence(publish.sequence) {
-            return self.out.push(Frame::Error(error));
-        }
-        session.publish(publish.sequence, &publish.messages, now);
-    }
-
-    fn take(&mut self, frame: Frame, now: Now) {
-        match &mut self.state {
-            State::New => self.connect(frame),
-            State::Connecting { waiting, .. } => waiting.push(frame),
-            State::Open(session) => match frame {
-                Frame::Publish(publish) => self.publish(Some(publish), now),
-                Frame::Settle(batch) => session.settle(&batch, now),
-                Frame::Subscribe(subscribe) => session.subscribe(subscribe),
-                Frame::Unsubscribe(id) => session.unsubscribe(id, now),
-                Frame::Window(window) => session.set_window(window),
-                Frame::Manage(manage) => session.manage(manage, now),
-                Frame::Query(query) => session.query(query, now),
-                Frame::Ping(n) => self.out.push(Frame::Pong(n)),
-                Frame::Pong(_) | Frame::Error(_) => {}
-                Frame::Goodbye(_) => self.say_goodbye("goodbye", now),
-                other => self.broken(unexpected(&other)),
-            },
-            State::Closed(_) => {}
-        }
-    }
-
-    fn connect(&mut self, frame: Frame) {
-        let Frame::Connect(mut connect) = frame else {
+    fn connect(&mut self, heard: Heard) {
+        let Heard::Frame(Frame::Connect(mut connect)) = heard else {
             return self.refuse(Error::new(Code::Unauthenticated, "expected a connect frame first"));
         };
         if connect.version == 0 {
@@ -258,7 +204,7 @@ impl Connection {
             Ok((session, welcome)) => {
                 self.state = State::Open(Box::new(session));
                 self.out.push(Frame::Welcome(welcome));
-                waiting.into_iter().for_each(|frame| self.take(frame, now));
+                waiting.into_iter().for_each(|heard| self.take(heard, now));
             }
         }
     }
@@ -331,27 +277,4 @@ impl Connection {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether a publish follows another one by one.
-fn follows(open: &Publish, next: &Publish) -> bool {
-    open.sequence.checked_add(open.messages.len() as u64) == Some(next.sequence)
-}
-
-/// # Errors
-/// `invalid_sequence` for a number that no producer reaches by counting.
-pub(crate) fn check_sequence(sequence: u64) -> Result<(), Error> {
-    if (1..=SEQUENCE_MAX).contains(&sequence) {
-        return Ok(());
-    }
-    let text = format!("sequence {sequence}: expected the number of the first message, 1 to {SEQUENCE_MAX}");
-    Err(Error::new(Code::InvalidSequence, text))
-}
-
-fn unexpected(frame: &Frame) -> Error {
-    let name = match frame {
-        Frame::Connect(_) => "a second connect frame",
-        _ => "a frame that only the hub sends",
-    };
-    Error::new(Code::InvalidFrame, format!("{name} came; expected publish, subscribe, settle, ..."))
 }

@@ -39,8 +39,12 @@ pub(crate) async fn settle(caller: Caller, body: Object) -> Answered {
     if count == 0 || count > BATCH_MAX {
         return Err(Problem::argument(format!("body: {count} settles and publishes; expected 1 to {BATCH_MAX}")));
     }
-    let event = |event: &RawValue| message(&caller.shared, &caller.party, event.get().as_bytes(), None);
-    let messages: Vec<Message> = publish.iter().map(|raw| event(raw)).collect::<Result<_, Error>>()?;
+    let event = |(at, event): (usize, &RawValue)| {
+        let message = message(&caller.shared, &caller.party, event.get().as_bytes(), None);
+        message.map_err(|error| Error { text: format!("publish[{at}]: {}", error.text), ..error })
+    };
+    let messages: Vec<Message> =
+        publish.iter().map(|raw| &**raw).enumerate().map(event).collect::<Result<_, Error>>()?;
     let ids: Vec<String> = messages.iter().map(|message| message.id().to_owned()).collect();
     let publish = (!messages.is_empty()).then_some(Publish { sequence: 1, messages });
     let settled = caller.visit()?.settle(SettleBatch { tag: 0, settles, atomic, publish }).await;

@@ -196,6 +196,10 @@ async fn what_is_received_is_leased_until_it_is_settled() {
     let (_, results) = house.call("POST /v1/settle", &both.to_string()).await;
     assert_eq!(results["results"][0], json!({"ok": null}));
     assert_eq!(results["results"][1]["error"]["code"], "lease_lost");
+    let bad = json!({"publish": [{"data": 1, "to": "jobs"}, {"dta": 1, "to": "jobs"}], "atomic": true});
+    let (status, problem) = house.call("POST /v1/settle", &bad.to_string()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(problem.to_string().contains("publish[1]: message: unknown member"), "{problem}");
     let atomic = json!({"settles": [{"lease": lease(0), "action": "ack"}], "atomic": true});
     assert_eq!(house.call("POST /v1/settle", &atomic.to_string()).await.0, StatusCode::GONE);
     assert_eq!(house.memory.count("jobs"), (2, 0));

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::heard::{self, Heard};
 use super::{Frame, Publish};
 use crate::limits::{BATCH_MAX, FRAME_BYTES_MAX};
 use crate::pack::{Malformed, Reader, put_array, put_bin, put_uint};
@@ -36,7 +37,7 @@ impl Encoding {
         }
     }
 
-    /// Reads one frame. Messages of a compact publish share the memory of `bytes`.
+    /// Reads one frame whole. Messages of a compact publish share the memory of `bytes`.
     ///
     /// # Errors
     /// `invalid_frame`, `invalid_message` or `too_large`, saying what was expected.
@@ -54,6 +55,27 @@ impl Encoding {
         };
         check_batch(&frame)?;
         Ok(frame)
+    }
+
+    /// Reads one frame as a hub does: a message in it that cannot be read costs itself only.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), of what surrounds the messages.
+    pub fn hear(self, bytes: &Bytes) -> Result<Heard, Error> {
+        let whole = self.decode(bytes);
+        // Only what cannot be read whole is read a second time, message by message.
+        let in_pieces = match (&whole, self) {
+            (Ok(_), _) => None,
+            (Err(_), _) if bytes.len() > FRAME_BYTES_MAX => None,
+            (Err(_), Encoding::Json) => heard::from_json(bytes),
+            (Err(_), Encoding::Compact) => {
+                head_of(bytes).ok().and_then(|(number, body)| heard::from_compact(number, &body))
+            }
+        };
+        match in_pieces.filter(|heard| heard.count() <= BATCH_MAX) {
+            Some(heard) => Ok(heard),
+            None => whole.map(Heard::Frame),
+        }
     }
 }
 
@@ -124,12 +146,17 @@ const fn number(frame: &Frame) -> u8 {
     }
 }
 
-fn decode_compact(bytes: &Bytes) -> Result<Frame, Error> {
+/// The number of a compact frame, and its body.
+fn head_of(bytes: &Bytes) -> Result<(u64, Bytes), Error> {
     let mut reader = Reader::new(bytes);
     let head =
         reader.array().and_then(|n| if n == 2 { reader.uint() } else { Err(Malformed("expected two elements")) });
     let number = head.map_err(|m| invalid(&format!("{}; expected [number, body]", m.0)))?;
-    let body = bytes.slice(reader.at()..);
+    Ok((number, bytes.slice(reader.at()..)))
+}
+
+fn decode_compact(bytes: &Bytes) -> Result<Frame, Error> {
+    let (number, body) = head_of(bytes)?;
     match number {
         1 => body_of(&body).map(Frame::Connect),
         2 => body_of(&body).map(Frame::Welcome),
@@ -159,7 +186,7 @@ fn body_to(out: &mut Vec<u8>, body: &impl Serialize) {
     body.serialize(&mut rmp_serde::Serializer::new(out)).expect("a frame is MessagePack");
 }
 
-fn body_of<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+pub(super) fn body_of<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     // A body is skipped over first: that bounds its nesting and its lengths before anything is built from it.
     let mut reader = Reader::new(body);
     reader.skip().map_err(|m| invalid(m.0))?;

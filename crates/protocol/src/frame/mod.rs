@@ -6,11 +6,13 @@
 //! New members are added at the end, with a default.
 
 mod codec;
+mod heard;
 mod manage;
 
 use serde::{Deserialize, Serialize};
 
 pub use codec::Encoding;
+pub use heard::Heard;
 pub use manage::{AgentInfo, Answer, Ask, Command, Event, Manage, Managed, Page, Query, Report, Status};
 
 use crate::{

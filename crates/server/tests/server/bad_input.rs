@@ -1,13 +1,15 @@
 //! Bytes that no client of ours would say. Each is answered by a coded error or a clean close;
 //! whoever works beside notices nothing, and nothing is lost.
 
+use std::collections::BTreeMap;
+
 use skep_protocol::limits::{BATCH_MAX, FRAME_BYTES_MAX};
 use skep_protocol::{
     Action, Code, Encoding, Frame, LeaseToken, Managed, Publish, Settle, SettleBatch, Settlement, Subscribe, Target,
     Window,
 };
 
-use crate::hub::{Hub, note, queue};
+use crate::hub::{Hub, declare, info, note, publish, queue};
 use crate::neighbour::Neighbour;
 use crate::raw::{Heard, Raw};
 
@@ -194,34 +196,84 @@ async fn an_unknown_queue_and_a_wrong_lease_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_topic_is_told_by_its_own_code_in_every_encoding() {
+async fn a_message_that_cannot_be_read_is_refused_under_its_sequence_and_the_others_are_stored() {
     let hub = Hub::start().await;
     let neighbour = Neighbour::of(&hub).await;
-    let mut codes = Vec::new();
-    for mut raw in Raw::all(&hub).await {
-        let bad = bad_topic(raw.encoding());
-        raw.say_bytes(&bad).await;
-        let heard = raw.hear().await;
-        let Heard::Frame(Frame::Error(error)) = heard else { panic!("{heard:?}") };
-        assert!(error.text.contains("a..b"), "it names the topic: {error}");
-        codes.push((raw.encoding(), error.code));
+    for (n, mut raw) in Raw::all(&hub).await.into_iter().enumerate() {
+        let jobs = format!("jobs-{n}");
+        declare(&hub.client().await, &jobs).await;
+        let publish = with_a_bad_one(&jobs);
+        raw.say_bytes(&spoilt(raw.encoding(), &Frame::Publish(publish))).await;
+        let mut codes = BTreeMap::new();
+        while codes.len() < 3 {
+            let heard = raw.hear().await;
+            let Heard::Frame(Frame::Receipt(runs)) = heard else { panic!("{heard:?}") };
+            for run in runs {
+                let code = Result::from(run.result).err().map(|error| {
+                    assert!(error.text.contains("b..ad"), "it names the topic: {error}");
+                    error.code
+                });
+                codes.extend((run.sequence..).take(run.count as usize).map(|sequence| (sequence, code)));
+            }
+        }
+        assert_eq!(codes, BTreeMap::from([(1, None), (2, Some(Code::InvalidTopic)), (3, None)]));
+        assert_eq!(info(&hub.client().await, &jobs).await.ready, 2);
         raw.lives().await;
     }
-    assert!(codes.iter().all(|(_, code)| *code == Code::InvalidTopic), "{codes:?}");
     neighbour.content(&hub).await;
     hub.close().await;
 }
 
-/// A publish of one good message and one to the topic `a..b`.
-fn bad_topic(encoding: Encoding) -> Vec<u8> {
-    let id = skep_protocol::MessageId::new("m").expect("an id");
-    let to = skep_protocol::Topic::new("a.x.b").expect("a topic");
-    let message = skep_protocol::Message::build(&id, "s", "t").to(&to).text("x").finish().expect("a message");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_with_a_message_that_cannot_be_read_is_refused_whole_with_the_reason() {
+    let hub = Hub::start().await;
+    let neighbour = Neighbour::of(&hub).await;
+    let client = hub.client().await;
+    for (n, mut raw) in Raw::all(&hub).await.into_iter().enumerate() {
+        let (jobs, results) = (format!("jobs-{n}"), format!("results-{n}"));
+        declare(&client, &jobs).await;
+        declare(&client, &results).await;
+        publish(&client, &jobs, "input").await;
+        raw.say(&subscribe(1, &jobs)).await;
+        assert_eq!(raw.hear().await, Heard::Frame(Frame::Subscribed(1)));
+        let heard = raw.hear().await;
+        let Heard::Frame(Frame::Deliver(deliveries)) = heard else { panic!("{heard:?}") };
+        let settles = vec![Settle { lease: deliveries[0].lease, action: Action::Ack }];
+        let step = SettleBatch { tag: 9, settles, atomic: true, publish: Some(with_a_bad_one(&results)) };
+        raw.say_bytes(&spoilt(raw.encoding(), &Frame::Settle(step))).await;
+        let heard = raw.hear().await;
+        let Heard::Frame(Frame::Settled(settled)) = heard else { panic!("{heard:?}") };
+        let [Settlement::Error(error)] = &settled.results[..] else { panic!("{settled:?}") };
+        assert!(
+            settled.tag == 9 && error.code == Code::InvalidTopic && error.text.contains("message 2 of 3"),
+            "{error}"
+        );
+        assert_eq!((settled.receipts[0].sequence, settled.receipts[0].count), (1, 3));
+        assert_eq!((info(&client, &jobs).await.leased, info(&client, &results).await.ready), (1, 0));
+        raw.lives().await;
+    }
+    neighbour.content(&hub).await;
+    hub.close().await;
+}
+
+/// Three messages; the second has a topic that [`spoilt`] makes unreadable.
+fn with_a_bad_one(topic: &str) -> Publish {
+    let message = |(n, topic): (usize, &str)| {
+        let id = skep_protocol::MessageId::new(&format!("{topic}-{n}")).expect("an id");
+        let to = skep_protocol::Topic::new(topic).expect("a topic");
+        skep_protocol::Message::build(&id, "s", "t").to(&to).text("x").finish().expect("a message")
+    };
+    Publish { sequence: 1, messages: [topic, "b.a.d", topic].into_iter().enumerate().map(message).collect() }
+}
+
+/// As long as before, so that only the topic is wrong.
+fn spoilt(encoding: Encoding, frame: &Frame) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encoding.encode(&Frame::Publish(Publish { sequence: 1, messages: vec![message] }), &mut bytes);
-    let at = bytes.windows(5).position(|part| part == b"a.x.b").expect("the topic");
-    // As long as before, so that only the topic is wrong.
-    bytes.splice(at..at + 5, *b"a..b.");
+    encoding.encode(frame, &mut bytes);
+    let mut topics = bytes.windows(5).enumerate().filter(|(_, part)| part == b"b.a.d").map(|(at, _)| at);
+    // The last is the topic: the message's id holds it, too.
+    let at = topics.next_back().expect("the topic");
+    bytes.splice(at..at + 5, *b"b..ad");
     bytes
 }
 
