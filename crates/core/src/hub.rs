@@ -247,7 +247,10 @@ impl Hub {
 
     /// A session ended.
     pub(crate) fn gone(&self, party: &Party, resume: ResumeToken, now: Now) {
-        self.attached.lock().unwrap_or_else(PoisonError::into_inner).remove(&resume);
+        let held = self.attached.lock().unwrap_or_else(PoisonError::into_inner).remove(&resume);
+        if let Some((_, mailbox)) = held {
+            mailbox.let_go.notify_waiters();
+        }
         self.sessions.fetch_sub(1, Ordering::Relaxed);
         let Some(agent) = &party.agent else { return };
         self.registry.leave(agent, now);

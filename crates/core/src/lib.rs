@@ -33,7 +33,7 @@ pub use backend::{
 };
 pub use clock::{Clock, Now};
 pub use command::unknown_queue;
-pub use connection::{Closing, Connection, Form, Incoming, Transmit};
+pub use connection::{Block, Closing, Connection, Form, Incoming, Transmit};
 pub use event::SessionEvent;
 pub use facts::{Fact, Facts};
 pub use hub::{Hub, HubOptions};

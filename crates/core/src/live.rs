@@ -7,6 +7,7 @@ use bytes::Bytes;
 use skep_protocol::{Encoding, Frame, Message};
 
 use crate::limits::{LIVE_BYTES_MAX, LIVE_MESSAGES_MAX, REPLIES_BYTES_MAX, REPLIES_MAX};
+use crate::request;
 
 /// A live message, shared by every session that gets it, and encoded at most once per encoding.
 #[derive(Debug)]
@@ -27,6 +28,11 @@ impl LiveMessage {
     #[must_use]
     pub fn message(&self) -> &Message {
         &self.message
+    }
+
+    /// Whether it answers a live request.
+    pub(crate) fn is_reply(&self) -> bool {
+        self.message.view().to().next().is_some_and(|topic| topic.starts_with(request::ROOT))
     }
 
     /// The frame that holds it alone.
@@ -61,6 +67,46 @@ impl LiveQueue {
     /// Adds a message; if there is no room the oldest go and are counted.
     pub(crate) fn push_over(&mut self, message: &Arc<LiveMessage>) {
         self.add(message);
+        self.drop_oldest();
+    }
+
+    /// Puts back the message that was taken last before those that are here: it is the oldest,
+    /// and the first to go.
+    pub(crate) fn put_back(&mut self, message: Arc<LiveMessage>) {
+        self.add_front(message);
+        self.drop_oldest();
+    }
+
+    /// Adds a reply if there is room.
+    pub(crate) fn push(&mut self, message: &Arc<LiveMessage>) -> bool {
+        let room = self.has_reply_room();
+        if room {
+            self.add(message);
+        }
+        room
+    }
+
+    /// The same of a reply. Those that came since were accepted, too: without room it is dropped and counted.
+    pub(crate) fn put_back_reply(&mut self, message: Arc<LiveMessage>) {
+        if self.has_reply_room() {
+            self.add_front(message);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Moves everything out; answers how many were dropped since the last time.
+    pub(crate) fn drain(&mut self, into: &mut Vec<Arc<LiveMessage>>) -> u64 {
+        into.extend(self.messages.drain(..));
+        self.bytes = 0;
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn has_reply_room(&self) -> bool {
+        self.messages.len() < REPLIES_MAX && self.bytes < REPLIES_BYTES_MAX
+    }
+
+    fn drop_oldest(&mut self) {
         while self.messages.len() > 1 && (self.messages.len() > LIVE_MESSAGES_MAX || self.bytes > LIVE_BYTES_MAX) {
             if let Some(oldest) = self.messages.pop_front() {
                 self.bytes -= oldest.message.bytes().len();
@@ -69,20 +115,9 @@ impl LiveQueue {
         }
     }
 
-    /// Adds a reply if there is room.
-    pub(crate) fn push(&mut self, message: &Arc<LiveMessage>) -> bool {
-        let room = self.messages.len() < REPLIES_MAX && self.bytes < REPLIES_BYTES_MAX;
-        if room {
-            self.add(message);
-        }
-        room
-    }
-
-    /// Moves everything out; answers how many were dropped since the last time.
-    pub(crate) fn drain(&mut self, into: &mut Vec<Arc<LiveMessage>>) -> u64 {
-        into.extend(self.messages.drain(..));
-        self.bytes = 0;
-        std::mem::take(&mut self.dropped)
+    fn add_front(&mut self, message: Arc<LiveMessage>) {
+        self.bytes += message.message.bytes().len();
+        self.messages.push_front(message);
     }
 
     fn add(&mut self, message: &Arc<LiveMessage>) {
@@ -110,6 +145,18 @@ mod tests {
         let mut all = Vec::new();
         assert_eq!(queue.drain(&mut all) + all.len() as u64, 10);
         assert!(all.len() * 1024 * 1024 <= LIVE_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_and_goes_first_and_is_counted() {
+        let mut queue = LiveQueue::default();
+        let (large, small) = (message(1024 * 1024), message(1));
+        queue.push_over(&small);
+        (0..10).for_each(|_| queue.put_back(large.clone()));
+        let mut all = Vec::new();
+        assert_eq!(queue.drain(&mut all) + all.len() as u64, 11);
+        assert!(Arc::ptr_eq(&all[0], &large) && Arc::ptr_eq(all.last().unwrap(), &small));
+        assert!(all.iter().map(|message| message.message.bytes().len()).sum::<usize>() <= LIVE_BYTES_MAX);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use skep_protocol::{Delivery, LeaseToken, SubscriptionId};
+use tokio::sync::Notify;
 
 use crate::live::{LiveMessage, LiveQueue};
 use crate::reply::Answer;
@@ -26,6 +27,8 @@ pub enum Entry {
 #[derive(Debug, Default)]
 pub struct Mailbox {
     inner: Mutex<Inner>,
+    /// Told when no connection holds the session any more.
+    pub(crate) let_go: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ struct Inner {
     closed: bool,
     /// Another connection takes the session up: this one is to let go of it.
     evicted: bool,
+    /// Woken by that alone, and so also while its peer takes nothing and it looks for nothing here.
+    holder: Option<Waker>,
 }
 
 /// What was taken from a mailbox at once.
@@ -79,13 +84,45 @@ impl Mailbox {
 
     /// Asks the connection of this session to let go of it, for another that takes it up.
     pub(crate) fn evict(&self) {
-        self.lock().evicted = true;
-        self.wake();
+        let mut inner = self.lock();
+        inner.evicted = true;
+        let holder = inner.holder.take();
+        drop(inner);
+        if let Some(holder) = holder {
+            holder.wake();
+        }
     }
 
-    /// Whether that was asked; answers once.
-    pub(crate) fn take_eviction(&self) -> bool {
-        std::mem::take(&mut self.lock().evicted)
+    /// Whether that was asked; if not, remembers whom to wake when it is.
+    pub(crate) fn is_evicted(&self, holder: &Waker) -> bool {
+        let mut inner = self.lock();
+        match &mut inner.holder {
+            Some(known) => known.clone_from(holder),
+            none => *none = Some(holder.clone()),
+        }
+        inner.evicted
+    }
+
+    /// Another connection has taken the session up: it is not the one that was asked to let go.
+    pub(crate) fn taken_up(&self) {
+        let mut inner = self.lock();
+        (inner.evicted, inner.holder) = (false, None);
+    }
+
+    /// Puts live messages back that were taken and never written; they come again before all
+    /// others, as far as there is room.
+    pub(crate) fn put_back(&self, unwritten: Vec<Arc<LiveMessage>>) {
+        let mut inner = self.lock();
+        if inner.closed {
+            return;
+        }
+        for message in unwritten.into_iter().rev() {
+            if message.is_reply() {
+                inner.replies.put_back_reply(message);
+            } else {
+                inner.live.put_back(message);
+            }
+        }
     }
 
     /// Wakes the session, if it sleeps and there is something for it.
@@ -105,14 +142,11 @@ impl Mailbox {
                 Some(known) => known.clone_from(waker),
                 none => *none = Some(waker.clone()),
             }
-            if inner.evicted {
-                waker.wake_by_ref();
-            }
             return false;
         }
         std::mem::swap(&mut inner.entries, &mut into.entries);
         into.dropped += inner.live.drain(&mut into.live);
-        inner.replies.drain(&mut into.live);
+        into.dropped += inner.replies.drain(&mut into.live);
         true
     }
 

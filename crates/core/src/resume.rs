@@ -15,8 +15,6 @@ use crate::session::Session;
 
 /// How long a connection is given to let go of its session, for another that takes it up.
 const LET_GO_MAX: Duration = Duration::from_millis(500);
-/// How often it is looked whether it has.
-const LET_GO_LOOK: Duration = Duration::from_millis(2);
 
 /// Parked sessions, by the secret that takes them up again, and until when they wait.
 #[derive(Default)]
@@ -33,7 +31,7 @@ impl Session {
     /// resumed; after the grace it ends, and its leases are lost.
     pub fn park(self, now: Now) {
         self.subscriptions.consumers().for_each(|(consumer, _)| consumer.set_window(0, 0));
-        let hub = self.hub.clone();
+        let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
         let mut parked = hub.parked.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = if parked.0.len() < PARKED_MAX {
             let until = now.mono_ms + RESUME_GRACE_MS;
@@ -44,6 +42,7 @@ impl Session {
         // A session that ends takes other locks: never under this one.
         drop(parked);
         drop(refused);
+        mailbox.let_go.notify_waiters();
     }
 }
 
@@ -54,19 +53,29 @@ impl Hub {
     pub(crate) async fn await_parked(&self, token: ResumeToken, party: &Party) {
         let holder = self.attached.lock().unwrap_or_else(PoisonError::into_inner).get(&token).cloned();
         let Some((_, holder)) = holder.filter(|(owner, _)| owner == party) else { return };
-        let is_parked = || self.parked.lock().unwrap_or_else(PoisonError::into_inner).0.contains_key(&token);
-        if is_parked() {
+        if !self.is_held(token) {
             return;
         }
         holder.evict();
         let let_go = async {
-            while !is_parked() {
-                tokio::time::sleep(LET_GO_LOOK).await;
+            loop {
+                // What is told from here on is heard, even before it is awaited.
+                let told = holder.let_go.notified();
+                if !self.is_held(token) {
+                    return;
+                }
+                told.await;
             }
         };
         if tokio::time::timeout(LET_GO_MAX, let_go).await.is_err() {
             tracing::warn!("a connection did not let go of its session, which another wanted to take up");
         }
+    }
+
+    /// Whether a connection holds this session: it is neither parked nor gone.
+    fn is_held(&self, token: ResumeToken) -> bool {
+        let is_parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner).0.contains_key(&token);
+        !is_parked && self.attached.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&token)
     }
 
     /// Takes up a parked session of the same party. Answers it and which of the leases that
@@ -84,6 +93,7 @@ impl Hub {
         }
         let (session, _) = parked.0.remove(&token)?;
         drop(parked);
+        session.mailbox.taken_up();
         session.mailbox.forget_deliveries();
         let mut kept: Vec<LeaseToken> =
             session.subscriptions.consumers().flat_map(|(consumer, _)| consumer.keep(held, now)).collect();

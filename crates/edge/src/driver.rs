@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use skep_core::{Closing, Connection, Form, Hub, Now};
+use skep_core::{Closing, Connection, Form, Hub, Now, Transmit};
 use skep_protocol::Frame;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -51,13 +51,15 @@ pub(crate) async fn drive<W: Wire>(
             tracing::debug!(reason, "connection closes");
             link.gather_rest().await;
         }
-        End::Gone(gone) => {
-            match &gone {
-                Gone::Closed(reason) => tracing::debug!(reason, "connection is lost"),
-                Gone::Broken(error) => tracing::debug!(%error, "connection is lost"),
-            }
-            link.connection.lost(now);
-            let (Gone::Broken(error), Form::Encoded(encoding)) = (gone, form) else { return };
+        End::Gone(Gone::Closed(reason)) => {
+            tracing::debug!(reason, "connection is lost");
+            return link.connection.lost(link.out.into_unwritten(), now);
+        }
+        End::Gone(Gone::Broken(error)) => {
+            tracing::debug!(%error, "connection is lost");
+            // What waits for this peer is written still, before what is to be said of its error.
+            link.connection.lost(Transmit::default(), now);
+            let Form::Encoded(encoding) = form else { return };
             link.out.put(encoding, &Frame::Error(error));
         }
     }
@@ -122,11 +124,20 @@ impl<W: Wire> Link<W> {
 
     /// Answers whether anything moved. If not, every step left its waker where it waits.
     fn turn(&mut self, cx: &mut Context<'_>, now: Now) -> Result<bool, End> {
+        self.check_eviction(cx)?;
         let gathered = self.gather(cx, now);
         let written = self.write(cx, now)?;
         let read = self.read(cx, now)?;
         self.check_time(now)?;
         Ok(gathered || written || read)
+    }
+
+    /// Whoever takes the session up does not wait until this peer has taken what was said to it.
+    fn check_eviction(&self, cx: &Context<'_>) -> Result<(), End> {
+        if self.out.is_empty() || !self.connection.is_evicted(cx) {
+            return Ok(());
+        }
+        Err(End::Gone(Gone::Closed("another connection took this session up".into())))
     }
 
     fn gather(&mut self, cx: &mut Context<'_>, now: Now) -> bool {

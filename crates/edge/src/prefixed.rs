@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use skep_core::Incoming;
+use skep_core::{Block, Incoming};
 use skep_protocol::limits::FRAME_BYTES_MAX;
 use skep_protocol::{Code, Encoding, Error, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -70,13 +70,13 @@ impl PrefixedWire {
     }
 
     /// Answers how many bytes the system took.
-    fn write_some(&mut self, cx: &mut Context<'_>, blocks: &[Bytes]) -> Poll<io::Result<usize>> {
+    fn write_some(&mut self, cx: &mut Context<'_>, blocks: &[Block]) -> Poll<io::Result<usize>> {
         let blocks = blocks.get(..BLOCKS_A_WRITE).unwrap_or(blocks);
         let lengths: Vec<[u8; PREFIX]> =
-            blocks.iter().map(|block| u32::try_from(block.len()).unwrap_or(u32::MAX).to_le_bytes()).collect();
+            blocks.iter().map(|block| u32::try_from(block.bytes.len()).unwrap_or(u32::MAX).to_le_bytes()).collect();
         let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(2 * blocks.len());
         for (length, block) in lengths.iter().zip(blocks) {
-            slices.extend([IoSlice::new(length), IoSlice::new(block)]);
+            slices.extend([IoSlice::new(length), IoSlice::new(&block.bytes)]);
         }
         let mut slices = slices.as_mut_slice();
         IoSlice::advance_slices(&mut slices, self.written);
@@ -125,8 +125,8 @@ impl Wire for PrefixedWire {
                 return Poll::Ready(Err(Gone::Closed("it takes no more".into())));
             }
             count += std::mem::take(&mut self.written);
-            while let Some(block) = out.blocks().first().filter(|block| PREFIX + block.len() <= count) {
-                count -= PREFIX + block.len();
+            while let Some(block) = out.blocks().first().filter(|block| PREFIX + block.bytes.len() <= count) {
+                count -= PREFIX + block.bytes.len();
                 out.pop();
             }
             self.written = count;
@@ -184,7 +184,7 @@ mod tests {
         let (mut wire, mut theirs) = wire();
         let blocks: Vec<Vec<u8>> = (0..100u8).map(|n| vec![n; 20_000]).collect();
         let mut out = Outbox::default();
-        out.transmit().blocks = blocks.iter().map(|block| Bytes::from(block.clone())).collect();
+        out.transmit().blocks = blocks.iter().map(|block| Bytes::from(block.clone()).into()).collect();
         out.transmit().bytes = 2_000_000;
         let writing = async {
             std::future::poll_fn(|cx| wire.poll_write(cx, &mut out)).await.unwrap();

@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use skep_core::{Incoming, Transmit};
+use skep_core::{Block, Incoming, Transmit};
 use skep_protocol::{Encoding, Error, Frame};
 
 use crate::limits::UNWRITTEN_BYTES_MAX;
@@ -67,13 +67,13 @@ impl Outbox {
     }
 
     /// The encoded frames that wait.
-    pub(crate) fn blocks(&self) -> &[Bytes] {
+    pub(crate) fn blocks(&self) -> &[Block] {
         self.transmit.blocks.get(self.taken..).unwrap_or_default()
     }
 
     /// Takes the first of them.
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let block = std::mem::take(self.transmit.blocks.get_mut(self.taken)?);
+        let block = std::mem::take(self.transmit.blocks.get_mut(self.taken)?).bytes;
         self.taken += 1;
         self.transmit.bytes -= block.len();
         if self.blocks().is_empty() {
@@ -93,7 +93,12 @@ impl Outbox {
         let mut block = Vec::new();
         encoding.encode(frame, &mut block);
         self.transmit.bytes += block.len();
-        self.transmit.blocks.push(block.into());
+        self.transmit.blocks.push(Bytes::from(block).into());
+    }
+
+    /// What was not handed over.
+    pub(crate) fn into_unwritten(self) -> Transmit {
+        self.transmit
     }
 
     /// An idle connection owns no buffer.
@@ -114,7 +119,7 @@ mod tests {
         let large = Bytes::from(vec![0; UNWRITTEN_BYTES_MAX]);
         for _ in 0..2 {
             out.transmit().bytes += large.len();
-            out.transmit().blocks.push(large.clone());
+            out.transmit().blocks.push(large.clone().into());
         }
         assert!(!out.has_room());
         out.pop();

@@ -9,6 +9,7 @@ mod hear;
 mod transmit;
 
 use std::sync::Arc;
+use std::task::Context;
 
 use bytes::Bytes;
 use skep_protocol::{
@@ -16,7 +17,7 @@ use skep_protocol::{
 };
 
 pub(crate) use hear::check_sequence;
-pub use transmit::Transmit;
+pub use transmit::{Block, Transmit};
 
 use crate::backend::BoxFuture;
 use crate::clock::Now;
@@ -161,8 +162,18 @@ impl Connection {
         self.closing()
     }
 
-    /// The connection is gone: its session waits for a resume.
-    pub fn lost(self, now: Now) {
+    /// Whether another connection takes its session up: then this one is lost, whatever it still has
+    /// to say. If not, the context's waker is called when it is so. With nothing to say,
+    /// [`poll_transmit`](Self::poll_transmit) sees to it, and there is a goodbye.
+    #[must_use]
+    pub fn is_evicted(&self, cx: &Context<'_>) -> bool {
+        matches!(&self.state, State::Open(session) if session.mailbox.is_evicted(cx.waker()))
+    }
+
+    /// The connection is gone: its session waits for a resume. Of what was not written the live
+    /// messages wait with it; everything else is asked for again, or delivered again.
+    pub fn lost(self, unwritten: Transmit, now: Now) {
+            session.mailbox.put_back(unwritten.into_live());
         if let State::Open(session) = self.state {
             session.park(now);
         }

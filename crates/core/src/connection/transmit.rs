@@ -1,5 +1,6 @@
 //! What happened to the session becomes frames, and frames become blocks of bytes.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,17 +10,48 @@ use super::{Connection, Form, State};
 use crate::clock::Now;
 use crate::event::SessionEvent;
 use crate::limits::FRAME_BYTES;
+use crate::live::LiveMessage;
 
 /// Frames to write, in the connection's form. The driver asks for more only while it has room.
 #[derive(Debug, Default)]
 pub struct Transmit {
     /// Encoded frames.
-    pub blocks: Vec<Bytes>,
+    pub blocks: Vec<Block>,
     /// Frames as values.
     pub values: Vec<Frame>,
     /// Bytes of the blocks so far.
     pub bytes: usize,
     events: Vec<SessionEvent>,
+}
+
+/// One encoded frame.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// As it travels.
+    pub bytes: Bytes,
+    /// The live message that it holds, if it holds one: nobody asks for it again.
+    live: Option<Arc<LiveMessage>>,
+}
+
+impl From<Bytes> for Block {
+    fn from(bytes: Bytes) -> Self {
+        Block { bytes, live: None }
+    }
+}
+
+impl Transmit {
+    fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.values.is_empty()
+    }
+
+    /// The live messages in it.
+    pub(super) fn into_live(self) -> Vec<Arc<LiveMessage>> {
+        let values = self.values.into_iter().flat_map(|frame| match frame {
+            Frame::Live(messages) => messages,
+            _ => Vec::new(),
+        });
+        self.blocks.into_iter().filter_map(|block| block.live).chain(values.map(LiveMessage::new)).collect()
+    }
 }
 
 impl Connection {
@@ -31,7 +63,7 @@ impl Connection {
         {
             self.welcome(result, now);
         }
-        if matches!(&self.state, State::Open(session) if session.mailbox.take_eviction()) {
+        if out.is_empty() && self.is_evicted(cx) {
             self.let_go(now);
         }
         let before = (out.blocks.len(), out.values.len());
@@ -74,7 +106,10 @@ impl Connection {
                 }
                 SessionEvent::Live(live) => {
                     match self.form {
-                        Form::Encoded(encoding) => put_block(live.frame(encoding), out),
+                        Form::Encoded(encoding) => {
+                            let bytes = live.frame(encoding);
+                            put_block(Block { bytes, live: Some(live) }, out);
+                        }
                         Form::Values => out.values.push(Frame::Live(vec![live.message().clone()])),
                     }
                     continue;
@@ -108,13 +143,13 @@ impl Connection {
             Form::Encoded(encoding) => {
                 let mut block = Vec::with_capacity(256);
                 encoding.encode(&frame, &mut block);
-                put_block(block.into(), out);
+                put_block(Bytes::from(block).into(), out);
             }
         }
     }
 }
 
-fn put_block(block: Bytes, out: &mut Transmit) {
-    out.bytes += block.len();
+fn put_block(block: Block, out: &mut Transmit) {
+    out.bytes += block.bytes.len();
     out.blocks.push(block);
 }

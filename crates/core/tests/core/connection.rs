@@ -136,7 +136,7 @@ async fn a_frame_that_cannot_be_read_is_named_and_the_session_stands() {
     assert!(connection.poll_transmit(&mut cx, now, &mut out).is_ready());
     connection.turn([text("{")], now).expect("open still");
     assert!(connection.poll_transmit(&mut cx, now, &mut out).is_ready());
-    let said: Vec<String> = out.blocks.iter().map(|block| String::from_utf8_lossy(block).into_owned()).collect();
+    let said: Vec<String> = out.blocks.iter().map(|block| String::from_utf8_lossy(&block.bytes).into_owned()).collect();
     assert!(said.iter().any(|frame| frame.contains("invalid_frame")), "{said:?}");
     // A flood of them ends it.
     let flood = (0..20).map(|_| text("{"));
@@ -218,7 +218,7 @@ async fn a_lost_connection_is_taken_up_again_with_its_leases() {
     let deliver = line.hear(|frame| matches!(frame, Frame::Deliver(_))).await;
     let Frame::Deliver(deliveries) = deliver else { unreachable!() };
     let lease = deliveries[0].lease;
-    line.connection.lost(house.hub.now());
+    line.connection.lost(Transmit::default(), house.hub.now());
     let again = Connect { resume: Some(welcome.resume), held: vec![lease], ..hello() };
     let (mut line, resumed) = house.open(again.clone()).await;
     assert!(resumed.resumed && resumed.lost.is_empty());
@@ -321,9 +321,41 @@ async fn another_party_does_not_take_a_session_up_nor_end_its_connection() {
         assert_eq!(heard, Frame::Pong(n), "her connection stands");
     }
     // Nor does it help to wait until her connection is lost.
-    alice.connection.lost(house.hub.now());
+    alice.connection.lost(Transmit::default(), house.hub.now());
     let (_eve, refused) = house.open(stolen("eve")).await;
     assert_eq!((refused.resumed, &refused.lost), (false, &vec![lease]));
     let (_alice, resumed) = house.open(stolen("alice")).await;
     assert!(resumed.resumed && resumed.lost.is_empty(), "it is hers still, with its lease");
+}
+
+/// The hub asks a connection to let go that has died by then: whoever takes the session up is not meant.
+#[tokio::test]
+async fn whoever_took_a_session_up_is_not_evicted_in_place_of_the_one_before() {
+    let house = House::new().await;
+    let (old, welcome) = house.open(hello()).await;
+    let mut new = house.line();
+    new.say(Frame::Connect(Connect { resume: Some(welcome.resume), ..hello() }));
+    let mut out = Transmit::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(new.connection.poll_transmit(&mut cx, house.hub.now(), &mut out).is_pending(), "it waits for the old one");
+    old.connection.lost(Transmit::default(), house.hub.now());
+    new.hear(|frame| matches!(frame, Frame::Welcome(welcome) if welcome.resumed)).await;
+    new.say(Frame::Ping(5));
+    new.hear(|frame| matches!(frame, Frame::Pong(5))).await;
+}
+
+/// Nobody waits for a session that ends instead of being parked.
+#[tokio::test]
+async fn a_session_that_ends_while_another_connection_wants_it_is_waited_for_no_more() {
+    let house = House::new().await;
+    let (mut old, welcome) = house.open(hello()).await;
+    let mut new = house.line();
+    new.say(Frame::Connect(Connect { resume: Some(welcome.resume), ..hello() }));
+    let mut out = Transmit::default();
+    let waiting = std::future::poll_fn(|cx| new.connection.poll_transmit(cx, house.hub.now(), &mut out));
+    let begun = std::time::Instant::now();
+    let leaving = async { old.connection.shut_down(house.hub.now()) };
+    tokio::join!(waiting, leaving);
+    assert!(matches!(&out.values[..], [Frame::Welcome(welcome)] if !welcome.resumed), "{:?}", out.values);
+    assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
 }

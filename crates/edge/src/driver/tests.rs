@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use skep_core::{Credentials, Incoming};
 use skep_protocol::{Connect, Encoding, ProducerId, Publish, Welcome};
 use tokio::task::yield_now;
@@ -63,6 +64,79 @@ async fn a_peer_that_takes_nothing_is_read_no_more() {
     let pongs = crate::limits::UNWRITTEN_BYTES_MAX / pong.len() + 2 * TURN_FRAMES_MAX;
     assert!((TURN_FRAMES_MAX..=pongs).contains(&before), "{before} frames were read");
     driven.abort();
+}
+
+/// A peer that says hello, takes its Welcome, and then takes nothing more.
+struct Stuck {
+    has_spoken: bool,
+    taken: tokio::sync::mpsc::Sender<Bytes>,
+    has_taken: bool,
+    /// How often it was offered something since.
+    offered: Arc<AtomicUsize>,
+}
+
+impl Wire for Stuck {
+    fn poll_read(&mut self, _: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>> {
+        if std::mem::replace(&mut self.has_spoken, true) {
+            return Poll::Pending;
+        }
+        let mut bytes = Vec::new();
+        Encoding::Json.encode(&hello(), &mut bytes);
+        into.push(Incoming::Bytes(bytes.into()));
+        Poll::Ready(Ok(1))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, out: &mut Outbox) -> Poll<Result<(), Gone>> {
+        if std::mem::replace(&mut self.has_taken, true) {
+            self.offered.fetch_add(1, Ordering::Relaxed);
+            return Poll::Pending;
+        }
+        self.taken.try_send(out.pop().unwrap()).unwrap();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_a_stuck_connection_did_not_write_reaches_the_one_that_takes_its_session_up() {
+    let (edge, hub, shutdown) = hub().await;
+    let (taken, mut welcome) = tokio::sync::mpsc::channel(1);
+    let offered = Arc::new(AtomicUsize::new(0));
+    let wire = Stuck { has_spoken: false, taken, has_taken: false, offered: offered.clone() };
+    let form = Form::Encoded(Encoding::Json);
+    let connection = Connection::new(hub.clone(), form, Credentials::default(), hub.now());
+    let ours = hub.clone();
+    let driven = tokio::spawn(async move { drive(wire, form, connection, ours, &shutdown).await });
+    let welcome = Encoding::Json.decode(&welcome.recv().await.unwrap()).unwrap();
+    let Frame::Welcome(welcome) = welcome else { panic!("{welcome:?}") };
+
+    let mut answerer = hub.attach(skep_core::Party { name: "local".into(), agent: None }, None).unwrap();
+    let reply = |n: u32| {
+        let id = skep_protocol::MessageId::new(&n.to_string()).unwrap();
+        let to = skep_protocol::Topic::new(&format!("{}.{n}", welcome.replies)).unwrap();
+        skep_protocol::Message::build(&id, "s", "t").to(&to).payload("x/y", vec![0; 300 * 1024]).finish().unwrap()
+    };
+    // The first fills the outbox, the second waits in the mailbox.
+    for n in 1..=2 {
+        answerer.publish(n, &[reply(u32::try_from(n).unwrap())], hub.now());
+        while offered.load(Ordering::Relaxed) == 0 {
+            yield_now().await;
+        }
+    }
+
+    let (to_hub, mut from_hub) = edge.connect_in_process(Credentials::default()).unwrap();
+    let again = Connect { version: 1, token: Some(TOKEN.into()), resume: Some(welcome.resume), ..Connect::default() };
+    to_hub.send(vec![Frame::Connect(again)]).await.unwrap();
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        heard.extend(from_hub.recv().await.unwrap());
+    }
+    assert!(matches!(&heard[0], Frame::Welcome(welcome) if welcome.resumed), "{heard:?}");
+    assert_eq!(heard[1..], [Frame::Live(vec![reply(1)]), Frame::Live(vec![reply(2)])]);
+    driven.await.unwrap();
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod cold;
 mod curl;
 mod data_folder;
 mod doors;
+mod eviction;
 mod extremes;
 mod full;
 mod handshakes;
