@@ -141,9 +141,12 @@ impl<W: Wire> Link<W> {
     }
 
     fn gather(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
-        let mut gathered = false;
+        let (mut gathered, was_open) = (false, self.connection.is_open());
         while self.out.has_room() && self.connection.poll_transmit(cx, now, self.out.transmit()).is_ready() {
             gathered = true;
+        }
+        if self.connection.is_open() && !was_open {
+            self.wire.let_in();
         }
         gathered
     }
@@ -173,7 +176,9 @@ impl<W: Wire> Link<W> {
             return Ok(false);
         }
         let (mut frames, mut bytes, mut gone) = (Vec::new(), 0, None);
-        while bytes < TURN_BYTES_MAX && frames.len() < TURN_FRAMES_MAX {
+        // Of a peer that nobody knows yet no more than its Connect is taken.
+        let frames_max = if self.connection.is_open() { TURN_FRAMES_MAX } else { 1 };
+        while bytes < TURN_BYTES_MAX && frames.len() < frames_max {
             match self.wire.poll_read(cx, &mut frames) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(more)) => bytes += more,

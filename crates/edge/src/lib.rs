@@ -7,6 +7,7 @@
 mod driver;
 mod edge;
 mod error;
+mod gate;
 mod http;
 mod in_process;
 pub mod limits;

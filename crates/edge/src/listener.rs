@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use crate::edge::Shared;
+use crate::gate::{Gate, Gated};
 use crate::http::Problem;
 use crate::limits::{ACCEPT_PAUSE, DRAIN_MAX, FAREWELL_MAX, HTTP_HEAD_MAX, TURNED_AWAY_MAX};
 use crate::seats::Seat;
@@ -86,16 +87,19 @@ fn admit(
 }
 
 async fn serve_one(shared: Arc<Shared>, stream: TcpStream, router: Router, seat: Seat) {
+    let gate = Gate::default();
+    let stream = TokioIo::new(Gated::new(stream, gate.clone()));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
-        // A request that becomes a WebSocket takes the seat along.
+        // A request that becomes a WebSocket takes the seat along, and the gate of its stream.
         request.extensions_mut().insert(seat.clone());
+        request.extensions_mut().insert(gate.clone());
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP_HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(stream, service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use skep_core::{Block, Incoming};
-use skep_protocol::limits::FRAME_BYTES_MAX;
+use skep_protocol::limits::{CONNECT_BYTES_MAX, FRAME_BYTES_MAX};
 use skep_protocol::{Code, Encoding, Error, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
@@ -33,40 +33,57 @@ pub(crate) struct PrefixedWire {
     partial: Vec<u8>,
     /// Bytes already written of the first block and its length.
     written: usize,
+    /// Its first frame has come whole.
+    has_spoken: bool,
 }
 
 impl PrefixedWire {
     pub(crate) fn new(stream: UnixStream) -> Self {
-        PrefixedWire { stream, partial: Vec::new(), written: 0 }
+        PrefixedWire { stream, partial: Vec::new(), written: 0, has_spoken: false }
     }
 
     /// Takes the whole frames out of what came; keeps the rest.
     fn take(&mut self, mut came: &[u8], into: &mut Vec<Incoming>) -> Result<(), Gone> {
         while !came.is_empty() {
             if self.partial.is_empty()
-                && let Some(whole) = frame_bytes(came)?
+                && let Some(whole) = self.frame_bytes(came)?
                 && let Some(frame) = came.get(PREFIX..whole)
             {
+                self.has_spoken = true;
                 // A copy of its own: a message that stays must not hold a whole buffer.
                 into.push(Incoming::Bytes(Bytes::copy_from_slice(frame)));
                 came = came.get(whole..).unwrap_or_default();
                 continue;
             }
-            let known = frame_bytes(&self.partial)?;
+            let known = self.frame_bytes(&self.partial)?;
             let missing = known.unwrap_or(PREFIX).saturating_sub(self.partial.len());
             let (more, rest) = came.split_at(missing.min(came.len()));
             self.partial.extend_from_slice(more);
             came = rest;
             if known.is_none()
-                && let Some(whole) = frame_bytes(&self.partial)?
+                && let Some(whole) = self.frame_bytes(&self.partial)?
             {
                 self.partial.reserve_exact(whole.min(TURN_BYTES_MAX) - PREFIX);
             }
-            if frame_bytes(&self.partial)? == Some(self.partial.len()) {
+            if self.frame_bytes(&self.partial)? == Some(self.partial.len()) {
+                self.has_spoken = true;
                 into.push(Incoming::Bytes(Bytes::from(std::mem::take(&mut self.partial)).slice(PREFIX..)));
             }
         }
         Ok(())
+    }
+
+    /// How many bytes a frame has with its length, once that can be read. The first one is a
+    /// Connect: until it has come, nobody knows who speaks.
+    fn frame_bytes(&self, bytes: &[u8]) -> Result<Option<usize>, Gone> {
+        let Some(prefix) = bytes.first_chunk::<PREFIX>() else { return Ok(None) };
+        let bytes = u32::from_le_bytes(*prefix) as usize;
+        let (what, max) = if self.has_spoken { ("frame", FRAME_BYTES_MAX) } else { ("first frame", CONNECT_BYTES_MAX) };
+        if bytes > max {
+            let text = format!("{what} has {bytes} bytes; at most {max} are taken (u32 little-endian, then it)");
+            return Err(Gone::Broken(Error::new(Code::TooLarge, text)));
+        }
+        Ok(Some(PREFIX + bytes))
     }
 
     /// Answers how many bytes the system took.
@@ -91,17 +108,6 @@ pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
     let length = u32::try_from(bytes.len() - PREFIX).unwrap_or(u32::MAX).to_le_bytes();
     bytes.iter_mut().zip(length).for_each(|(byte, of_length)| *byte = of_length);
     bytes
-}
-
-/// How many bytes a frame has with its length, once that can be read.
-fn frame_bytes(bytes: &[u8]) -> Result<Option<usize>, Gone> {
-    let Some(prefix) = bytes.first_chunk::<PREFIX>() else { return Ok(None) };
-    let bytes = u32::from_le_bytes(*prefix) as usize;
-    if bytes > FRAME_BYTES_MAX {
-        let text = format!("frame has {bytes} bytes; at most {FRAME_BYTES_MAX} are taken (u32 little-endian, then it)");
-        return Err(Gone::Broken(Error::new(Code::TooLarge, text)));
-    }
-    Ok(Some(PREFIX + bytes))
 }
 
 impl Wire for PrefixedWire {
@@ -177,6 +183,18 @@ mod tests {
         let (mut wire, _theirs) = wire();
         let error = wire.take(&u32::MAX.to_le_bytes(), &mut Vec::new()).unwrap_err();
         assert!(matches!(error, Gone::Broken(Error { code: Code::TooLarge, .. })), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_first_frame_is_no_larger_than_a_connect_and_the_second_may_be() {
+        let (mut wire, _theirs) = wire();
+        let large = u32::try_from(CONNECT_BYTES_MAX + 1).unwrap().to_le_bytes();
+        let error = wire.take(&large, &mut Vec::new()).unwrap_err();
+        assert!(matches!(&error, Gone::Broken(e) if e.code == Code::TooLarge && e.text.contains("first")), "{error:?}");
+        let (mut wire, _theirs) = self::wire();
+        let mut frames = Vec::new();
+        wire.take(&[&framed(&[&vec![1; CONNECT_BYTES_MAX]])[..], &large].concat(), &mut frames).unwrap();
+        assert_eq!(lengths(&frames), [CONNECT_BYTES_MAX]);
     }
 
     #[tokio::test]

@@ -116,6 +116,36 @@ async fn a_message_that_is_too_large_ends_its_own_connection_only() {
     assert!(matches!(hear(&mut other, Encoding::Json).await, Frame::Welcome(_)));
 }
 
+#[tokio::test]
+async fn nobody_says_more_than_a_connect_before_it_is_known_who_speaks() {
+    let (address, ..) = serve(EdgeOptions::default()).await;
+    // A Connect that never ends: it has no token, and is cut before it is a quarter of a frame.
+    let mut stranger = open(address, &[]).await.unwrap();
+    let _ = stranger.send(Message::text("x".repeat(FRAME_BYTES_MAX / 2))).await;
+    let Frame::Error(error) = hear(&mut stranger, Encoding::Json).await else { panic!("an error") };
+    assert!(error.code == Code::TooLarge && error.text.contains("262144 bytes"), "{error}");
+    while let Some(Ok(_)) = stranger.next().await {}
+    // A large Connect is taken, and after it whatever a frame may hold, though it was said before the Welcome came.
+    let party = open(address, &[]).await.unwrap();
+    let Frame::Connect(hello) = hello() else { unreachable!() };
+    let large = Frame::Connect(Connect { client: "x".repeat(200 * 1024), ..hello });
+    let padded = format!("{}{}", " ".repeat(FRAME_BYTES_MAX / 2), r#"{"ping":7}"#);
+    let both = [String::from_utf8(encoded(Encoding::Json, &large)).unwrap(), padded];
+    let (mut say, mut listen) = party.split();
+    let saying = async {
+        for text in both {
+            say.send(Message::text(text)).await.unwrap();
+        }
+    };
+    let listening = async {
+        for is_it in [|frame: &Frame| matches!(frame, Frame::Welcome(_)), |frame: &Frame| *frame == Frame::Pong(7)] {
+            let frame = Encoding::Json.decode(&listen.next().await.unwrap().unwrap().into_data()).unwrap();
+            assert!(is_it(&frame), "{frame:?}");
+        }
+    };
+    tokio::join!(saying, listening);
+}
+
 const RECEIVE: &str = "POST /v1/queues/jobs/receive?wait_ms=60000 HTTP/1.1\r\nhost: localhost\r\n\
                        authorization: Bearer secret\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const PUBLISH: &str = "POST /v1/publish/jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer secret\r\n\

@@ -12,11 +12,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use skep_core::{Connection, Credentials, Form, Incoming};
-use skep_protocol::limits::FRAME_BYTES_MAX;
+use skep_protocol::limits::{CONNECT_BYTES_MAX, FRAME_BYTES_MAX};
 use skep_protocol::{Code, Encoding, Error};
 
 use crate::driver::drive;
 use crate::edge::Shared;
+use crate::gate::Gate;
 use crate::http::{Problem, credentials};
 use crate::limits::{WEBSOCKET_READ_BYTES, WEBSOCKET_WRITE_BYTES};
 use crate::seats::Seat;
@@ -29,6 +30,7 @@ const CONTROL_BYTES: usize = 64;
 pub(crate) async fn upgrade(
     State(shared): State<Arc<Shared>>,
     seat: Option<Extension<Seat>>,
+    gate: Option<Extension<Gate>>,
     headers: HeaderMap,
     request: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
@@ -45,7 +47,10 @@ pub(crate) async fn upgrade(
         Some(Extension(seat)) => seat,
         None => shared.seat()?,
     };
-    let serve = move |socket| serve(socket, shared, credentials, encoding.unwrap_or(Encoding::Json), seat);
+    let gate = gate.map(|Extension(gate)| gate).unwrap_or_default();
+    gate.narrow(CONNECT_BYTES_MAX + WEBSOCKET_READ_BYTES);
+    let encoding = encoding.unwrap_or(Encoding::Json);
+    let serve = move |socket| serve(SocketWire { socket, encoding, gate }, shared, credentials, seat);
     Ok(request
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX)
@@ -72,16 +77,18 @@ fn choose<'a>(offered: impl Iterator<Item = &'a HeaderValue>) -> Result<Option<E
     Err(Error::new(Code::UnsupportedVersion, text))
 }
 
-async fn serve(socket: WebSocket, shared: Arc<Shared>, credentials: Credentials, encoding: Encoding, seat: Seat) {
-    let (hub, form) = (shared.hub.clone(), Form::Encoded(encoding));
+async fn serve(wire: SocketWire, shared: Arc<Shared>, credentials: Credentials, seat: Seat) {
+    let (hub, form) = (shared.hub.clone(), Form::Encoded(wire.encoding));
     let connection = Connection::new(hub.clone(), form, credentials, hub.now());
-    drive(SocketWire { socket, encoding }, form, connection, hub, &shared.shutdown).await;
+    drive(wire, form, connection, hub, &shared.shutdown).await;
     drop(seat);
 }
 
 struct SocketWire {
     socket: WebSocket,
     encoding: Encoding,
+    /// Narrow until it is known who speaks.
+    gate: Gate,
 }
 
 impl SocketWire {
@@ -104,6 +111,11 @@ impl Wire for SocketWire {
             // Pings are answered below us; either is a sign of life.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Poll::Ready(Ok(CONTROL_BYTES)),
             Some(Ok(Message::Close(_))) | None => return Poll::Ready(Err(Gone::Closed("it closed".into()))),
+            Some(Err(_)) if self.gate.is_shut() => {
+                let text =
+                    format!("first frame: at most {CONNECT_BYTES_MAX} bytes are taken before Connect is answered");
+                return Poll::Ready(Err(Gone::Broken(Error::new(Code::TooLarge, text))));
+            }
             Some(Err(error)) => {
                 let text = format!("websocket: {error}; expected whole messages of at most {FRAME_BYTES_MAX} bytes");
                 return Poll::Ready(Err(Gone::Broken(Error::new(Code::InvalidFrame, text))));
@@ -122,6 +134,10 @@ impl Wire for SocketWire {
             Pin::new(&mut self.socket).start_send(message)?;
         }
         Pin::new(&mut self.socket).poll_flush(cx).map_err(Gone::from)
+    }
+
+    fn let_in(&mut self) {
+        self.gate.open();
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {

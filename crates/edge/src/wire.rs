@@ -19,6 +19,9 @@ pub(crate) trait Wire: Send + Unpin {
     /// Writes what is in the outbox; ready when all of it is on its way to the peer.
     fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outbox) -> Poll<Result<(), Gone>>;
 
+    /// It is known who the peer is: it may say as much as a frame may hold.
+    fn let_in(&mut self) {}
+
     /// Says that nothing more will be written.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }

@@ -24,6 +24,9 @@ pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 pub const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 256 * 1024;
 /// Largest frame, in bytes. A batch of messages shares it.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest first frame of a connection, in bytes: a Connect that names as many leases as a frame may
+/// hold, in JSON. Until it has come nobody knows who speaks.
+pub const CONNECT_BYTES_MAX: usize = 256 * 1024;
 /// Most messages or settles in one frame.
 pub const BATCH_MAX: usize = 4096;
 /// Longest progress note of an extend, in bytes.

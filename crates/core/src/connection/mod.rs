@@ -123,9 +123,8 @@ impl Connection {
     pub fn wants_read(&self) -> bool {
         match &self.state {
             State::New => true,
-            State::Connecting { waiting, .. } => waiting.is_empty(),
             State::Open(session) => session.has_room(),
-            State::Closed(_) => false,
+            State::Connecting { .. } | State::Closed(_) => false,
         }
     }
 
@@ -173,10 +172,16 @@ impl Connection {
     /// The connection is gone: its session waits for a resume. Of what was not written the live
     /// messages wait with it; everything else is asked for again, or delivered again.
     pub fn lost(self, unwritten: Transmit, now: Now) {
-            session.mailbox.put_back(unwritten.into_live());
         if let State::Open(session) = self.state {
+            session.mailbox.put_back(unwritten.into_live());
             session.park(now);
         }
+    }
+
+    /// Whether it is known who speaks.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
     }
 
     /// The hub closes: says goodbye. What the session holds returns, uncharged.
