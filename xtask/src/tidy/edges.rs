@@ -23,7 +23,7 @@ const fn row(package: &'static str, may_know: Known, never: &'static [&'static s
 /// What a spoke may know: the hub and the words, never a sibling.
 const SPOKE: Known = Only(&["skep-core", "skep-protocol"]);
 
-const HOUSE: [Row; 12] = [
+const HOUSE: [Row; 13] = [
     row("skep-protocol", Only(&[]), &["tokio", "futures", "async-std", "smol"]),
     row("skep-core", Only(&["skep-protocol"]), &["axum", "hyper", "tungstenite", "tokio-tungstenite"]),
     row("skep-embedded", SPOKE, &[]),
@@ -35,6 +35,7 @@ const HOUSE: [Row; 12] = [
     row("skep-cli", Only(&["skep-client", "skep-protocol", "skep-server"]), &[]),
     row("skep-testkit", All, &[]),
     row("skep-bench", All, &[]),
+    row("skep-prove", All, &[]),
     row("xtask", Only(&[]), &["tokio", "clap"]),
 ];
 
