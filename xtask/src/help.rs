@@ -4,17 +4,19 @@ const TEXT: &str = "\
 Skep's own chores. Run them from anywhere inside the repository.
 
   cargo xtask test [--quick]  everything a change must pass, in order: fmt, tidy, Python environment,
-                              clippy, doc, release build, tests; with the versions of Cargo.lock.
-                              Stops at the first step that fails and prints the command that
-                              repeats it alone. Ends with the closing line of every test runner
-                              and a table of the steps.
-                              --quick leaves out the release build; the stories then run
-                              against the debug binary.
+                              clippy, doc, release build, a minute of `prove`, tests; with the
+                              versions of Cargo.lock. Stops at the first step that fails and prints
+                              the command that repeats it alone. Ends with the closing line of
+                              every test runner and a table of the steps.
+                              --quick leaves out the release build and `prove`; the stories then
+                              run against the debug binary.
   cargo xtask tidy            the house rules no compiler knows: which crate may know which,
                               file size, names, forbidden words, protocol vectors
   cargo xtask fix             let clippy and rustfmt repair what they can
   cargo xtask demo [ARGS]     build the release binary and run `skep demo ARGS` over this
                               repository (or over the folder given with --input)
+  cargo xtask prove [ARGS]    build the release binary, torment it under real clients and judge
+                              whether its promises held: --minutes N, --seed S; see prove/README.md
   cargo xtask python          prepare the Python environment the stories use
   cargo xtask help            this text
 

@@ -5,6 +5,7 @@ mod chore;
 mod demo;
 mod fix;
 mod help;
+mod prove;
 mod python;
 mod repo;
 mod steps;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
 
 fn run(args: &[&str]) -> anyhow::Result<()> {
     let (chore, rest) = args.split_first().unwrap_or((&"help", &[]));
-    if *chore != "demo" && rest.iter().any(|arg| matches!(*arg, "--help" | "-h")) {
+    if !matches!(*chore, "demo" | "prove") && rest.iter().any(|arg| matches!(*arg, "--help" | "-h")) {
         return help::run();
     }
     let repo = repo::Repo::find()?;
@@ -38,6 +39,7 @@ fn run(args: &[&str]) -> anyhow::Result<()> {
         ("fix", []) => fix::run(&repo),
         ("python", []) => python::run(&repo),
         ("demo", rest) => demo::run(&repo, rest),
+        ("prove", rest) => prove::run(&repo, rest),
         ("help" | "--help" | "-h", _) => help::run(),
         ("tidy" | "fix" | "python", [extra, ..]) => {
             Err(chore::misuse(format!("`{chore}` takes no arguments, but got `{extra}`")))

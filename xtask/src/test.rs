@@ -1,6 +1,7 @@
 //! `test`: everything a change must pass. CI runs exactly this.
 
 use crate::chore;
+use crate::prove;
 use crate::python;
 use crate::repo::Repo;
 use crate::steps::Steps;
@@ -32,6 +33,8 @@ fn run_steps(repo: &Repo, quick: bool, steps: &mut Steps) -> anyhow::Result<()> 
     steps.command("doc", repo.cargo(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))?;
     if !quick {
         steps.command("release", &mut repo.cargo_release_build())?;
+        steps.command("prover", &mut prove::build(repo))?;
+        steps.command("prove", &mut prove::bounded(repo))?;
     }
     let mut tests = repo.cargo(["test"]);
     tests.env("SKEP_PYTHON", python);

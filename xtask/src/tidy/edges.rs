@@ -121,9 +121,10 @@ mod tests {
     }
 
     #[test]
-    fn testkit_and_bench_may_know_all() {
+    fn testkit_bench_and_prove_may_know_all() {
         assert_eq!(problems("skep-testkit", "skep-edge"), []);
         assert_eq!(problems("skep-bench", "skep-server"), []);
+        assert_eq!(problems("skep-prove", "skep-embedded"), []);
     }
 
     #[test]
