@@ -26,7 +26,7 @@ pub(super) async fn run(world: Arc<World>, name: &str, queue: &'static str) -> a
         for delivery in deliveries {
             scribe.delivered(Seen::of(&delivery, lives))?;
             settles.extend(action(&world, &mut random).map(|action| (delivery.lease, action)));
-            old.keep(delivery.lease);
+            old.keep(delivery.lease, from);
         }
         if world.stage() == Stage::Work && random.percent(15) {
             let again = *random.pick(&["ack", "nack", "reject", "extend"]);

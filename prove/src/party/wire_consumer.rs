@@ -59,10 +59,12 @@ impl Consumer {
                     let seen = Seen::of(&delivery, wire.lives);
                     self.scribe.delivered(seen)?;
                     settles.extend(self.action().map(|action| (delivery.lease, action)));
-                    self.old.keep(delivery.lease);
+                    self.old.keep(delivery.lease, wire.lives.0);
                 }
             }
         }
+        // Before anything of this life is settled.
+        settles.splice(0..0, self.old.bygone().into_iter().map(|lease| (lease, Action::Ack)));
         if self.world.stage() == Stage::Work && self.random.percent(10) {
             let again = if self.random.percent(50) { Action::Ack } else { nack() };
             settles.extend(self.old.any(&mut self.random).map(|lease| (lease, again)));

@@ -107,7 +107,7 @@ impl Worker {
             Ok(results) => {
                 // Only what is certainly over may spoil a later step; a refused one leaves its leases as they are.
                 if results.iter().all(Told::is_ok) {
-                    step.leases.iter().for_each(|lease| self.old.keep(*lease));
+                    step.leases.iter().for_each(|lease| self.old.keep(*lease, wire.lives.0));
                 }
                 self.scribe.end(op, results).map(|()| true)
             }
