@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::maker::is_poison;
 use super::old_leases::OldLeases;
 use crate::history::{Scribe, Seen, Settling, Told, What};
 use crate::link::http;
@@ -25,7 +26,7 @@ pub(super) async fn run(world: Arc<World>, name: &str, queue: &'static str) -> a
         let mut settles = Vec::new();
         for delivery in deliveries {
             scribe.delivered(Seen::of(&delivery, lives))?;
-            settles.extend(action(&world, &mut random).map(|action| (delivery.lease, action)));
+            settles.extend(action(&world, delivery.message.id(), &mut random).map(|action| (delivery.lease, action)));
             old.keep(delivery.lease, from);
         }
         if world.stage() == Stage::Work && random.percent(15) {
@@ -44,9 +45,12 @@ pub(super) async fn run(world: Arc<World>, name: &str, queue: &'static str) -> a
 }
 
 /// None when the message is forgotten: its lease runs out.
-fn action(world: &World, random: &mut Random) -> Option<&'static str> {
+fn action(world: &World, id: &str, random: &mut Random) -> Option<&'static str> {
     if world.stage() > Stage::Work {
         return Some("ack");
+    }
+    if is_poison(id) {
+        return Some("nack");
     }
     match random.below(25) {
         0 => None,

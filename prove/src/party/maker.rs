@@ -5,6 +5,9 @@ use skep_protocol::{Error, Guarantee, Message, MessageId, Priority, Topic};
 use crate::history::Sent;
 use crate::random::Random;
 
+/// One message of so many cannot be worked on, whoever tries.
+const POISON_EVERY: u64 = 40;
+
 /// One producer.
 pub(crate) struct Maker {
     name: String,
@@ -55,6 +58,11 @@ impl Maker {
         let sent = Sent::of(&message, &self.name, self.number);
         Ok((message, sent))
     }
+}
+
+/// Whether nobody can work on a message: it is nacked until it is dead.
+pub(super) fn is_poison(id: &str) -> bool {
+    crate::history::hash(id.as_bytes()).is_multiple_of(POISON_EVERY)
 }
 
 /// Mostly small, now and then larger than what a delivery copies.

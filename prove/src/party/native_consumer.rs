@@ -7,6 +7,7 @@ use skep_client::{Error, Leased, ReceiveOptions};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::maker::is_poison;
 use super::native::{Native, Way};
 use crate::history::{Scribe, Seen, Settling, Told, What};
 use crate::queues::PLAIN;
@@ -34,7 +35,7 @@ pub(super) async fn run(world: Arc<World>, name: &str, way: Way, queue: &'static
                 let Ok(job) = timeout(WAIT, jobs.next()).await else { continue };
                 let Some(job) = job else { break };
                 scribe.delivered(Seen::of(&job, (native.born, world.life())))?;
-                let action = action(queue, &world, &mut random);
+                let action = action(queue, &world, job.message.id(), &mut random);
                 at_work.spawn(settle(Arc::clone(&world), Arc::clone(&scribe), native.born, job, action));
             }
         }
@@ -46,9 +47,12 @@ pub(super) async fn run(world: Arc<World>, name: &str, way: Way, queue: &'static
     Ok(())
 }
 
-fn action(queue: &str, world: &World, random: &mut Random) -> &'static str {
+fn action(queue: &str, world: &World, id: &str, random: &mut Random) -> &'static str {
     if queue != PLAIN.name || world.stage() > Stage::Work {
         return "ack";
+    }
+    if is_poison(id) {
+        return "nack";
     }
     match random.below(20) {
         0 | 1 => "nack",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use skep_protocol::{Action, LeaseToken, ProducerId};
 use tokio::time::sleep;
 
+use super::maker::is_poison;
 use super::old_leases::OldLeases;
 use crate::history::{Scribe, Seen, Settling, Told, What};
 use crate::link::wire::Wire;
@@ -58,7 +59,7 @@ impl Consumer {
                 Ok(Some(delivery)) => {
                     let seen = Seen::of(&delivery, wire.lives);
                     self.scribe.delivered(seen)?;
-                    settles.extend(self.action().map(|action| (delivery.lease, action)));
+                    settles.extend(self.action(delivery.message.id()).map(|action| (delivery.lease, action)));
                     self.old.keep(delivery.lease, wire.lives.0);
                 }
             }
@@ -77,10 +78,13 @@ impl Consumer {
     }
 
     /// None when the message is forgotten: its lease runs out.
-    fn action(&mut self) -> Option<Action> {
+    fn action(&mut self, id: &str) -> Option<Action> {
         if self.queue != PLAIN.name || self.world.stage() > Stage::Work {
             let forgets = self.world.stage() == Stage::Work && self.random.percent(1);
             return (!forgets).then_some(Action::Ack);
+        }
+        if is_poison(id) {
+            return Some(nack());
         }
         match self.random.below(30) {
             0 => None,
