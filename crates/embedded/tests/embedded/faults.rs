@@ -241,6 +241,22 @@ async fn a_full_disk_refuses_publishes_and_takes_acks() {
     }
 }
 
+#[tokio::test]
+async fn on_a_full_disk_an_ack_is_taken_also_beside_an_extend_that_is_not() {
+    let disk = RecordingDisk::new();
+    let (_store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| spec).await;
+    fill(&disk, &mut peer).await;
+    peer.consume("jobs", 2).await;
+    let leases = [peer.delivery().await.lease, peer.delivery().await.lease];
+    let actions = [Action::Ack, Action::Extend { lease_ms: None, progress: None }];
+    let settles = leases.into_iter().zip(actions).map(|(lease, action)| Settle { lease, action }).collect();
+    let results = peer.settle_all(settles, Vec::new()).await.results.into_iter().map(Result::from);
+    let codes: Vec<Option<Code>> = results.map(|result| result.err().map(|error| error.code)).collect();
+    assert_eq!(codes, [None, Some(Code::DiskFull)]);
+}
+
 /// Without file descriptors for the next segment publishes are refused with a text that says what to do; acks are taken; with
 /// some again, all goes on, and what was acknowledged is there.
 #[tokio::test]
