@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use skep_server::config::{Config, UnixSocket};
@@ -61,7 +62,8 @@ async fn a_first_start_makes_the_log_before_the_token() {
     let data = root.path().join("data");
     // A folder where the new token would be written: the start ends right there, as if it were killed.
     let obstacle = data.join("token.new");
-    fs::create_dir_all(&obstacle).expect("a folder");
+    fs::DirBuilder::new().mode(0o700).create(&data).expect("a folder of ours alone");
+    fs::create_dir(&obstacle).expect("a folder");
     start(&data).await.err().expect("no token can be made");
     let log = fs::read_dir(data.join("log")).map_or(0, Iterator::count);
     assert!(log > 0 && !data.join("token").exists(), "{log} files in the log");
