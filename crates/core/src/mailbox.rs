@@ -150,6 +150,26 @@ impl Mailbox {
         true
     }
 
+    /// Takes out the deliveries that nobody has taken yet and whose leases end now; answers those
+    /// leases. Backends call it with their own lock held, as they do when they put entries in: no
+    /// other lock is taken under this one.
+    pub fn withdraw(&self, is_ending: impl Fn(&LeaseToken) -> bool) -> Vec<LeaseToken> {
+        let mut withdrawn = Vec::new();
+        self.lock().entries.retain(|entry| match entry {
+            Entry::Delivery(delivery) if is_ending(&delivery.lease) => {
+                withdrawn.push(delivery.lease);
+                false
+            }
+            _ => true,
+        });
+        withdrawn
+    }
+
+    /// Takes out every delivery of a subscription that ends.
+    pub fn withdraw_all(&self, of: SubscriptionId) {
+        self.lock().entries.retain(|entry| !matches!(entry, Entry::Delivery(delivery) if delivery.subscription == of));
+    }
+
     /// Drops deliveries that nobody has taken yet: their leases return by
     /// [`Consumer::keep`](crate::Consumer::keep).
     pub(crate) fn forget_deliveries(&self) {

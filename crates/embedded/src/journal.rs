@@ -5,18 +5,22 @@
 //! | Message | producer 16, sequence 8, queues 2, party bytes 2, queue ids 4 each, party, message; flag 1: with producer, 2: by id |
 //! | Ack | lease of a message |
 //! | Nack | lease of a message, not before (unix ms) 8, reason |
-//! | Dead | lease of a message, dead-letter queue 4, reason |
+//! | Dead | lease of a message, dead-letter queue 4, reason; the flags say by what |
 //! | Declare | queue id 4, declaration as JSON |
 //! | Undeclare | queue id 4 |
 //! | Lease | lease of a message, party |
-//! | Return | lease of a message, charged 1, reason |
+//! | Return | lease of a message, charged 1, reason; uncharged and without a reason, its consumer said so |
 //! | FactPut | revision 8, key bytes 2, key, value |
 //! | FactDelete | key |
 //! | Extend | lease of a message, lease ms 8, progress |
 //! | Purge | queue id 4, runs of positions: first 8, count 8 |
 //! | Redrive | dead-letter queue 4, queue 4, position 8 |
+//! | Drop | lease of a dead letter, reason; the flags say by what |
+//! | Told | position of a Dead record 8, position of its message 8, why its sender got no notice although one was tried |
 //!
-//! "Lease of a message" is: queue id 4, position 8, token 16 (open count 8, counter 8), attempt 4.
+//! "Lease of a message" is: queue id 4, position 8, token 16 (open count 8, counter 8), attempt 4. A token of zeros is of no
+//! lease. What ended a delivery stands in the two lowest flags of Dead and Drop: 0 a reject, 1 a nack, 2 no settle.
+//! Flag 4 of Dead: a notice to the sender is owed, until a Told record of it follows, in one batch with the notice if there is one.
 
 use skep_protocol::{LeaseToken, MessageRef, ProducerId, QueueSpec};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -30,6 +34,40 @@ pub(crate) type QueueId = u32;
 const WITH_PRODUCER: u8 = 1;
 /// Flag of a message record: it is recognised by party, source and id.
 const BY_ID: u8 = 2;
+
+/// Flag of a dead letter's record: its sender is to be told.
+const OWED: u8 = 4;
+/// The flags that say by what a delivery ended.
+const BY: u8 = 3;
+
+/// By what a delivery ended that left no message to deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Its consumer rejected it.
+    Reject,
+    /// Its consumer nacked the last attempt.
+    Nack,
+    /// The hub: its lease ended, or there was no room.
+    Hub,
+}
+
+impl By {
+    fn flags(self) -> u8 {
+        match self {
+            By::Reject => 0,
+            By::Nack => 1,
+            By::Hub => 2,
+        }
+    }
+
+    fn from_flags(flags: u8) -> Self {
+        match flags & BY {
+            0 => By::Reject,
+            1 => By::Nack,
+            _ => By::Hub,
+        }
+    }
+}
 
 /// Proof of a lease: the open of the store it was given in, and a count within it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +112,7 @@ pub(crate) enum Record<'a> {
     Message(MessageRecord<'a>),
     Ack(LeaseOf),
     Nack { lease: LeaseOf, not_before_ms: u64, reason: &'a str },
-    Dead { lease: LeaseOf, to: QueueId, reason: &'a str },
+    Dead { lease: LeaseOf, to: QueueId, by: By, owed: bool, reason: &'a str },
     Declare { queue: QueueId, spec: QueueSpec },
     Undeclare { queue: QueueId },
     Lease { lease: LeaseOf, party: &'a str },
@@ -84,6 +122,8 @@ pub(crate) enum Record<'a> {
     Extend { lease: LeaseOf, lease_ms: u64, progress: &'a str },
     Purge { queue: QueueId, runs: &'a [u8] },
     Redrive { dead: QueueId, to: QueueId, position: u64 },
+    Drop { lease: LeaseOf, by: By, reason: &'a str },
+    Told { dead: u64, position: u64, refused: &'a str },
 }
 
 /// A stored message and what the hub knows of it.
@@ -167,6 +207,17 @@ impl Record<'_> {
             Record::Extend { .. } => RecordKind::Extend,
             Record::Purge { .. } => RecordKind::Purge,
             Record::Redrive { .. } => RecordKind::Redrive,
+            Record::Drop { .. } => RecordKind::Drop,
+            Record::Told { .. } => RecordKind::Told,
+        }
+    }
+
+    /// Its flags. (A message's are [`message_flags`].)
+    pub(crate) fn flags(&self) -> u8 {
+        match self {
+            Record::Dead { by, owed, .. } => by.flags() | (OWED * u8::from(*owed)),
+            Record::Drop { by, .. } => by.flags(),
+            _ => 0,
         }
     }
 
@@ -180,7 +231,7 @@ impl Record<'_> {
                 out.extend_from_slice(&not_before_ms.to_le_bytes());
                 out.extend_from_slice(reason.as_bytes());
             }
-            Record::Dead { lease, to, reason } => {
+            Record::Dead { lease, to, reason, .. } => {
                 put_lease(out, lease);
                 out.extend_from_slice(&to.to_le_bytes());
                 out.extend_from_slice(reason.as_bytes());
@@ -220,6 +271,15 @@ impl Record<'_> {
                 out.extend_from_slice(&to.to_le_bytes());
                 out.extend_from_slice(&position.to_le_bytes());
             }
+            Record::Drop { lease, reason, .. } => {
+                put_lease(out, lease);
+                out.extend_from_slice(reason.as_bytes());
+            }
+            Record::Told { dead, position, refused } => {
+                out.extend_from_slice(&dead.to_le_bytes());
+                out.extend_from_slice(&position.to_le_bytes());
+                out.extend_from_slice(refused.as_bytes());
+            }
         }
     }
 
@@ -234,7 +294,11 @@ impl Record<'_> {
             RecordKind::Message => Record::Message(MessageRecord::decode(view.flags, view.body)?),
             RecordKind::Ack => Record::Ack(body.lease()?),
             RecordKind::Nack => Record::Nack { lease: body.lease()?, not_before_ms: body.u64()?, reason: body.rest()? },
-            RecordKind::Dead => Record::Dead { lease: body.lease()?, to: body.u32()?, reason: body.rest()? },
+            RecordKind::Dead => {
+                let (lease, to) = (body.lease()?, body.u32()?);
+                let (by, owed) = (By::from_flags(view.flags), view.flags & OWED != 0);
+                Record::Dead { lease, to, by, owed, reason: body.rest()? }
+            }
             RecordKind::Declare => {
                 let queue = body.u32()?;
                 let spec =
@@ -256,6 +320,10 @@ impl Record<'_> {
             }
             RecordKind::Purge => Record::Purge { queue: body.u32()?, runs: body.0 },
             RecordKind::Redrive => Record::Redrive { dead: body.u32()?, to: body.u32()?, position: body.u64()? },
+            RecordKind::Drop => {
+                Record::Drop { lease: body.lease()?, by: By::from_flags(view.flags), reason: body.rest()? }
+            }
+            RecordKind::Told => Record::Told { dead: body.u64()?, position: body.u64()?, refused: body.rest()? },
         };
         Ok(Some(record))
     }
@@ -340,7 +408,8 @@ mod tests {
         for record in [
             Record::Ack(lease()),
             Record::Nack { lease: lease(), not_before_ms: 5, reason: "busy" },
-            Record::Dead { lease: lease(), to: 8, reason: "bad" },
+            Record::Dead { lease: lease(), to: 8, by: By::Reject, owed: false, reason: "bad" },
+            Record::Dead { lease: lease(), to: 8, by: By::Nack, owed: true, reason: "" },
             Record::Declare { queue: 7, spec },
             Record::Undeclare { queue: 7 },
             Record::Lease { lease: lease(), party: "agent/bob" },
@@ -350,10 +419,12 @@ mod tests {
             Record::Extend { lease: lease(), lease_ms: 60_000, progress: "half" },
             Record::Purge { queue: 7, runs: &[1; 32] },
             Record::Redrive { dead: 8, to: 7, position: 9 },
+            Record::Drop { lease: lease(), by: By::Hub, reason: "full" },
+            Record::Told { dead: 11, position: 9, refused: "full" },
         ] {
             let mut body = Vec::new();
             record.encode(&mut body);
-            assert_eq!(Record::decode(&view(record.kind(), 0, &body)).unwrap(), Some(record));
+            assert_eq!(Record::decode(&view(record.kind(), record.flags(), &body)).unwrap(), Some(record));
         }
     }
 
@@ -385,6 +456,14 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_letter_without_flags_was_rejected_and_owes_no_notice() {
+        let mut body = Vec::new();
+        let dead = Record::Dead { lease: lease(), to: 8, by: By::Reject, owed: false, reason: "bad" };
+        dead.encode(&mut body);
+        assert_eq!(Record::decode(&view(RecordKind::Dead, 0, &body)).unwrap(), Some(dead));
+    }
+
+    #[test]
     fn a_guessed_lease_token_is_none() {
         let sealed = lease().token.sealed(5);
         assert_eq!(Token::opened(sealed, 5), Some(lease().token));
@@ -396,7 +475,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_makes_the_decoder_panic(kind in 1_u8..=15, flags in any::<u8>(), body in prop::collection::vec(any::<u8>(), 0..120)) {
+        fn no_body_makes_the_decoder_panic(kind in 1_u8..=17, flags in any::<u8>(), body in prop::collection::vec(any::<u8>(), 0..120)) {
             let _ = Record::decode(&view(RecordKind::try_from(kind).unwrap(), flags, &body)).map(|record| {
                 if let Some(Record::Message(m)) = record { m.queues().count(); }
             });

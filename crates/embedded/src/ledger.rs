@@ -91,8 +91,18 @@ impl History<'_> {
             Record::Ack(lease) => self.leased(view, "acked", lease, "", ""),
             Record::Nack { lease, reason, .. } => self.leased(view, "nacked", lease, "", reason),
             Record::Dead { lease, reason, .. } => self.leased(view, "dead_lettered", lease, "", reason),
+            Record::Drop { lease, reason, .. } => self.leased(view, "dropped", lease, "", reason),
             Record::Return { lease, charged: true, reason } => self.leased(view, "returned", lease, "", reason),
-            Record::Return { lease, charged: false, .. } => self.leased(view, "returned", lease, "", "uncharged"),
+            Record::Return { lease, charged: false, reason: "" } => {
+                self.leased(view, "returned", lease, "", "uncharged");
+            }
+            Record::Return { lease, charged: false, reason } => {
+                self.leased(view, "returned", lease, "", &format!("{reason}, uncharged"));
+            }
+            Record::Told { position, refused, .. } if !refused.is_empty() && self.positions.contains(position) => {
+                let event = self.event(view, "notice_refused", None, None);
+                self.events.push(Event { detail: text(refused), ..event });
+            }
             Record::Extend { lease, progress, .. } => self.leased(view, "extended", lease, "", progress),
             Record::Redrive { to, position, .. } if self.positions.contains(position) => {
                 let event = self.event(view, "redriven", Some(*to), None);

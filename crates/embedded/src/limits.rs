@@ -18,6 +18,8 @@ pub(crate) const DEDUP_IDS_MAX: usize = 1_000_000;
 pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
 /// Settles remembered; beyond it the oldest is forgotten.
 pub(crate) const SETTLED_MAX: usize = 262_144;
+/// Leases of which is remembered why they ended without a settle; of older ones nobody is told.
+pub(crate) const LAPSES_MAX: usize = 16_384;
 /// Queues that take one message; beyond it the publish is refused with `too_large`.
 pub(crate) const MATCHES_MAX: usize = 50_000;
 /// Steps of the router for one message, or for all messages of an atomic step: values met and
@@ -30,6 +32,8 @@ pub(crate) const SLICE_STEPS_MAX: usize = 16_384;
 /// How long a write keeps away from the lock between two slices: the lock is not fair, and who
 /// waits for it takes so long to wake.
 pub(crate) const GIVE_WAY: Duration = Duration::from_micros(50);
+/// A notice for which the log has no room is tried again after so long, in milliseconds.
+pub(crate) const NOTICE_RETRY_MS: u64 = 1_000;
 /// Dead letters that one redrive moves; more by asking again.
 pub(crate) const REDRIVE_MAX: usize = 100_000;
 /// Queues; beyond it a declaration is answered `busy`.

@@ -1,35 +1,25 @@
 //! The notice to a sender whose message died.
 
-use skep_core::{Now, Outgoing, Reply, Write};
+use skep_core::Now;
 use skep_protocol::{AgentId, Kind, Message, MessageId, MessageRef, Topic};
 
-use crate::engine::{Effects, Engine, Notice, Submission};
+use crate::engine::{Effects, Engine, HUB, Notice};
 use crate::journal::MessageRecord;
 
-/// The source of what the hub itself says.
-const HUB: &str = "skep/hub";
-
-/// Puts a notice into the inbox of the agent that published a dead letter. Dead letters of
-/// notices bring none, and neither do those of parties without an inbox.
-pub(crate) fn tell(
-    engine: &mut Engine,
-    notice: &Notice,
-    record: Option<MessageRecord<'_>>,
-    now: Now,
-    fx: &mut Effects,
-) {
-    let Some(record) = record else { return };
-    let Ok(dead) = MessageRef::parse(record.message) else { return };
-    let sender = record.party.strip_prefix("agent/").and_then(|id| AgentId::new(id).ok());
-    let Some(sender) = sender.filter(|_| dead.kind() != Kind::DELIVERY_DEAD_LETTERED.as_str()) else { return };
-    let Ok(message) = write(notice, &dead, &sender) else { return };
-    let publishes = [Outgoing::new(&message)];
-    let write = Write { settles: &[], publishes: &publishes, atomic: false, party: HUB, producer: None };
-    // One message is one slice, and on a full disk it waits for room: the letter is dead already.
-    drop(engine.submit(Submission::new(&write, now, Reply::call(|_| {})), None, fx));
+/// Pays the notice that is owed for a death: puts it into the inbox of the agent that published the
+/// dead letter. Dead letters of notices bring none, and neither do those of parties without an inbox.
+pub(crate) fn tell(engine: &mut Engine, at: u64, record: Option<MessageRecord<'_>>, now: Now, fx: &mut Effects) {
+    let Some(notice) = engine.owed(at) else { return };
+    let message = record.and_then(|record| write(at, notice, &record));
+    engine.pay(at, message.as_ref(), now, fx);
 }
 
-fn write(notice: &Notice, dead: &MessageRef<'_>, sender: &AgentId) -> Result<Message, skep_protocol::Error> {
+fn write(at: u64, notice: &Notice, record: &MessageRecord<'_>) -> Option<Message> {
+    let dead = MessageRef::parse(record.message).ok()?;
+    let sender = AgentId::new(record.party.strip_prefix("agent/")?).ok()?;
+    if dead.kind() == Kind::DELIVERY_DEAD_LETTERED.as_str() {
+        return None;
+    }
     let data = serde_json::json!({
         "message": dead.id(),
         "to": dead.to().collect::<Vec<_>>().join(","),
@@ -38,13 +28,14 @@ fn write(notice: &Notice, dead: &MessageRef<'_>, sender: &AgentId) -> Result<Mes
         "attempts": notice.attempts,
         "reason": notice.reason,
     });
-    // The same death gives the same id, however often it is told.
-    let id = MessageId::new(&format!("dead-{}-{}-{}", notice.queue, notice.position, notice.attempts))?;
-    Message::build(&id, HUB, Kind::DELIVERY_DEAD_LETTERED)
-        .to(&Topic::inbox(sender))
+    // The same death gives the same id, and another one of the same message another.
+    let id = MessageId::new(&format!("dead-{at}")).expect("a short id");
+    let message = Message::build(&id, HUB, Kind::DELIVERY_DEAD_LETTERED)
+        .to(&Topic::inbox(&sender))
         .correlation(dead.id())
         .causation(dead.id())
         .conversation(dead.conversation())
         .json(data.to_string())
-        .finish()
+        .finish();
+    message.inspect_err(|error| tracing::error!(%error, "a notice cannot be written")).ok()
 }

@@ -14,7 +14,7 @@ use skep_protocol::{Code, Delivery, Error, Message, Position};
 
 use crate::cache::Cache;
 use crate::engine::queue::Place;
-use crate::engine::{Due, Effects, Engine, Notice, Submission};
+use crate::engine::{Due, Effects, Engine, Submission};
 use crate::journal::MessageRecord;
 use crate::limits::{COPY_BYTES_MAX, GIVE_WAY};
 use crate::log::{BatchAt, ReadError, Reader};
@@ -61,7 +61,8 @@ pub(crate) enum State {
 /// Something that needs bytes which are not in memory.
 enum Cold {
     Due(Due),
-    Notice(Notice),
+    /// What the sender of a dead letter is owed, and where the message lies.
+    Notice(u64, Place),
 }
 
 impl Store {
@@ -167,7 +168,7 @@ impl Store {
             shared.reading = true;
             let at = match &cold {
                 Cold::Due(due) => due.place.batch,
-                Cold::Notice(notice) => notice.place.batch,
+                Cold::Notice(_, place) => place.batch,
             };
             let cached = shared.cache.get(at).cloned();
             drop(shared);
@@ -198,9 +199,9 @@ impl Store {
         shared.cache.insert(at, batch.clone());
         match cold {
             Cold::Due(due) => shared.hand_over(due, &batch, &mut fx),
-            Cold::Notice(notice) => {
+            Cold::Notice(at, place) => {
                 let now = self.clock.now();
-                notice::tell(&mut shared.engine, &notice, record(&batch, &notice.place), now, &mut fx);
+                notice::tell(&mut shared.engine, at, record(&batch, &place), now, &mut fx);
             }
         }
         self.settle_effects(shared, &mut fx);
@@ -232,7 +233,7 @@ impl Shared {
             }
             self.engine.dispatch_touched(now, fx);
         }
-        self.cold.extend(fx.notices.drain(..).map(Cold::Notice));
+        self.cold.extend(fx.notices.drain(..).map(|(at, place)| Cold::Notice(at, place)));
         !self.cold.is_empty()
     }
 
@@ -242,7 +243,7 @@ impl Shared {
             return tracing::error!(position = due.position, "a stored message is not readable as one");
         };
         // Read from disk, it may have taken so long that its lease has ended.
-        if !self.engine.holds(due.token) {
+        if !self.engine.hand_over(due.token) {
             return;
         }
         let delivery = Delivery {
@@ -281,7 +282,7 @@ impl Shared {
 }
 
 /// The message record at a place of a batch. A place knows no flags: what they say, nobody asks here.
-fn record<'a>(batch: &'a Bytes, place: &Place) -> Option<MessageRecord<'a>> {
+pub(crate) fn record<'a>(batch: &'a Bytes, place: &Place) -> Option<MessageRecord<'a>> {
     let body = batch.get(place.offset as usize..)?.get(..place.len as usize)?;
     MessageRecord::decode(0, body).ok()
 }

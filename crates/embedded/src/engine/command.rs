@@ -116,7 +116,12 @@ impl Engine {
             );
             return Err(Error::new(Code::InUse, text));
         }
+        let consumers = queue.consumers.clone();
         self.staging.append(&Record::Undeclare { queue: id });
+        for consumer in consumers.iter().filter_map(|id| self.consumers.get(id)) {
+            // Its leases end here; what it has not taken yet it never sees.
+            consumer.outlet.mailbox.withdraw_all(consumer.outlet.subscription);
+        }
         self.forget(id);
         Ok(1)
     }
@@ -133,7 +138,7 @@ impl Engine {
         self.delayed.retain(|(of, _), _| *of != id);
         let leases: Vec<u64> =
             self.leases.iter().filter(|(_, lease)| lease.queue == id).map(|(count, _)| *count).collect();
-        leases.into_iter().for_each(|count| drop(self.end_lease(count)));
+        leases.into_iter().for_each(|count| self.lapse_deleted(count));
         self.consumers.retain(|_, consumer| consumer.queue != id);
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use skep_core::{Consume, End, Now, Outlet, unknown_queue};
 use skep_protocol::{Binding, Error, LeaseToken, QueueName};
 
+use super::lapse::Lapse;
 use super::{Effects, Engine};
 use crate::journal::{QueueId, Token};
 
@@ -92,8 +93,8 @@ impl Engine {
             let lease = token.sealed(self.secret);
             if held.contains(&lease) {
                 kept.push(lease);
-            } else if let Some(lease) = self.end_lease(count) {
-                self.give_back(&lease, token, None);
+            } else {
+                self.lapse(count, Lapse::NotResumed);
             }
         }
         self.dispatch(queue, now, fx);
@@ -108,11 +109,13 @@ impl Engine {
             queue.consumers.retain(|known| *known != id);
         }
         if consumer.binding == Binding::Connection {
+            // What still lies in its mailbox is under leases that end here.
+            let subscription = consumer.outlet.subscription;
+            consumer.outlet.mailbox.withdraw_all(subscription);
             let oldest_first: Vec<(usize, u64)> = consumer.leases.iter().copied().enumerate().collect();
             for (nth, count) in oldest_first.iter().rev() {
-                let Some(lease) = self.end_lease(*count) else { continue };
-                let charge = (end == End::Lost && *nth < consumer.handlers).then_some("consumer_lost");
-                self.give_back(&lease, Token { open: self.open, count: *count }, charge);
+                let is_charged = end == End::Lost && *nth < consumer.handlers;
+                self.lapse(*count, if is_charged { Lapse::Lost } else { Lapse::Left });
             }
         }
         self.dispatch(consumer.queue, now, fx);

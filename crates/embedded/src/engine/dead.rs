@@ -1,56 +1,131 @@
 //! Dead letters: where messages go that were rejected or tried too often.
 
-use skep_protocol::{Ended, QueueSpec};
+use skep_core::{Now, Outgoing, Write};
+use skep_protocol::{Ended, Message, QueueName, QueueSpec};
 
-use super::queue::{Entry, Queue};
-use super::{Engine, Notice, Pending};
-use crate::journal::{LeaseOf, QueueId, Record, Token};
+use super::publish::Plan;
+use super::queue::{Entry, Place, Queue};
+use super::submission::Results;
+use super::timers::Timer;
+use super::{Effects, Engine, Pending};
+use crate::journal::{By, LeaseOf, QueueId, Record, Token};
+use crate::limits::NOTICE_RETRY_MS;
+
+/// The party that the hub is when it publishes.
+pub(crate) const HUB: &str = "skep/hub";
+
+/// Bytes of a Told record beside its text.
+const TOLD_BYTES: usize = 64;
+
+/// A sender to be told that a message of theirs died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    pub(crate) place: Place,
+    pub(crate) position: u64,
+    pub(crate) queue: QueueName,
+    pub(crate) reason: String,
+    pub(crate) attempts: u32,
+}
 
 impl Engine {
     /// Moves a message to the dead letters of its queue, with the reason; answers the record.
-    /// A dead letter that is rejected is gone: dead letters have none of their own.
-    pub(super) fn bury(&mut self, lease: &LeaseOf, entry: Entry, progress: Option<&str>, reason: &str) -> u64 {
+    /// A dead letter that dies again is dropped: dead letters have none of their own.
+    pub(super) fn bury(
+        &mut self,
+        lease: &LeaseOf,
+        entry: Entry,
+        progress: Option<String>,
+        reason: &str,
+        by: By,
+    ) -> u64 {
         let Some(queue) = self.queues.get_mut(&lease.queue) else { return 0 };
         let Some(name) = queue.name.dead() else {
             queue.release(&entry);
-            return self.staging.append(&Record::Ack(*lease));
+            return self.staging.append(&Record::Drop { lease: *lease, by, reason });
         };
-        self.notices.push(Notice {
-            place: entry.place,
-            position: entry.position,
-            queue: queue.name.clone(),
-            reason: reason.to_owned(),
-            attempts: entry.attempts,
-        });
+        let notice = Notice::of(queue, &entry, reason);
         queue.release(&entry);
         let spec = QueueSpec { filters: Vec::new(), attempts_max: 0, ..QueueSpec::new(name.clone()) };
         let dead = match self.names.get(&name) {
             Some(dead) => *dead,
             None => self.declare_new(spec),
         };
-        self.make_room(dead, &entry);
-        let at = self.staging.append(&Record::Dead { lease: *lease, to: dead, reason });
+        let at = self.staging.append(&Record::Dead { lease: *lease, to: dead, by, owed: true, reason });
+        self.owed.insert(at, notice);
+        self.notices.push(at);
         if let Some(queue) = self.queues.get_mut(&dead) {
-            let progress = progress.map(str::to_owned);
             hold_dead(queue, &entry, Ended { reason: reason.to_owned(), progress });
             self.pending.push_back((at, Pending::Show { queue: dead, entry, is_new: false }));
+            // Room is made later: what is dropped for it must not stand between records of one step.
+            self.touched.push(dead);
         }
         at
     }
 
-    /// Full dead letters drop their oldest, and the log tells.
-    fn make_room(&mut self, dead: QueueId, entry: &Entry) {
-        while let Some(queue) = self.queues.get_mut(&dead) {
-            if queue.has_room(usize::try_from(entry.bytes()).unwrap_or(usize::MAX)) {
+    /// Dead letters beyond their bounds drop their oldest, and the log tells. One may always stay.
+    pub(super) fn trim(&mut self, id: QueueId) {
+        while let Some(queue) = self.queues.get_mut(&id) {
+            if !queue.is_over() || !queue.name.is_dead() {
                 return;
             }
-            let Some(oldest) = queue.ready().min_by_key(|entry| entry.position).copied() else { return };
-            queue.take_at(oldest.position);
+            let Some(oldest) = queue.take_oldest() else { return };
             queue.release(&oldest);
             let lease =
-                LeaseOf { queue: dead, position: oldest.position, token: Token::default(), attempt: oldest.attempts };
-            self.staging.append(&Record::Ack(lease));
+                LeaseOf { queue: id, position: oldest.position, token: Token::default(), attempt: oldest.attempts };
+            self.staging.append(&Record::Drop { lease, by: By::Hub, reason: "the dead letters are full" });
         }
+    }
+}
+
+impl Engine {
+    /// Senders are to be told now.
+    pub(super) fn tell_senders(&mut self, fx: &mut Effects) {
+        // What time brings comes newest first.
+        self.notices.sort_unstable();
+        let owed = &self.owed;
+        fx.notices.extend(self.notices.drain(..).filter_map(|at| Some((at, owed.get(&at)?.place))));
+    }
+
+    /// What the sender of a dead letter is owed, by the position of its record.
+    pub(crate) fn owed(&self, at: u64) -> Option<&Notice> {
+        self.owed.get(&at)
+    }
+
+    /// Stores a notice that is owed and, in the same batch, that it is owed no more: however the hub
+    /// ends, it is told once. Without a message there is nobody to tell. Without room in the log it
+    /// stays owed, and is tried again; a full inbox is not waited for.
+    pub(crate) fn pay(&mut self, at: u64, message: Option<&Message>, now: Now, fx: &mut Effects) {
+        let Some(position) = self.owed.get(&at).map(|notice| notice.position) else { return };
+        let write = Write { settles: &[], publishes: &[], atomic: false, party: HUB, producer: None };
+        let outgoing = message.map(Outgoing::new);
+        let plan = match &outgoing {
+            Some(outgoing) => {
+                self.begin_routes();
+                // On a full disk it waits for room: the letter is dead already.
+                self.plan(&write, outgoing, now, None)
+            }
+            None => Plan::Unmatched,
+        };
+        let refused = if let Plan::Refused(error) = &plan { error.to_string() } else { String::new() };
+        let (bytes, records) = outgoing.as_ref().map_or((0, 0), |outgoing| Self::cost(&plan, &write, outgoing));
+        let (bytes, records) = (bytes + refused.len() + TOLD_BYTES, records + 1);
+        if !self.staging.has_room(bytes, records) {
+            return self.timers.set(now.mono_ms + NOTICE_RETRY_MS, Timer::Notice(at));
+        }
+        self.staging.together(bytes, records);
+        if let Some(outgoing) = &outgoing {
+            self.publish(&write, outgoing, plan, now, &mut Results::default());
+        }
+        self.staging.append(&Record::Told { dead: at, position, refused: &refused });
+        self.owed.remove(&at);
+        self.dispatch_touched(now, fx);
+    }
+}
+
+impl Notice {
+    pub(super) fn of(queue: &Queue, entry: &Entry, reason: &str) -> Self {
+        let (place, position, attempts) = (entry.place, entry.position, entry.attempts);
+        Notice { place, position, queue: queue.name.clone(), reason: reason.to_owned(), attempts }
     }
 }
 

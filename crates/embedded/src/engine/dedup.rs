@@ -105,6 +105,12 @@ impl Producers {
             uses.retain(|of| is_last(known, of));
         }
     }
+
+    /// What is remembered.
+    #[cfg(test)]
+    pub(super) fn describe(&self) -> Vec<String> {
+        self.known.iter().map(|(key, producer)| format!("producer {key} {producer:?}")).collect()
+    }
 }
 
 fn key(id: &ProducerId, party: &str) -> u128 {
@@ -142,18 +148,35 @@ impl Ids {
 
     /// Whether one more can be remembered; forgets what is older than the window.
     pub(crate) fn has_room(&mut self, unix_ms: u64) -> bool {
+        self.forget_old(unix_ms);
+        self.known.len() < DEDUP_IDS_MAX
+    }
+
+    /// Forgets what is older than the window.
+    pub(crate) fn forget_old(&mut self, unix_ms: u64) {
         while self.order.front().is_some_and(|(at, _)| at + DEDUP_MS < unix_ms) {
             if let Some((_, hash)) = self.order.pop_front() {
                 self.known.remove(&hash);
             }
         }
-        self.known.len() < DEDUP_IDS_MAX
     }
 
     /// Remembers an id.
     pub(crate) fn store(&mut self, hash: u128, position: u64, unix_ms: u64) {
         self.known.insert(hash, position);
         self.order.push_back((unix_ms, hash));
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// What is remembered at a moment.
+    #[cfg(test)]
+    pub(super) fn describe(&self, unix_ms: u64) -> Vec<String> {
+        let young = self.order.iter().filter(|(at, _)| at + DEDUP_MS >= unix_ms);
+        young.map(|(at, hash)| format!("id {hash} at {at}: {:?}", self.known[hash])).collect()
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use skep_core::Now;
-use skep_protocol::Holder;
+use skep_protocol::{Holder, LeaseToken};
 
+use super::consumer::ConsumerId;
+use super::lapse::Lapse;
 use super::queue::Entry;
 use super::timers::Timer;
 use super::{Due, Effects, Engine};
-use crate::journal::{LeaseOf, QueueId, Record, Token};
+use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 
 /// A message handed to a consumer.
 #[derive(Debug)]
@@ -16,9 +19,11 @@ pub(super) struct Lease {
     pub(super) queue: QueueId,
     /// Its `attempts` count this one.
     pub(super) entry: Entry,
-    consumer: u64,
+    consumer: ConsumerId,
     /// A lease outlives its consumer where it is bound to its deadline.
     party: Arc<str>,
+    /// Its delivery was put into the consumer's mailbox.
+    is_handed_over: bool,
     /// On the monotonic clock.
     pub(super) deadline_ms: u64,
     pub(super) progress: Option<String>,
@@ -35,6 +40,7 @@ impl Lease {
 impl Engine {
     /// Hands out what the windows of a queue's consumers allow.
     pub(super) fn dispatch(&mut self, id: QueueId, now: Now, fx: &mut Effects) {
+        self.trim(id);
         while let Some(consumer) = self.next_consumer(id) {
             let Some(queue) = self.queues.get_mut(&id) else { return };
             let Some(mut entry) = queue.take() else { return };
@@ -42,16 +48,18 @@ impl Engine {
             let max = queue.spec.attempts_max;
             if max > 0 && entry.attempts > max {
                 // Only a crash leads here: the last attempt ended with the hub.
-                let reason = queue.notes.get(&entry.position).map_or("hub_restarted", |ended| &ended.reason).to_owned();
+                let ended = queue.notes.get(&entry.position);
+                let reason = ended.map_or("hub_restarted", |ended| &ended.reason).to_owned();
+                let progress = ended.and_then(|ended| ended.progress.clone());
                 entry.attempts -= 1;
                 let lease =
                     LeaseOf { queue: id, position: entry.position, token: Token::default(), attempt: entry.attempts };
-                self.bury(&lease, entry, None, &reason);
+                self.bury(&lease, entry, progress, &reason, By::Hub);
                 continue;
             }
             self.lease(id, entry, consumer, now, fx);
         }
-        fx.notices.append(&mut self.notices);
+        self.tell_senders(fx);
     }
 
     /// Hands out from every queue that the write at hand has touched.
@@ -59,7 +67,7 @@ impl Engine {
         while let Some(queue) = self.touched.pop() {
             self.dispatch(queue, now, fx);
         }
-        fx.notices.append(&mut self.notices);
+        self.tell_senders(fx);
     }
 
     /// The consumer whose turn it is and whose window has room; none when nothing is ready.
@@ -86,7 +94,15 @@ impl Engine {
         state.leases.insert(token.count);
         state.held_bytes += entry.bytes();
         let deadline_ms = now.mono_ms.saturating_add(queue.spec.lease_ms);
-        let lease = Lease { queue: id, entry, consumer, party: Arc::clone(&state.party), deadline_ms, progress: None };
+        let lease = Lease {
+            queue: id,
+            entry,
+            consumer,
+            party: Arc::clone(&state.party),
+            is_handed_over: false,
+            deadline_ms,
+            progress: None,
+        };
         self.staging.append(&Record::Lease { lease: lease.of(token), party: &state.party });
         self.timers.set(deadline_ms, Timer::Lease(token.count));
         fx.due.push(Due {
@@ -117,29 +133,31 @@ impl Engine {
         Some(lease)
     }
 
-    /// Whether a lease has not ended.
-    pub(crate) fn holds(&self, token: Token) -> bool {
-        self.leases.contains_key(&token.count)
+    /// The delivery of a lease goes into its mailbox now; answers false when the lease has ended.
+    pub(crate) fn hand_over(&mut self, token: Token) -> bool {
+        self.leases.get_mut(&token.count).map(|lease| lease.is_handed_over = true).is_some()
     }
 
     /// A delivery reached nobody: its consumer is going. Its message returns, uncharged, and
     /// nothing more is handed to that consumer.
     pub(crate) fn take_back(&mut self, token: Token) {
-        let Some(lease) = self.end_lease(token.count) else { return };
+        let Some(lease) = self.leases.get(&token.count) else { return };
         if let Some(consumer) = self.consumers.get_mut(&lease.consumer) {
             consumer.pause();
         }
-        self.give_back(&lease, token, None);
-        self.touched.push(lease.queue);
+        let queue = self.lapse(token.count, Lapse::NotTaken);
+        self.touched.extend(queue);
     }
 
     /// Does what time asks for.
     pub(crate) fn tick(&mut self, now: Now, fx: &mut Effects) {
         // The newest first: what goes back to the front of a queue then costs little.
         let due: Vec<Timer> = std::iter::from_fn(|| self.timers.take(now.mono_ms)).collect();
+        self.withdraw(due.iter().filter_map(|timer| if let Timer::Lease(count) = timer { Some(*count) } else { None }));
         for timer in due.into_iter().rev() {
             match timer {
                 Timer::Lease(count) => self.expire(count),
+                Timer::Notice(at) => self.notices.push(at),
                 Timer::Delayed(queue, position) => {
                     // A timer may be left over from an earlier delay of the same message.
                     let key = (queue, position);
@@ -163,9 +181,31 @@ impl Engine {
     }
 
     fn expire(&mut self, count: u64) {
-        if let Some(lease) = self.end_lease(count) {
-            self.give_back(&lease, Token { open: self.open, count }, Some("lease_expired"));
-            self.touched.push(lease.queue);
+        let was_taken = self.leases.get(&count).is_some_and(|lease| lease.is_handed_over);
+        let queue = self.lapse(count, if was_taken { Lapse::Expired } else { Lapse::NotTaken });
+        self.touched.extend(queue);
+    }
+
+    /// These leases end: what of their deliveries still lies in a mailbox is taken out of it, so
+    /// that nobody sees it and no mailbox holds more than its window.
+    pub(super) fn withdraw(&mut self, ending: impl Iterator<Item = u64>) {
+        let mut handed_over: HashMap<ConsumerId, Vec<(LeaseToken, u64)>> = HashMap::default();
+        for count in ending {
+            if let Some(lease) = self.leases.get(&count).filter(|lease| lease.is_handed_over) {
+                let token = Token { open: self.open, count }.sealed(self.secret);
+                handed_over.entry(lease.consumer).or_default().push((token, count));
+            }
+        }
+        for (consumer, mut ending) in handed_over {
+            let Some(consumer) = self.consumers.get(&consumer) else { continue };
+            ending.sort_unstable();
+            let of = |token: &LeaseToken| ending.binary_search_by(|(known, _)| known.cmp(token)).ok();
+            for untaken in consumer.outlet.mailbox.withdraw(|token| of(token).is_some()) {
+                let count = of(&untaken).and_then(|at| ending.get(at)).map(|(_, count)| *count);
+                if let Some(lease) = count.and_then(|count| self.leases.get_mut(&count)) {
+                    lease.is_handed_over = false;
+                }
+            }
         }
     }
 }

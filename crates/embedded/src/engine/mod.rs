@@ -11,13 +11,18 @@ mod dead;
 pub(crate) mod dedup;
 mod deliver;
 mod facts;
+mod lapse;
 mod publish;
 pub(crate) mod queue;
 mod replay;
 mod settle;
+mod settled;
 mod staging;
 mod submission;
 mod timers;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock};
@@ -28,12 +33,14 @@ use skep_protocol::{Ended, LeaseToken, QueueName};
 
 pub(crate) use self::consumer::ConsumerId;
 use self::consumer::ConsumerState;
+pub(crate) use self::dead::{HUB, Notice};
 use self::dedup::{Ids, Producers};
 use self::deliver::Lease;
 use self::facts::FactTable;
+use self::lapse::Lapses;
 use self::queue::{Entry, Place, Queue};
 use self::replay::Recovering;
-use self::settle::Settled;
+use self::settled::Settled;
 pub(crate) use self::staging::Staging;
 pub(crate) use self::submission::Submission;
 use self::timers::Timers;
@@ -59,6 +66,7 @@ pub(crate) struct Engine {
     delayed: BTreeMap<(QueueId, u64), (Entry, u64)>,
     timers: Timers,
     settled: Settled,
+    lapses: Lapses,
     producers: Producers,
     ids: Ids,
     facts: FactTable,
@@ -78,8 +86,10 @@ pub(crate) struct Engine {
     route_steps: usize,
     /// Queues from which something may be handed out once the write at hand is staged.
     touched: Vec<QueueId>,
-    /// Senders to be told of dead letters, until the shell takes them.
-    notices: Vec<Notice>,
+    /// What senders of dead letters are owed, by the position of its record, until it is stored.
+    owed: BTreeMap<u64, Notice>,
+    /// Of those, the ones that the shell has not taken yet.
+    notices: Vec<u64>,
     /// Leases seen during replay that nothing has ended yet.
     recovering: HashMap<(QueueId, u64), Recovering>,
 }
@@ -99,8 +109,8 @@ enum Pending {
 pub(crate) struct Effects {
     /// Messages on their way to consumers.
     pub(crate) due: Vec<Due>,
-    /// Senders to be told that their message died.
-    pub(crate) notices: Vec<Notice>,
+    /// Senders to be told that their message died: what they are owed, and where the message lies.
+    pub(crate) notices: Vec<(u64, Place)>,
     /// Mailboxes to wake once the lock is released.
     pub(crate) wakes: Wakes,
 }
@@ -117,16 +127,6 @@ pub(crate) struct Due {
     pub(crate) lease: LeaseToken,
     pub(crate) lease_ms: u64,
     pub(crate) previous: Option<Ended>,
-}
-
-/// A sender to be told that a message of theirs died.
-#[derive(Debug)]
-pub(crate) struct Notice {
-    pub(crate) place: Place,
-    pub(crate) position: u64,
-    pub(crate) queue: QueueName,
-    pub(crate) reason: String,
-    pub(crate) attempts: u32,
 }
 
 impl Engine {
@@ -146,6 +146,7 @@ impl Engine {
             delayed: BTreeMap::new(),
             timers: Timers::default(),
             settled: Settled::default(),
+            lapses: Lapses::default(),
             producers: Producers::default(),
             ids: Ids::new(seed),
             facts: FactTable::default(),
@@ -157,6 +158,7 @@ impl Engine {
             routed: 0,
             route_steps: 0,
             touched: Vec::new(),
+            owed: BTreeMap::new(),
             notices: Vec::new(),
             recovering: HashMap::default(),
         }

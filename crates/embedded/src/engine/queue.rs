@@ -79,6 +79,11 @@ impl Queue {
         self.held < self.spec.messages_max && self.held_bytes + bytes as u64 <= self.spec.bytes_max
     }
 
+    /// Whether it holds more than its bounds, and more than one message.
+    pub(crate) fn is_over(&self) -> bool {
+        self.held > 1 && (self.held > self.spec.messages_max || self.held_bytes > self.spec.bytes_max)
+    }
+
     /// A message is held from now on, ready or not.
     pub(crate) fn hold(&mut self, entry: &Entry) {
         self.held += 1;
@@ -127,6 +132,12 @@ impl Queue {
         } else {
             waiting.next().map(|(_, class)| class)
         }
+    }
+
+    /// Takes the ready message that has waited longest.
+    pub(crate) fn take_oldest(&mut self) -> Option<Entry> {
+        let classes = self.ready.iter_mut().filter(|class| !class.is_empty());
+        classes.min_by_key(|class| class.front().map(|entry| entry.position))?.pop_front()
     }
 
     /// Takes the ready message at a position, if it is there.

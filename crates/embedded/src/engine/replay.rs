@@ -5,9 +5,9 @@ use skep_core::Now;
 use skep_protocol::{Ended, MessageRef};
 
 use super::Engine;
-use super::dead::hold_dead;
+use super::dead::{Notice, hold_dead};
 use super::queue::{Entry, Place};
-use super::settle::Kind;
+use super::settled::Kind;
 use super::timers::Timer;
 use crate::journal::{LeaseOf, MessageRecord, QueueId, Record, Token, runs};
 use crate::log::{Corrupt, RecordView};
@@ -28,16 +28,12 @@ impl Engine {
         match Record::decode(view)? {
             None => {}
             Some(Record::Message(record)) => self.replay_message(view, &record)?,
-            Some(Record::Lease { lease, .. }) => {
-                let mut entry = self.pull(&lease)?;
-                entry.attempts = lease.attempt;
-                self.recovering.insert((lease.queue, lease.position), Recovering { entry, progress: None });
-            }
+            Some(Record::Lease { lease, .. }) => self.replay_lease(&lease)?,
             Some(Record::Extend { lease, progress, .. }) => self.replay_progress(&lease, progress),
             Some(Record::Ack(lease)) => {
                 let entry = self.pull(&lease)?;
                 self.queue(lease.queue)?.release(&entry);
-                self.remember(lease.token, Kind::Ack, view);
+                self.remember(lease.token, Some(Kind::Ack), view);
             }
             Some(Record::Nack { lease, not_before_ms, reason }) => {
                 self.note_replayed(&lease, reason);
@@ -45,7 +41,7 @@ impl Engine {
                 self.queue(lease.queue)?.delayed += 1;
                 // In wall time until the end of the replay.
                 self.delayed.insert((lease.queue, lease.position), (entry, not_before_ms));
-                self.remember(lease.token, Kind::Nack, view);
+                self.remember(lease.token, Some(Kind::Nack), view);
             }
             Some(Record::Return { lease, charged, reason }) => {
                 if charged {
@@ -54,18 +50,18 @@ impl Engine {
                 let entry = self.pull(&lease)?;
                 let attempts = if charged { lease.attempt } else { lease.attempt.saturating_sub(1) };
                 self.queue(lease.queue)?.put(Entry { attempts, ..entry });
-                self.remember(lease.token, Kind::Return, view);
+                self.remember(lease.token, (!charged && reason.is_empty()).then_some(Kind::Return), view);
             }
-            Some(Record::Dead { lease, to, reason }) => {
-                let progress =
-                    self.recovering.get(&(lease.queue, lease.position)).and_then(|held| held.progress.clone());
+            Some(Record::Dead { lease, to, by, owed, reason }) => {
+                self.replay_dead(&lease, to, owed.then_some(view.position), reason)?;
+                self.remember(lease.token, Kind::behind(by), view);
+            }
+            Some(Record::Drop { lease, by, .. }) => {
                 let entry = self.pull(&lease)?;
                 self.queue(lease.queue)?.release(&entry);
-                let dead = self.queue(to)?;
-                hold_dead(dead, &entry, Ended { reason: reason.to_owned(), progress });
-                dead.put(entry);
-                self.remember(lease.token, Kind::Reject, view);
+                self.remember(lease.token, Kind::behind(by), view);
             }
+            Some(Record::Told { dead, .. }) => drop(self.owed.remove(&dead)),
             Some(Record::Declare { queue, spec }) => self.set_spec(queue, spec),
             Some(Record::Undeclare { queue }) => {
                 self.recovering.retain(|(of, _), _| *of != queue);
@@ -88,17 +84,23 @@ impl Engine {
     pub(crate) fn recovered(&mut self, position: u64, open: u64, secret: u64, now: Now) {
         (self.open, self.durable, self.secret) = (open, position, secret);
         self.staging.begin(position);
-        for ((queue, position), held) in std::mem::take(&mut self.recovering) {
-            if let Some(queue) = self.queues.get_mut(&queue) {
-                let reason = "hub_restarted".to_owned();
-                queue.notes.insert(position, Ended { reason, progress: held.progress });
-                queue.put(held.entry);
-            }
+        for ((queue, _), held) in std::mem::take(&mut self.recovering) {
+            self.restart(queue, held);
         }
         self.timers = super::Timers::default();
+        self.owed.keys().for_each(|at| self.timers.set(now.mono_ms, Timer::Notice(*at)));
         for ((queue, position), (_, until_ms)) in &mut self.delayed {
             *until_ms = now.mono_ms + until_ms.saturating_sub(now.unix_ms);
             self.timers.set(*until_ms, Timer::Delayed(*queue, *position));
+        }
+    }
+
+    /// A restart ended a lease: its message is ready again, charged.
+    fn restart(&mut self, queue: QueueId, held: Recovering) {
+        if let Some(queue) = self.queues.get_mut(&queue) {
+            let reason = "hub_restarted".to_owned();
+            queue.notes.insert(held.entry.position, Ended { reason, progress: held.progress });
+            queue.put(held.entry);
         }
     }
 
@@ -115,8 +117,34 @@ impl Engine {
             self.producers.store(&id, record.party, sequence, view.position, view.time_ms);
         }
         if record.by_id {
+            self.ids.forget_old(view.time_ms);
             self.ids.store(self.ids.hash(record.party, &message), view.position, view.time_ms);
         }
+        Ok(())
+    }
+
+    fn replay_lease(&mut self, lease: &LeaseOf) -> Result<(), Corrupt> {
+        // Nothing ended the lease before: the hub did, when it was restarted in between.
+        if let Some(held) = self.recovering.remove(&(lease.queue, lease.position)) {
+            self.restart(lease.queue, held);
+        }
+        let mut entry = self.pull(lease)?;
+        entry.attempts = lease.attempt;
+        self.recovering.insert((lease.queue, lease.position), Recovering { entry, progress: None });
+        Ok(())
+    }
+
+    /// A message died; a notice is owed for it under this position, if one is.
+    fn replay_dead(&mut self, lease: &LeaseOf, to: QueueId, owed: Option<u64>, reason: &str) -> Result<(), Corrupt> {
+        let progress = self.progress(lease);
+        let entry = self.pull(lease)?;
+        let queue = self.queue(lease.queue)?;
+        let notice = Notice::of(queue, &entry, reason);
+        queue.release(&entry);
+        self.owed.extend(owed.map(|at| (at, notice)));
+        let dead = self.queue(to)?;
+        hold_dead(dead, &entry, Ended { reason: reason.to_owned(), progress });
+        dead.put(entry);
         Ok(())
     }
 
@@ -157,14 +185,22 @@ impl Engine {
     }
 
     fn note_replayed(&mut self, lease: &LeaseOf, reason: &str) {
-        let progress = self.recovering.get(&(lease.queue, lease.position)).and_then(|held| held.progress.clone());
+        let progress = self.progress(lease);
         if let Some(queue) = self.queues.get_mut(&lease.queue) {
             queue.notes.insert(lease.position, Ended { reason: reason.to_owned(), progress });
         }
     }
 
-    fn remember(&mut self, token: Token, kind: Kind, view: &RecordView<'_>) {
-        if token != Token::default() {
+    /// What was last heard of a message: under its lease, or before a restart.
+    fn progress(&self, lease: &LeaseOf) -> Option<String> {
+        match self.recovering.get(&(lease.queue, lease.position)) {
+            Some(held) => held.progress.clone(),
+            None => self.queues.get(&lease.queue)?.notes.get(&lease.position)?.progress.clone(),
+        }
+    }
+
+    fn remember(&mut self, token: Token, kind: Option<Kind>, view: &RecordView<'_>) {
+        if let Some(kind) = kind.filter(|_| token != Token::default()) {
             self.settled.remember(token, kind, view.position, view.time_ms);
         }
     }

@@ -1,78 +1,31 @@
 //! Settles, and the atomic step of settles and publishes.
 
-use std::collections::VecDeque;
-
 use foldhash::HashMap;
 use skep_core::{Completion, Now, Run, Write};
 use skep_protocol::{Action, Code, Ended, Error, Settle};
 
 use super::Engine;
 use super::deliver::Lease;
+use super::lapse::Lapse;
 use super::publish::{Plan, queue_full};
 use super::queue::Entry;
+use super::settled::Kind;
 use super::submission::Results;
 use super::timers::Timer;
-use crate::journal::{LeaseOf, QueueId, Record, Token};
-use crate::limits::{SETTLED_MAX, SETTLED_MS};
+use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 
 /// More bytes than a settle's record takes beside its free text.
 const SETTLE_BYTES: usize = 128;
 
-/// Settles of the last minutes, so that a retry gets the same answer.
-#[derive(Debug, Default)]
-pub(super) struct Settled {
-    known: HashMap<Token, (Kind, u64)>,
-    order: VecDeque<(u64, Token)>,
-}
-
-/// How a lease ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Ack,
-    Nack,
-    Reject,
-    Return,
-}
-
-impl Settled {
-    pub(super) fn remember(&mut self, token: Token, kind: Kind, at: u64, unix_ms: u64) {
-        while self.order.len() >= SETTLED_MAX || self.order.front().is_some_and(|(then, _)| then + SETTLED_MS < unix_ms)
-        {
-            if let Some((_, oldest)) = self.order.pop_front() {
-                self.known.remove(&oldest);
-            }
-        }
-        if self.known.insert(token, (kind, at)).is_none() {
-            self.order.push_back((unix_ms, token));
-        }
-    }
-
-    /// The record of an earlier settle of the same kind.
-    fn look(&self, token: Token, action: &Action) -> Option<u64> {
-        let (kind, at) = self.known.get(&token)?;
-        (Some(*kind) == kind_of(action)).then_some(*at)
-    }
-}
-
-fn kind_of(action: &Action) -> Option<Kind> {
-    match action {
-        Action::Ack => Some(Kind::Ack),
-        Action::Nack { .. } => Some(Kind::Nack),
-        Action::Reject { .. } => Some(Kind::Reject),
-        Action::Return => Some(Kind::Return),
-        Action::Extend { .. } => None,
-    }
-}
-
 impl Engine {
     /// Settles one lease; answers the record to wait for.
     pub(super) fn settle(&mut self, settle: &Settle, now: Now, full: Option<&Error>) -> Result<u64, Error> {
-        let token = Token::opened(settle.lease, self.secret).ok_or_else(lease_lost)?;
+        let token = Token::opened(settle.lease, self.secret).ok_or_else(|| self.lease_lost(settle.lease))?;
         if let Some(at) = self.settled.look(token, &settle.action) {
             return Ok(at);
         }
         if token.open != self.open || !self.leases.contains_key(&token.count) {
-            return Err(lease_lost());
+            return Err(self.lease_lost(settle.lease));
         }
         if let Action::Extend { lease_ms, progress } = &settle.action {
             if let Some(full) = full {
@@ -80,14 +33,16 @@ impl Engine {
             }
             return Ok(self.extend(token, *lease_ms, progress.as_deref(), now));
         }
-        let lease = self.end_lease(token.count).ok_or_else(lease_lost)?;
+        let lease = self.end_lease(token.count).ok_or_else(|| self.lease_lost(settle.lease))?;
         let at = match &settle.action {
             Action::Ack => self.ack(&lease, token),
             Action::Nack { after_ms, reason } => self.nack(&lease, token, *after_ms, reason, now),
-            Action::Reject { reason } => self.bury(&lease.of(token), lease.entry, lease.progress.as_deref(), reason),
+            Action::Reject { reason } => {
+                self.bury(&lease.of(token), lease.entry, lease.progress.clone(), reason, By::Reject)
+            }
             Action::Return | Action::Extend { .. } => self.give_back(&lease, token, None),
         };
-        if let Some(kind) = kind_of(&settle.action) {
+        if let Some(kind) = Kind::of(&settle.action) {
             self.settled.remember(token, kind, at, now.unix_ms);
         }
         self.touched.push(lease.queue);
@@ -126,13 +81,13 @@ impl Engine {
         // What publishes anew needs every lease; only a resend of what was done may come without.
         let publishes = plans.iter().any(|plan| matches!(plan, Plan::Store { .. }));
         for settle in write.settles {
-            let token = Token::opened(settle.lease, self.secret).ok_or_else(lease_lost)?;
+            let token = Token::opened(settle.lease, self.secret).ok_or_else(|| self.lease_lost(settle.lease))?;
             if write.settles.iter().filter(|other| other.lease == settle.lease).count() > 1 {
                 return Err(Error::new(Code::InvalidFrame, format!("lease {} stands twice in one step", settle.lease)));
             }
             let held = self.is_held(settle);
             if !held && (publishes || self.settled.look(token, &settle.action).is_none()) {
-                return Err(lease_lost());
+                return Err(self.lease_lost(settle.lease));
             }
         }
         let extends = write.settles.iter().any(|settle| matches!(settle.action, Action::Extend { .. }));
@@ -195,7 +150,7 @@ impl Engine {
 
     fn nack(&mut self, lease: &Lease, token: Token, after_ms: Option<u64>, reason: &str, now: Now) -> u64 {
         if self.is_spent(lease.queue, &lease.entry) {
-            return self.bury(&lease.of(token), lease.entry, lease.progress.as_deref(), reason);
+            return self.bury(&lease.of(token), lease.entry, lease.progress.clone(), reason, By::Nack);
         }
         let delay_ms = after_ms.unwrap_or_else(|| self.backoff(lease.queue, lease.entry.attempts));
         let not_before_ms = now.unix_ms.saturating_add(delay_ms);
@@ -211,7 +166,7 @@ impl Engine {
         let lease_ms = lease_ms.unwrap_or(queue_ms).clamp(100, 24 * 3_600_000);
         self.timers.clear(lease.deadline_ms, Timer::Lease(token.count));
         lease.deadline_ms = now.mono_ms.saturating_add(lease_ms);
-        if let Some(progress) = progress {
+        if let Some(progress) = progress.filter(|progress| !progress.is_empty()) {
             lease.progress = Some(progress.to_owned());
         }
         let record = Record::Extend { lease: lease.of(token), lease_ms, progress: progress.unwrap_or_default() };
@@ -219,19 +174,20 @@ impl Engine {
         self.staging.append(&record)
     }
 
-    /// A leased message is ready again at once: uncharged, or charged with the reason why.
-    pub(super) fn give_back(&mut self, lease: &Lease, token: Token, charge: Option<&str>) -> u64 {
+    /// A leased message is ready again at once: because its consumer said so, or because the lease
+    /// lapsed.
+    pub(super) fn give_back(&mut self, lease: &Lease, token: Token, lapse: Option<Lapse>) -> u64 {
         let mut entry = lease.entry;
-        match charge {
-            Some(reason) if self.is_spent(lease.queue, &entry) => {
-                return self.bury(&lease.of(token), entry, lease.progress.as_deref(), reason);
-            }
-            Some(reason) => self.note(lease, reason),
-            None => entry.attempts -= 1,
+        let (charged, reason) = lapse.map_or((false, ""), |lapse| (lapse.is_charged(), lapse.reason()));
+        if charged && self.is_spent(lease.queue, &entry) {
+            return self.bury(&lease.of(token), entry, lease.progress.clone(), reason, By::Hub);
         }
-        let reason = charge.unwrap_or_default();
-        let record = Record::Return { lease: lease.of(token), charged: charge.is_some(), reason };
-        let at = self.staging.append(&record);
+        if charged {
+            self.note(lease, reason);
+        } else {
+            entry.attempts -= 1;
+        }
+        let at = self.staging.append(&Record::Return { lease: lease.of(token), charged, reason });
         if let Some(queue) = self.queues.get_mut(&lease.queue) {
             queue.put(entry);
         }
@@ -282,9 +238,4 @@ impl Lease {
     pub(super) fn of(&self, token: Token) -> LeaseOf {
         LeaseOf { queue: self.queue, position: self.entry.position, token, attempt: self.entry.attempts }
     }
-}
-
-fn lease_lost() -> Error {
-    let text = "the lease ended before this settle: its message was settled, or is delivered again";
-    Error::new(Code::LeaseLost, text)
 }

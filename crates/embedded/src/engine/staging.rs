@@ -44,6 +44,12 @@ impl Staging {
         }
     }
 
+    /// Whether so much fits into the batch that fills.
+    #[cfg(test)]
+    pub(crate) fn fits_in_batch(&self, bytes: usize, records: u32) -> bool {
+        self.fits(bytes, records)
+    }
+
     /// The position the next record will have.
     pub(crate) fn position(&self) -> u64 {
         self.filling.position()
@@ -57,7 +63,7 @@ impl Staging {
     /// Stages a record; answers its position.
     pub(crate) fn append(&mut self, record: &Record<'_>) -> u64 {
         self.together(record_bytes(record), 1);
-        self.filling.append(record.kind(), 0, |out| record.encode(out)).position
+        self.filling.append(record.kind(), record.flags(), |out| record.encode(out)).position
     }
 
     /// Stages a message.
@@ -119,7 +125,11 @@ fn fits(buffer: &LogBuffer, bytes: usize, records: u32) -> bool {
 /// At least as many bytes as a record takes.
 fn record_bytes(record: &Record<'_>) -> usize {
     let free = match record {
-        Record::Nack { reason, .. } | Record::Dead { reason, .. } | Record::Return { reason, .. } => reason.len(),
+        Record::Nack { reason, .. }
+        | Record::Dead { reason, .. }
+        | Record::Return { reason, .. }
+        | Record::Drop { reason, .. } => reason.len(),
+        Record::Told { refused, .. } => refused.len(),
         Record::Extend { progress, .. } => progress.len(),
         Record::Lease { party, .. } => party.len(),
         Record::FactPut { key, value, .. } => key.len() + value.len(),

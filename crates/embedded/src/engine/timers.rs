@@ -1,4 +1,4 @@
-//! What is to happen when: ends of leases and of backoff.
+//! What is to happen when: ends of leases and of backoff, and notices that are owed.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,8 @@ pub(crate) enum Timer {
     Lease(u64),
     /// A message may have waited long enough.
     Delayed(QueueId, u64),
+    /// The sender of a dead letter is to be told, as the record at this position says.
+    Notice(u64),
 }
 
 /// Timers, the soonest first, on the monotonic clock. One that is needed no more is cleared, so

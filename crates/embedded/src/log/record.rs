@@ -41,7 +41,7 @@ pub enum RecordKind {
     Undeclare = 8,
     /// A delivery begun.
     Lease = 9,
-    /// A delivery whose lease ran out.
+    /// A delivery given back at once.
     Return = 10,
     /// A fact was set.
     FactPut = 11,
@@ -53,6 +53,10 @@ pub enum RecordKind {
     Purge = 14,
     /// Dead letters were sent again.
     Redrive = 15,
+    /// A dead letter was dropped.
+    Drop = 16,
+    /// The sender of a dead letter was told.
+    Told = 17,
 }
 
 impl TryFrom<u8> for RecordKind {
@@ -75,6 +79,8 @@ impl TryFrom<u8> for RecordKind {
             13 => Self::Extend,
             14 => Self::Purge,
             15 => Self::Redrive,
+            16 => Self::Drop,
+            17 => Self::Told,
             unknown => return Err(unknown),
         })
     }

@@ -109,6 +109,59 @@ async fn a_receipt_survives_a_power_loss_at_any_later_moment() {
     assert!(states > 100, "only {states} states");
 }
 
+/// What an inbox holds, once it holds so many.
+async fn notices(peer: &mut Peer, count: usize) -> BTreeMap<Position, String> {
+    loop {
+        let found = held(peer, "agent.alice.inbox").await;
+        if found.len() >= count {
+            return found;
+        }
+        assert!(peer.is_quiet(2).await);
+    }
+}
+
+/// Wherever a crash falls between the death of a message and the notice to its sender, the sender is
+/// told once: by the time the store was opened twice more, there are as many notices as dead letters.
+#[tokio::test]
+async fn every_dead_letter_is_told_once_after_a_crash_at_any_moment() {
+    let disk = RecordingDisk::new();
+    let (store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, Some("alice"));
+    let alice = "alice".parse().expect("an id");
+    peer.manage(Command::Register { agent: alice, metadata: "{}".into() }).await.expect("an agent");
+    declare(&mut peer, "jobs", |spec| spec).await;
+    peer.consume("jobs", 1).await;
+    let begun = disk.operations();
+    for n in 0..6 {
+        peer.publish(message("jobs").text(&n.to_string())).await.expect("a receipt");
+        let delivery = peer.delivery().await;
+        peer.settle(delivery.lease, Action::Reject { reason: "never".into() }).await.expect("an answer");
+    }
+    notices(&mut peer, 6).await;
+    let end = disk.operations();
+    drop((peer, hub, store));
+    let mut told_late = 0;
+    for at in begun..=end {
+        let crashed = disk.crash(at, Image::OnlySynced);
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let (store, hub) = hub_on(&crashed).await;
+            let mut peer = Peer::attach(&hub, None);
+            let dead = held(&mut peer, "$dead.jobs").await.len();
+            let found = notices(&mut peer, dead).await;
+            assert_eq!(found.len(), dead, "crashed at {at}");
+            told.push(found);
+            peer.goodbye();
+            hub.close().await.expect("closed in order");
+            drop((hub, store));
+        }
+        assert_eq!(told[0], told[1], "crashed at {at}: nobody is told twice");
+        // A store that was opened after a crash gives out positions of a later block.
+        told_late += told[0].keys().filter(|position| position.number() > Some(1 << 20)).count();
+    }
+    assert!(told_late > 0, "no crash fell between a death and its notice");
+}
+
 /// When the disk fails to sync, nobody is told that the message is safe, and nothing more is taken.
 #[tokio::test]
 async fn a_failed_sync_is_answered_unknown_and_stops_the_store() {

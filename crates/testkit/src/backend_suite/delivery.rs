@@ -1,6 +1,6 @@
 //! Deliveries: leases, attempts, windows, priorities, bounds.
 
-use skep_protocol::{Action, Code, Command, Durability, Filter, Guarantee, Priority, QueueName, QueueSpec};
+use skep_protocol::{Action, Ask, Code, Command, Durability, Filter, Guarantee, Page, Priority, QueueName, QueueSpec};
 
 use super::{Opener, declare, hub, jobs, peek, text};
 use crate::peer::{Peer, message};
@@ -97,6 +97,37 @@ pub async fn in_flight_never_exceeds_the_window(opener: Opener<'_>) {
     peer.settle(held[1].lease, Action::Ack).await.expect("an answer");
     assert_eq!(text(&peer.delivery().await.message), "3");
     assert!(peer.is_quiet(50).await);
+}
+
+/// A consumer that does not look for some lease lengths holds no more than its window, and nothing is
+/// charged: when it looks again, it gets each message once, under a lease that holds.
+pub async fn what_a_consumer_does_not_take_in_time_returns_uncharged(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| QueueSpec { lease_ms: 400, attempts_max: 2, ..spec }).await;
+    let last = message("jobs").text("2").finish().expect("a message");
+    for n in 0..2 {
+        peer.publish(message("jobs").text(&n.to_string())).await.expect("a receipt");
+    }
+    let mut slow = Peer::attach(&hub, None);
+    slow.consume("jobs", 3).await;
+    peer.publish_at(100, &last).await.expect("a receipt");
+    loop {
+        let Page::Trace(events) = peer.look(Ask::Trace { message: last.id().into() }).await.expect("a history") else {
+            panic!("a trace")
+        };
+        let count = |what: &str| events.iter().filter(|event| event.what == what).count();
+        if count("returned") >= 3 && count("leased") >= 4 {
+            break;
+        }
+        assert!(peer.is_quiet(5).await);
+    }
+    let mut seen = Vec::new();
+    while let Some(delivery) = slow.delivery_within(50).await {
+        slow.settle(delivery.lease, Action::Ack).await.expect("its lease holds");
+        seen.push((text(&delivery.message), delivery.attempt, delivery.previous));
+    }
+    assert_eq!(seen, ["0", "1", "2"].map(|text| (text.to_owned(), 1, None)));
 }
 
 /// A consumer that goes gives its messages to the others: uncharged with a goodbye; lost, only

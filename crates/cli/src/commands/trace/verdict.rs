@@ -88,7 +88,7 @@ fn stand(event: &Event, queue: &QueueName, present: &Present) -> Option<Stand> {
     let gone = present.gone.contains(queue);
     Some(match event.what.as_str() {
         "acked" => Stand::Done,
-        "purged" => Stand::Dropped,
+        "purged" | "dropped" => Stand::Dropped,
         // Its dead letters outlive a queue.
         "dead_lettered" => Stand::Dead,
         "stored" | "redriven" | "nacked" | "returned" | "leased" | "extended" if gone => Stand::Gone,
@@ -117,7 +117,10 @@ fn say(stand: Stand, event: &Event, queue: &QueueName, holder: &str, stored: Pos
         Stand::Waiting => (format!("It waits in {queue}; nobody has taken it yet."), take),
         Stand::Leased => (format!("{holder} has it from {queue}, {attempt}, and has not settled it."), look(queue)),
         Stand::Gone => (format!("It was removed together with {queue}."), again),
-        Stand::Dropped => (format!("It was dropped from {queue} by a purge."), again),
+        Stand::Dropped => {
+            let why = event.detail.as_deref().unwrap_or("the queue was purged");
+            (format!("It was dropped from {queue}: {why}."), again)
+        }
         Stand::Done => (format!("It is done: {holder} acked it, {attempt}."), again),
     };
     Verdict { said, next }

@@ -1,0 +1,110 @@
+//! Leases that end without a settle, and what is said of a lease that is no more.
+
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
+use skep_protocol::{Code, Error, LeaseToken};
+
+use super::Engine;
+use crate::journal::{QueueId, Token};
+use crate::limits::LAPSES_MAX;
+
+/// Why a lease ended that nobody settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lapse {
+    /// Its deadline came.
+    Expired,
+    /// Its deadline came, or its consumer went, before the delivery was taken: nobody worked on it.
+    NotTaken,
+    /// Its consumer was lost while it worked on it.
+    Lost,
+    /// Its consumer went: with a goodbye, or before it worked on it.
+    Left,
+    /// Its consumer came back without it.
+    NotResumed,
+    /// Its queue was deleted.
+    Deleted,
+}
+
+impl Lapse {
+    /// The reason, as records and the next attempt have it.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Lapse::Expired => "lease_expired",
+            Lapse::NotTaken => "not_taken",
+            Lapse::Lost => "consumer_lost",
+            Lapse::Left => "consumer_left",
+            Lapse::NotResumed => "not_resumed",
+            Lapse::Deleted => "queue_deleted",
+        }
+    }
+
+    /// Whether it counts as an attempt.
+    pub(super) fn is_charged(self) -> bool {
+        matches!(self, Lapse::Expired | Lapse::Lost)
+    }
+
+    fn explain(self) -> &'static str {
+        match self {
+            Lapse::Expired => "it ended at its deadline, and its message is delivered again; extend what takes longer",
+            Lapse::NotTaken => "it ended before anybody took its delivery, and its message is delivered again",
+            Lapse::Lost => "it ended with its consumer's connection, and its message is delivered again",
+            Lapse::Left => "it ended with its subscription, and its message is delivered again",
+            Lapse::NotResumed => "its session came back without naming it, and its message is delivered again",
+            Lapse::Deleted => "its queue was deleted, and its message with it",
+        }
+    }
+}
+
+/// Why leases of this opening lapsed, the youngest ones: only for what people are told.
+#[derive(Debug, Default)]
+pub(super) struct Lapses {
+    known: HashMap<u64, Lapse>,
+    order: VecDeque<u64>,
+}
+
+impl Lapses {
+    fn remember(&mut self, count: u64, why: Lapse) {
+        while self.order.len() >= LAPSES_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+        if self.known.insert(count, why).is_none() {
+            self.order.push_back(count);
+        }
+    }
+}
+
+impl Engine {
+    /// A lease ends that nobody settled: its message goes back to its queue, which is answered.
+    pub(super) fn lapse(&mut self, count: u64, why: Lapse) -> Option<QueueId> {
+        let lease = self.end_lease(count)?;
+        self.lapses.remember(count, why);
+        self.give_back(&lease, Token { open: self.open, count }, Some(why));
+        Some(lease.queue)
+    }
+
+    /// A lease ends with its queue.
+    pub(super) fn lapse_deleted(&mut self, count: u64) {
+        if self.end_lease(count).is_some() {
+            self.lapses.remember(count, Lapse::Deleted);
+        }
+    }
+
+    /// What is said to whoever names a lease that is no more: which, and why as far as it is known.
+    pub(super) fn lease_lost(&self, lease: LeaseToken) -> Error {
+        let why = match Token::opened(lease, self.secret) {
+            None => "this hub never gave it".to_owned(),
+            Some(token) => match (self.settled.kind(token), self.lapses.known.get(&token.count)) {
+                (Some(kind), _) => format!("it was settled before, by {}", kind.name()),
+                (None, _) if token.open != self.open => {
+                    "the hub was restarted since, and its message is delivered again".to_owned()
+                }
+                (None, Some(why)) => why.explain().to_owned(),
+                (None, None) => "it ended so long ago that nobody knows why".to_owned(),
+            },
+        };
+        Error::new(Code::LeaseLost, format!("lease {lease} is lost: {why}"))
+    }
+}

@@ -1,0 +1,49 @@
+//! What an engine holds, as lines that can be compared.
+
+use skep_core::Now;
+
+use crate::engine::Engine;
+use crate::engine::queue::Entry;
+
+impl Engine {
+    /// Everything that must outlive a restart, as it is after one: a message under a lease is ready,
+    /// and its attempt counts.
+    pub(super) fn describe(&self, now: Now) -> Vec<String> {
+        let mut lines: Vec<String> = self.queues.keys().flat_map(|id| self.describe_queue(*id, now)).collect();
+        lines.extend(self.names.iter().map(|(name, id)| format!("name {name} {id}")));
+        lines.extend(self.facts("").into_iter().map(|fact| format!("{fact:?}")));
+        lines.extend(self.settled.describe(now.unix_ms));
+        lines.extend(self.producers.describe());
+        lines.extend(self.ids.describe(now.unix_ms));
+        lines.extend(self.owed.iter().map(|(at, notice)| format!("owed {at} {notice:?}")));
+        lines.push(format!("next queue {}", self.next_queue));
+        lines.sort();
+        lines
+    }
+
+    fn describe_queue(&self, id: u32, now: Now) -> Vec<String> {
+        let queue = &self.queues[&id];
+        let mut lines = vec![format!(
+            "queue {id} {} held {} of {} bytes",
+            serde_json::to_string(&queue.spec).expect("a declaration is JSON"),
+            queue.held,
+            queue.held_bytes
+        )];
+        let mut notes = queue.notes.clone();
+        let mut entry = |entry: &Entry, how: &str| lines.push(format!("queue {id} {how} {entry:?}"));
+        queue.ready().for_each(|ready| entry(ready, "ready"));
+        for lease in self.leases.values().filter(|lease| lease.queue == id) {
+            entry(&lease.entry, "ready");
+            let ended = skep_protocol::Ended { reason: "hub_restarted".into(), progress: lease.progress.clone() };
+            notes.insert(lease.entry.position, ended);
+        }
+        for (_, (delayed, until_ms)) in self.delayed.iter().filter(|((of, _), _)| *of == id) {
+            entry(delayed, &format!("delayed until {}", until_ms + now.unix_ms - now.mono_ms));
+        }
+        assert_eq!(queue.held, lines.len() as u64 - 1, "of queue {id} every message is somewhere");
+        assert_eq!(queue.leased, self.leases.values().filter(|lease| lease.queue == id).count() as u64);
+        assert_eq!(queue.delayed, self.delayed.keys().filter(|(of, _)| *of == id).count() as u64);
+        lines.extend(notes.iter().map(|(position, ended)| format!("queue {id} note {position} {ended:?}")));
+        lines
+    }
+}

@@ -1,0 +1,132 @@
+//! Leases: what a consumer may hold, and what is said of one that ended.
+
+use skep_core::{Completion, End, Outgoing, QueueCommand};
+use skep_protocol::{Action, Binding, Code, Error, LeaseToken, QueueSpec, Settle};
+
+use super::bench::{Bench, name, reject, spec};
+
+#[test]
+fn a_mailbox_that_is_not_read_holds_no_more_than_its_window_over_any_number_of_leases() {
+    let mut bench = Bench::with_jobs();
+    (0..5).for_each(|_| bench.publish("jobs"));
+    let slow = bench.attach("jobs", 3, Binding::Connection).expect("a consumer");
+    (0..3).for_each(|_| bench.pass(101));
+    bench.check();
+    let taken = bench.take(slow);
+    assert_eq!(taken.len(), 3, "of all that was handed out only the last leases are here");
+    let (ended, _) = bench.leases.split_at(bench.leases.len() - 3);
+    assert!(ended.len() >= 9 && ended.iter().all(|lease| !taken.contains(lease)));
+    for (entry, note) in bench.held("jobs", 3) {
+        assert_eq!((entry.attempts, note), (1, None), "nobody worked on it before");
+    }
+    for lease in taken {
+        bench.settle(lease, Action::Ack).expect("it is held");
+    }
+    assert_eq!(bench.take(slow).len(), 2, "the rest comes after them");
+}
+
+#[test]
+fn of_leases_that_end_together_only_those_that_were_taken_are_charged() {
+    let mut bench = Bench::with_jobs();
+    bench.publish("jobs");
+    let slow = bench.attach("jobs", 2, Binding::Connection).expect("a consumer");
+    assert_eq!(bench.take(slow).len(), 1);
+    bench.publish("jobs");
+    let id = bench.consumers[slow].0;
+    bench.step(|engine, now, fx| engine.set_window(id, 0, 0, now, fx));
+    bench.pass(200);
+    let held = bench.held("jobs", 2);
+    assert_eq!(held.iter().map(|(entry, _)| entry.attempts).collect::<Vec<_>>(), [1, 0]);
+    assert!(bench.take(slow).is_empty(), "what was not taken is taken back");
+    bench.check();
+}
+
+#[test]
+fn what_a_consumer_has_not_taken_when_it_goes_or_its_queue_is_deleted_it_never_sees() {
+    let mut bench = Bench::with_jobs();
+    bench.publish("jobs");
+    let leaving = bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    let mailbox = bench.consumers[leaving].1.clone();
+    bench.detach(leaving, End::Goodbye);
+    assert!(mailbox.withdraw(|_| true).is_empty());
+    let staying = bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    bench.command(&QueueCommand::Delete(name("jobs"), true));
+    assert!(bench.take(staying).is_empty());
+}
+
+fn lost(result: Result<(), Error>) -> String {
+    let error = result.expect_err("the lease is lost");
+    assert_eq!(error.code, Code::LeaseLost);
+    error.text
+}
+
+#[test]
+fn a_lost_lease_is_named_with_the_reason() {
+    let mut bench = Bench::with_jobs();
+    bench.declare(QueueSpec { attempts_max: 0, ..spec("jobs") });
+    bench.publish("jobs");
+    let consumer = bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    let says = |bench: &mut Bench, lease: LeaseToken, why: &str| {
+        let text = lost(bench.settle(lease, Action::Ack));
+        assert!(text.contains(&lease.to_string()) && text.contains(why), "{text}");
+    };
+    let expired = bench.take(consumer)[0];
+    bench.pass(200);
+    says(&mut bench, expired, "at its deadline");
+    bench.pass(200);
+    let untaken = bench.leases[bench.leases.len() - 2];
+    says(&mut bench, untaken, "before anybody took");
+    let returned = bench.take(consumer)[0];
+    bench.settle(returned, Action::Return).expect("returned");
+    says(&mut bench, returned, "settled before, by return");
+    let gone = bench.take(consumer)[0];
+    bench.detach(consumer, End::Lost);
+    says(&mut bench, gone, "consumer's connection");
+    let consumer = bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    let old = bench.take(consumer)[0];
+    bench.restart();
+    says(&mut bench, old, "restarted");
+    says(&mut bench, expired, "restarted");
+    says(&mut bench, returned, "settled before, by return");
+    let consumer = bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    let deleted = bench.take(consumer)[0];
+    bench.command(&QueueCommand::Delete(name("jobs"), true));
+    says(&mut bench, deleted, "queue was deleted");
+    says(&mut bench, LeaseToken([7; 16]), "never gave it");
+}
+
+/// Dead letters that are bounded in bytes and hold so many small ones that a large one drives out
+/// more than fit into one batch.
+fn full_of_small_letters(count: u32) -> Bench {
+    let mut bench = Bench::with_jobs();
+    bench.declare(QueueSpec { attempts_max: 0, bytes_max: 1 << 20, ..spec("$dead.jobs") });
+    let consumer = bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    for _ in 0..count {
+        bench.publish("jobs");
+        let lease = bench.take(consumer)[0];
+        bench.settle(lease, reject("small")).expect("rejected");
+    }
+    bench
+}
+
+#[test]
+fn a_step_stays_in_one_batch_although_its_dead_letter_drives_out_many() {
+    let mut bench = full_of_small_letters(9_000);
+    let large = bench.large("jobs", (1 << 20) - 200);
+    bench.write(&[], &[Outgoing::new(&large)], "agent/alice", None);
+    bench.flush();
+    let lease = bench.take(0)[0];
+    let before = bench.batches();
+    let result = bench.message("jobs");
+    let answer =
+        bench.write(&[Settle { lease, action: reject("large") }], &[Outgoing::new(&result)], "agent/bob", None);
+    bench.flush();
+    let Some(Completion { settles, .. }) = answer.lock().expect("nobody panicked").take() else { panic!("no answer") };
+    assert_eq!(settles, [Ok(())]);
+    let written = bench.written();
+    let of_step = |batch: &&Vec<String>| batch.iter().any(|kind| kind == "Dead" || kind == "Message");
+    let step: Vec<&Vec<String>> = written[before..].iter().filter(of_step).collect();
+    assert_eq!(step.len(), 1, "the settle and what is published with it are in one batch");
+    assert!(written[before..].iter().flatten().filter(|kind| *kind == "Drop").count() > 8_192);
+    bench.check();
+}

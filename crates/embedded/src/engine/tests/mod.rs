@@ -1,0 +1,7 @@
+//! The engine as a whole, on a bench that keeps its records and moves its time.
+
+mod bench;
+mod describe;
+mod leases;
+mod notices;
+mod replay;

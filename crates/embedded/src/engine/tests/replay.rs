@@ -1,0 +1,285 @@
+//! Rebuilt state equals live state: whatever is done, a new engine that reads the records holds
+//! what the old one held.
+
+use proptest::prelude::*;
+use skep_core::{End, Outgoing, QueueCommand};
+use skep_protocol::{Action, Binding, Code, Priority, ProducerId, QueueSpec, Settle};
+
+use super::bench::{Bench, nack, name, reject, spec};
+use crate::limits::DEDUP_MS;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Publish { to: usize, numbered: bool, by_id: bool, again: bool, party: usize },
+    Attach { queue: usize, window: u32, deadline: bool },
+    Detach { which: usize, lost: bool },
+    Window { which: usize, messages: u32 },
+    Take { which: usize },
+    Settle { back: usize, action: usize },
+    HandOver { back: usize, action: usize, to: usize },
+    Keep { which: usize, every: usize },
+    Declare { queue: usize, attempts_max: u32, small: bool },
+    Delete { queue: usize, force: bool },
+    Purge { queue: usize },
+    Redrive { queue: usize, limit: u32 },
+    Put { key: usize },
+    Forget { key: usize },
+    Pass { ms: u64 },
+    Flush,
+    Restart,
+}
+
+const QUEUES: [&str; 4] = ["jobs", "mail", "$dead.jobs", "agent.alice.inbox"];
+const PARTIES: [&str; 3] = ["agent/alice", "agent/ghost", "local"];
+
+fn op() -> impl Strategy<Value = Op> {
+    let flag = any::<bool>;
+    prop_oneof![
+        8 => (0..2_usize, flag(), flag(), prop::bool::weighted(0.2), 0..3_usize)
+            .prop_map(|(to, numbered, by_id, again, party)| Op::Publish { to, numbered, by_id, again, party }),
+        3 => (0..4_usize, 1..4_u32, flag()).prop_map(|(queue, window, deadline)| Op::Attach { queue, window, deadline }),
+        1 => (0..4_usize, flag()).prop_map(|(which, lost)| Op::Detach { which, lost }),
+        1 => (0..4_usize, 0..4_u32).prop_map(|(which, messages)| Op::Window { which, messages }),
+        3 => (0..4_usize).prop_map(|which| Op::Take { which }),
+        10 => (0..6_usize, 0..7_usize).prop_map(|(back, action)| Op::Settle { back, action }),
+        2 => (0..4_usize, 0..5_usize, 0..2_usize).prop_map(|(back, action, to)| Op::HandOver { back, action, to }),
+        1 => (0..4_usize, 1..4_usize).prop_map(|(which, every)| Op::Keep { which, every }),
+        1 => (0..2_usize, 0..4_u32, flag()).prop_map(|(queue, attempts_max, small)| Op::Declare { queue, attempts_max, small }),
+        1 => (0..4_usize, flag()).prop_map(|(queue, force)| Op::Delete { queue, force }),
+        1 => (0..4_usize).prop_map(|queue| Op::Purge { queue }),
+        1 => (0..2_usize, 1..3_u32).prop_map(|(queue, limit)| Op::Redrive { queue, limit }),
+        1 => (0..3_usize).prop_map(|key| Op::Put { key }),
+        1 => (0..3_usize).prop_map(|key| Op::Forget { key }),
+        3 => prop_oneof![Just(1), Just(20), Just(100), Just(400), Just(DEDUP_MS / 2 + 1)].prop_map(|ms| Op::Pass { ms }),
+        2 => Just(Op::Flush),
+        1 => Just(Op::Restart),
+    ]
+}
+
+/// What the operations need to remember.
+struct Life {
+    bench: Bench,
+    sequence: u64,
+    last: Option<skep_protocol::Message>,
+}
+
+impl Life {
+    fn new() -> Self {
+        let mut bench = Bench::with_jobs();
+        bench.declare(spec("mail"));
+        bench.declare(spec("agent.alice.inbox"));
+        bench.declare(QueueSpec { messages_max: 2, attempts_max: 0, ..spec("$dead.jobs") });
+        Life { bench, sequence: 0, last: None }
+    }
+
+    fn lease(&self, back: usize) -> Option<skep_protocol::LeaseToken> {
+        self.bench.leases.iter().rev().nth(back).copied()
+    }
+
+    fn run(&mut self, op: &Op) {
+        let bench = &mut self.bench;
+        match *op {
+            Op::Publish { to, numbered, by_id, again, party } => {
+                if !again || self.last.is_none() {
+                    self.sequence += 1;
+                    self.last = Some(bench.message(QUEUES[to]));
+                }
+                let message = self.last.as_ref().expect("there is one now");
+                let outgoing = Outgoing { sequence: self.sequence, by_id, ..Outgoing::new(message) };
+                bench.write(&[], &[outgoing], PARTIES[party], numbered.then_some(ProducerId([1; 16])));
+            }
+            Op::Attach { queue, window, deadline } => {
+                let binding = if deadline { Binding::Deadline } else { Binding::Connection };
+                if bench.consumers.len() < 4 {
+                    bench.attach(QUEUES[queue], window, binding);
+                }
+            }
+            Op::Detach { which, lost } if which < bench.consumers.len() => {
+                bench.detach(which, if lost { End::Lost } else { End::Goodbye });
+            }
+            Op::Window { which, messages } if which < bench.consumers.len() => {
+                let id = bench.consumers[which].0;
+                bench.step(|engine, now, fx| engine.set_window(id, messages, 1 << 20, now, fx));
+            }
+            Op::Take { which } if which < bench.consumers.len() => drop(bench.take(which)),
+            Op::Settle { back, action } => {
+                let Some(lease) = self.lease(back) else { return };
+                let settles = [Settle { lease, action: action_of(action) }];
+                self.bench.write(&settles, &[], "agent/bob", None);
+            }
+            Op::HandOver { back, action, to } => {
+                let Some(lease) = self.lease(back) else { return };
+                self.sequence += 1;
+                let message = self.bench.message(QUEUES[to]);
+                let outgoing = Outgoing { sequence: self.sequence, ..Outgoing::new(&message) };
+                let settles = [Settle { lease, action: action_of(action) }];
+                self.bench.write(&settles, &[outgoing], "agent/bob", Some(ProducerId([2; 16])));
+            }
+            Op::Keep { which, every } if which < bench.consumers.len() => {
+                let id = bench.consumers[which].0;
+                let held: Vec<_> = bench.leases.iter().step_by(every).copied().collect();
+                bench.step(|engine, now, fx| drop(engine.keep(id, &held, now, fx)));
+            }
+            Op::Declare { queue, attempts_max, small } => {
+                let messages_max = if small { 3 } else { 1_000 };
+                bench.declare(QueueSpec { attempts_max, messages_max, ..spec(QUEUES[queue]) });
+            }
+            Op::Delete { queue, force } => bench.command(&QueueCommand::Delete(name(QUEUES[queue]), force)),
+            Op::Purge { queue } => bench.command(&QueueCommand::Purge(name(QUEUES[queue]))),
+            Op::Redrive { queue, limit } => bench.command(&QueueCommand::Redrive(name(QUEUES[queue]), limit)),
+            Op::Put { key } => {
+                bench.step(|engine, _, _| engine.put_fact(&format!("k{key}"), b"v", None)).expect("there is room");
+            }
+            Op::Forget { key } => drop(bench.step(|engine, _, _| engine.delete_fact(&format!("k{key}")))),
+            Op::Pass { ms } => bench.pass(ms),
+            Op::Flush => bench.flush(),
+            Op::Restart => bench.restart(),
+            _ => {}
+        }
+    }
+}
+
+fn action_of(number: usize) -> Action {
+    match number {
+        0 => Action::Ack,
+        1 => nack("no"),
+        2 => Action::Nack { after_ms: Some(50), reason: "later".into() },
+        3 => reject("never"),
+        4 => Action::Return,
+        5 => Action::Extend { lease_ms: Some(150), progress: Some("half".into()) },
+        _ => Action::Extend { lease_ms: None, progress: Some(String::new()) },
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_rebuilt_engine_holds_what_the_old_one_held(ops in prop::collection::vec(op(), 1..120)) {
+        let mut life = Life::new();
+        for (nth, op) in ops.iter().enumerate() {
+            life.run(op);
+            if nth % 8 == 0 {
+                life.bench.check();
+            }
+        }
+        life.bench.check();
+    }
+}
+
+/// A bench on which one message of `jobs` is leased and taken; its lease.
+fn one_leased() -> (Bench, skep_protocol::LeaseToken) {
+    let mut bench = Bench::with_jobs();
+    bench.publish("jobs");
+    bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    let lease = bench.take(0)[0];
+    (bench, lease)
+}
+
+#[test]
+fn a_nack_that_spends_the_last_attempt_is_a_nack_after_a_restart() {
+    let mut bench = Bench::new();
+    bench.declare(QueueSpec { attempts_max: 1, ..spec("jobs") });
+    bench.publish("jobs");
+    bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    let lease = bench.take(0)[0];
+    bench.settle(lease, nack("no")).expect("nacked");
+    bench.check();
+    bench.restart();
+    bench.settle(lease, nack("no")).expect("a retry gets the same answer");
+    assert_eq!(bench.settle(lease, reject("no")).expect_err("it was nacked").code, Code::LeaseLost);
+}
+
+#[test]
+fn a_lease_that_expired_is_no_settled_one_after_a_restart() {
+    for attempts_max in [1, 2] {
+        let (mut bench, lease) = one_leased();
+        bench.declare(QueueSpec { attempts_max, ..spec("jobs") });
+        bench.pass(200);
+        bench.check();
+        bench.restart();
+        for action in [Action::Return, reject("never"), nack("no")] {
+            assert_eq!(bench.settle(lease, action).expect_err("nobody settled it").code, Code::LeaseLost);
+        }
+    }
+}
+
+#[test]
+fn a_rejected_dead_letter_is_rejected_after_a_restart() {
+    let (mut bench, lease) = one_leased();
+    bench.settle(lease, reject("never")).expect("rejected");
+    let dead = bench.attach("$dead.jobs", 1, Binding::Connection).expect("a consumer");
+    let lease = bench.take(dead)[0];
+    bench.settle(lease, reject("not even here")).expect("rejected");
+    bench.check();
+    bench.restart();
+    bench.settle(lease, reject("not even here")).expect("a retry gets the same answer");
+    assert_eq!(bench.settle(lease, Action::Ack).expect_err("it was rejected").code, Code::LeaseLost);
+}
+
+#[test]
+fn what_a_restart_ended_is_known_after_the_next_restart() {
+    let (mut bench, lease) = one_leased();
+    bench.settle(lease, Action::Extend { lease_ms: None, progress: Some("half".into()) }).expect("extended");
+    bench.restart();
+    bench.check();
+    // Leased again, and this time given back uncharged: the restart is still how the last attempt ended.
+    bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    bench.detach(0, End::Goodbye);
+    bench.check();
+    bench.restart();
+    let (_, ended) = bench.held("jobs", 1).remove(0);
+    let ended = ended.expect("how the last attempt ended");
+    assert_eq!((ended.reason.as_str(), ended.progress.as_deref()), ("hub_restarted", Some("half")));
+}
+
+#[test]
+fn ids_older_than_their_window_are_forgotten_while_the_log_is_read() {
+    let mut bench = Bench::with_jobs();
+    for _ in 0..3 {
+        let message = bench.message("jobs");
+        bench.write(&[], &[Outgoing { by_id: true, ..Outgoing::new(&message) }], "agent/alice", None);
+        bench.pass(DEDUP_MS + 1);
+    }
+    assert_eq!(bench.rebuilt_from(bench.batches()).ids.len(), 1, "as many as live");
+    bench.check();
+}
+
+#[test]
+fn progress_that_says_nothing_changes_nothing() {
+    let (mut bench, lease) = one_leased();
+    for progress in ["half", ""] {
+        bench.settle(lease, Action::Extend { lease_ms: None, progress: Some(progress.into()) }).expect("extended");
+    }
+    bench.check();
+    bench.pass(200);
+    bench.check();
+    let (_, ended) = bench.held("jobs", 1).remove(0);
+    assert_eq!(ended.and_then(|ended| ended.progress).as_deref(), Some("half"));
+}
+
+#[test]
+fn a_message_that_dies_with_the_hub_keeps_its_last_progress() {
+    let mut bench = Bench::new();
+    bench.declare(QueueSpec { attempts_max: 1, ..spec("jobs") });
+    bench.publish("jobs");
+    bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    let lease = bench.take(0)[0];
+    bench.settle(lease, Action::Extend { lease_ms: None, progress: Some("half".into()) }).expect("extended");
+    bench.restart();
+    bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    bench.check();
+    let (_, ended) = bench.held("$dead.jobs", 1).remove(0);
+    let ended = ended.expect("why it died");
+    assert_eq!((ended.reason.as_str(), ended.progress.as_deref()), ("hub_restarted", Some("half")));
+}
+
+#[test]
+fn priorities_are_read_from_the_log() {
+    let mut bench = Bench::with_jobs();
+    for priority in [Priority::Bulk, Priority::Critical] {
+        let id = skep_protocol::MessageId::new(&format!("{priority:?}")).expect("an id");
+        let to = skep_protocol::Topic::new("jobs").expect("a topic");
+        let message = skep_protocol::Message::build(&id, "test", "note").to(&to).priority(priority).finish();
+        bench.write(&[], &[Outgoing::new(&message.expect("a message"))], "agent/alice", None);
+    }
+    bench.check();
+}
