@@ -50,7 +50,8 @@ pub trait Backend: Send + Sync + 'static {
     fn consume(&self, queue: &QueueName, how: Consume, to: Outlet) -> BoxFuture<'_, Result<Box<dyn Consumer>, Error>>;
 
     /// Declares, deletes, purges, redrives. Durable when it returns; may be retried; once
-    /// begun, cancelling the future does not undo it.
+    /// begun, cancelling the future does not undo it. Consumers of a queue that is deleted are told
+    /// by [`Entry::Ended`](crate::Entry::Ended), once that is durable.
     ///
     /// # Errors
     /// `unknown_queue`, `in_use`, or why it cannot serve now.

@@ -28,7 +28,7 @@ pub enum SessionEvent {
     Dropped(u64),
     /// A subscription stands.
     Subscribed(SubscriptionId),
-    /// A subscription could not be made.
+    /// A subscription could not be made, or is over because its queue was deleted.
     NotSubscribed(SubscriptionId, Error),
     /// What became of a command.
     Managed(Managed),

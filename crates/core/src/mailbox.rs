@@ -3,12 +3,12 @@
 //! One lock around a buffer that the session swaps with a spare, and one waker. Every
 //! entry is paid for beforehand, so the buffer needs no bound of its own: an answer by the
 //! session's limit on unanswered verbs, a delivery by its window, a live message by the
-//! byte bound of the live queue.
+//! byte bound of the live queue, an end by its subscription.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use skep_protocol::{Delivery, LeaseToken, SubscriptionId};
+use skep_protocol::{Delivery, Error, LeaseToken, SubscriptionId};
 use tokio::sync::Notify;
 
 use crate::live::{LiveMessage, LiveQueue};
@@ -21,6 +21,8 @@ pub enum Entry {
     Answer(Answer),
     /// A message under a lease.
     Delivery(Delivery),
+    /// The queue of a subscription is no more, and why. Comes at most once for each.
+    Ended(SubscriptionId, Error),
 }
 
 /// Where everything that comes back to one session arrives.
@@ -185,7 +187,7 @@ impl Mailbox {
         (inner.live, inner.replies) = (LiveQueue::default(), LiveQueue::default());
         let lease = |entry| match entry {
             Entry::Delivery(delivery) => Some(delivery.lease),
-            Entry::Answer(_) => None,
+            Entry::Answer(_) | Entry::Ended(..) => None,
         };
         std::mem::take(&mut inner.entries).into_iter().filter_map(lease).collect()
     }

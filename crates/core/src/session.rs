@@ -258,6 +258,12 @@ impl Session {
                     self.hub.telemetry.delivered(1);
                     into.push(SessionEvent::Deliver(delivery));
                 }
+                Entry::Ended(id, error) => {
+                    // Its consumer is gone already; one that was unsubscribed meanwhile needs no word.
+                    if self.subscriptions.remove(id).is_some() {
+                        into.push(SessionEvent::NotSubscribed(id, error));
+                    }
+                }
                 Entry::Answer(answer) => {
                     self.unanswered_messages -= answer.messages;
                     self.unanswered_bytes -= answer.bytes;

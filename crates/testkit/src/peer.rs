@@ -171,6 +171,14 @@ impl Peer {
         }
     }
 
+    /// The next end of a subscription that stood, and why.
+    pub async fn ended(&mut self) -> (SubscriptionId, Error) {
+        match self.wait_for(|event| matches!(event, SessionEvent::NotSubscribed(..))).await {
+            SessionEvent::NotSubscribed(id, error) => (id, error),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
     /// The next live message.
     pub async fn live(&mut self) -> Message {
         match self.wait_for(|event| matches!(event, SessionEvent::Live(_))).await {

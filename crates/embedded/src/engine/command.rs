@@ -117,10 +117,12 @@ impl Engine {
             return Err(Error::new(Code::InUse, text));
         }
         let consumers = queue.consumers.clone();
-        self.staging.append(&Record::Undeclare { queue: id });
+        let at = self.staging.append(&Record::Undeclare { queue: id });
+        let ended = Error::new(Code::UnknownQueue, format!("queue {name} was deleted"));
         for consumer in consumers.iter().filter_map(|id| self.consumers.get(id)) {
             // Its leases end here; what it has not taken yet it never sees.
             consumer.outlet.mailbox.withdraw_all(consumer.outlet.subscription);
+            self.pending.push_back((at, Pending::End(consumer.outlet.clone(), ended.clone())));
         }
         self.forget(id);
         Ok(1)

@@ -29,7 +29,7 @@ use std::sync::{Arc, RwLock};
 
 use foldhash::HashMap;
 use skep_core::{Completion, Now, Outlet, Reply, Router, Wakes};
-use skep_protocol::{Ended, LeaseToken, QueueName};
+use skep_protocol::{Ended, Error, LeaseToken, QueueName};
 
 pub(crate) use self::consumer::ConsumerId;
 use self::consumer::ConsumerState;
@@ -100,6 +100,8 @@ enum Pending {
     Show { queue: QueueId, entry: Entry, is_new: bool },
     /// A write is answered.
     Answer(Reply, Completion),
+    /// A consumer is told that its queue is no more.
+    End(Outlet, Error),
     /// Somebody is told.
     Call(Box<dyn FnOnce() + Send>),
 }
@@ -186,6 +188,11 @@ impl Engine {
                     self.show(queue, entry, now, fx);
                 }
                 Pending::Answer(reply, completion) => reply.complete(completion, &mut fx.wakes),
+                Pending::End(outlet, error) => {
+                    if outlet.mailbox.push(skep_core::Entry::Ended(outlet.subscription, error)) {
+                        fx.wakes.add(&outlet.mailbox);
+                    }
+                }
                 Pending::Call(call) => call(),
             }
         }

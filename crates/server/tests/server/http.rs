@@ -56,6 +56,20 @@ async fn a_poll_whose_user_gave_up_holds_nothing() {
     hub.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_on_a_queue_that_is_deleted_is_answered_at_once() {
+    let hub = Hub::start().await;
+    let client = hub.client().await;
+    declare(&client, "jobs").await;
+    let poll = hub.curl("POST", "/v1/queues/jobs/receive?wait_ms=20000").begin();
+    soon("the poll waits", async { while info(&client, "jobs").await.consumers == 0 {} }).await;
+    let begun = std::time::Instant::now();
+    hub.curl("DELETE", "/v1/queues/jobs?force=true").call().json();
+    poll.answer().refused(404, "unknown_queue");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it did not wait to its end");
+    hub.close().await;
+}
+
 /// The first example of the CloudEvents specification (JSON format, 3.2), byte for byte.
 const EVENT: &str = r#"{
     "specversion" : "1.0",

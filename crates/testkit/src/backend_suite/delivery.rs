@@ -130,6 +130,32 @@ pub async fn what_a_consumer_does_not_take_in_time_returns_uncharged(opener: Ope
     assert_eq!(seen, ["0", "1", "2"].map(|text| (text.to_owned(), 1, None)));
 }
 
+/// Whoever consumes from a queue that is deleted is told so, once; its lease is lost.
+pub async fn consumers_of_a_deleted_queue_are_told_once(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = jobs(&hub).await;
+    for n in 0..2 {
+        peer.publish(message("jobs").text(&n.to_string())).await.expect("a receipt");
+    }
+    let mut worker = Peer::attach(&hub, None);
+    let subscription = worker.consume("jobs", 1).await;
+    let job = worker.delivery().await;
+    let queue = QueueName::new("jobs").expect("a name");
+    peer.manage(Command::Delete { queue, force: true }).await.expect("deleted");
+    let (ended, error) = worker.ended().await;
+    assert_eq!((ended, error.code), (subscription, Code::UnknownQueue));
+    assert!(error.text.contains("jobs was deleted"), "{error}");
+    let late = worker.settle(job.lease, Action::Ack).await.expect_err("its queue is gone");
+    assert_eq!(late.code, Code::LeaseLost);
+    assert!(late.text.contains("deleted"), "{late}");
+    assert!(worker.is_quiet(50).await);
+    // Another queue of that name is another queue.
+    declare(&mut peer, "jobs", |spec| spec).await;
+    peer.publish(message("jobs").text("new")).await.expect("a receipt");
+    worker.consume("jobs", 1).await;
+    assert_eq!(text(&worker.delivery().await.message), "new");
+}
+
 /// A consumer that goes gives its messages to the others: uncharged with a goodbye; lost, only
 /// what it worked on is charged.
 pub async fn a_consumer_that_goes_gives_back_what_it_holds(opener: Opener<'_>) {

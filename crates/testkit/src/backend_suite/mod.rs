@@ -78,6 +78,7 @@ macro_rules! backend_suite {
             a_lost_lease_returns_the_message_and_its_old_token_settles_nothing
             in_flight_never_exceeds_the_window
             what_a_consumer_does_not_take_in_time_returns_uncharged
+            consumers_of_a_deleted_queue_are_told_once
             a_consumer_that_goes_gives_back_what_it_holds
             a_critical_message_goes_before_those_that_wait
             a_resend_is_recognised_by_its_sequence_across_a_restart

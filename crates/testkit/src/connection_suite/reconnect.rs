@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use skep_client::{Client, Outcome, ReceiveOptions};
-use skep_protocol::{Ask, Command, Position};
+use skep_protocol::{Ask, Code, Command, Position};
 use tokio::sync::mpsc;
 
-use super::hub::{declare, heard, held, next, note, publish, queue, receive, soon, subscribe, text};
+use super::hub::{declare, heard, held, info, next, note, publish, queue, receive, soon, subscribe, text};
 use super::line::Line;
 use super::place::Place;
 
@@ -206,6 +206,34 @@ pub async fn a_handler_is_cancelled_when_its_lease_is_lost(place: &mut Place) {
     soon("the queue is deleted", client.manage(delete)).await.expect("deleted");
     assert_eq!(soon("the handler is cancelled", told.recv()).await, Some("dropped"));
     working.abort();
+}
+
+/// Who reads a queue that is deleted learns it, and so does who was away then; neither asks for it again.
+pub async fn readers_of_a_deleted_queue_learn_it_and_ask_no_more(place: &mut Place) {
+    let client = place.client().await;
+    let line = place.line().await;
+    let away = place.client_on(&line, place.options()).await.expect("a client");
+    declare(&client, "jobs", |spec| spec).await;
+    publish(&client, "jobs", "one").await;
+    let mut here = receive(&client, "jobs", 1).await;
+    let mut job = next(&mut here).await;
+    let mut there = receive(&away, "jobs", 1).await;
+    line.cut();
+    let deleted = client.manage(Command::Delete { queue: queue("jobs"), force: true });
+    soon("a queue is deleted", deleted).await.expect("deleted");
+    for deliveries in [&mut here, &mut there] {
+        assert!(soon("the deliveries end", deliveries.next()).await.is_none());
+        let error = deliveries.ended().expect("why they ended");
+        assert_eq!(error.code, Code::UnknownQueue);
+        assert!(error.text.contains("jobs"), "{error}");
+    }
+    let late = soon("an ack is answered", job.ack()).await.expect_err("its queue is gone");
+    assert_eq!(late.code, Code::LeaseLost);
+    declare(&client, "jobs", |spec| spec).await;
+    for client in [&client, &away] {
+        soon("a look is answered", client.query(Ask::Status)).await.expect("the link stands");
+    }
+    assert_eq!(info(&client, "jobs").await.consumers, 0, "nobody asked for it again");
 }
 
 /// The requester's line is cut after its question was heard; when it is back, the reply finds it.
