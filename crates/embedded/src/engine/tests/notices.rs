@@ -3,7 +3,7 @@
 use skep_protocol::{Binding, QueueSpec};
 
 use super::bench::{Bench, name, reject, spec};
-use crate::engine::Effects;
+use crate::engine::{Effects, Engine};
 
 /// A bench on which alice, who has an inbox, sent a message that is leased; nobody tells her yet.
 fn one_to_reject() -> Bench {
@@ -77,7 +77,8 @@ fn a_notice_and_that_it_is_told_are_in_one_batch() {
             engine.put_fact("k", b"v", None).expect("there is room");
         }
     });
-    bench.pass(0);
+    bench.step(Engine::tick);
+    bench.flush();
     let written = bench.written();
     let together = |batch: &Vec<String>| {
         let count = |what: &str| batch.iter().filter(|kind| *kind == what).count();
