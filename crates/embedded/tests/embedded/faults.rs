@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use skep_core::{Clock, Hub, HubOptions};
 use skep_embedded::Embedded;
@@ -111,11 +112,13 @@ async fn a_receipt_survives_a_power_loss_at_any_later_moment() {
 
 /// What an inbox holds, once it holds so many.
 async fn notices(peer: &mut Peer, count: usize) -> BTreeMap<Position, String> {
+    let begun = Instant::now();
     loop {
         let found = held(peer, "agent.alice.inbox").await;
         if found.len() >= count {
             return found;
         }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{} of {count} notices came", found.len());
         assert!(peer.is_quiet(2).await);
     }
 }

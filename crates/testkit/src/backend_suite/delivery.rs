@@ -1,5 +1,7 @@
 //! Deliveries: leases, attempts, windows, priorities, bounds.
 
+use std::time::{Duration, Instant};
+
 use skep_protocol::{Action, Ask, Code, Command, Durability, Filter, Guarantee, Page, Priority, QueueName, QueueSpec};
 
 use super::{Opener, declare, hub, jobs, peek, text};
@@ -112,6 +114,7 @@ pub async fn what_a_consumer_does_not_take_in_time_returns_uncharged(opener: Ope
     let mut slow = Peer::attach(&hub, None);
     slow.consume("jobs", 3).await;
     peer.publish_at(100, &last).await.expect("a receipt");
+    let begun = Instant::now();
     loop {
         let Page::Trace(events) = peer.look(Ask::Trace { message: last.id().into() }).await.expect("a history") else {
             panic!("a trace")
@@ -120,6 +123,7 @@ pub async fn what_a_consumer_does_not_take_in_time_returns_uncharged(opener: Ope
         if count("returned") >= 3 && count("leased") >= 4 {
             break;
         }
+        assert!(begun.elapsed() < Duration::from_secs(20), "its lease does not end: {events:?}");
         assert!(peer.is_quiet(5).await);
     }
     let mut seen = Vec::new();
