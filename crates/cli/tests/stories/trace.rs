@@ -55,5 +55,5 @@ fn a_dead_letter_that_was_dropped_is_not_told_to_be_one() {
     place.skep(&["reject", lease.as_str().unwrap()]).done();
     place.skep(&["queue", "purge", "$dead.jobs"]).done();
     let traced = place.skep(&["trace", &id]).done().out;
-    assert!(traced.contains("\nIt was dropped from $dead.jobs by a purge.\n"), "{traced}");
+    assert!(traced.contains("\nIt was dropped from $dead.jobs: the queue was purged.\n"), "{traced}");
 }

@@ -202,7 +202,7 @@ mod tests {
     fn what_became_of_a_dead_letter_counts_and_not_that_it_was_one() {
         let mut events =
             vec![event("dead_lettered", "jobs", Some(5), Some("x")), event("purged", "$dead.jobs", None, None)];
-        assert_eq!(said(&events).0, "It was dropped from $dead.jobs by a purge.");
+        assert_eq!(said(&events).0, "It was dropped from $dead.jobs: the queue was purged.");
         events.push(event("redriven", "jobs", None, None));
         assert!(said(&events).0.starts_with("It waits in jobs"));
     }
