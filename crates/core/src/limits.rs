@@ -12,6 +12,10 @@ pub const SUBSCRIPTIONS_MAX: usize = 1_024;
 pub const LIVE_MESSAGES_MAX: usize = 16_384;
 /// Bytes of such messages; one larger message may always wait alone.
 pub const LIVE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A live message up to so many bytes is copied into a frame with its neighbours; a larger one is shared by all who get it.
+pub const LIVE_COPY_BYTES_MAX: usize = 1_024;
+/// Bytes of live messages gathered in one frame.
+pub const LIVE_FRAME_BYTES: usize = 16 * 1024;
 /// Live replies that wait for one session; beyond it the reply is refused with `queue_full`.
 pub const REPLIES_MAX: usize = 4_096;
 /// Bytes of such replies.

@@ -34,7 +34,7 @@ pub use error::{Code, Error, Outcome, Retry};
 pub use frame::{
     Accepted, AgentInfo, Answer, Ask, Binding, Command, Connect, Encoding, Event, FEATURES, Frame, Goodbye, Heard,
     Manage, Managed, Page, Publication, Publish, Query, Recipient, Report, Resumed, SettleBatch, Settled, Settlement,
-    Status, Subscribe, SubscriptionId, Target, VERSION, Welcome, Window,
+    Status, Subscribe, SubscriptionId, Target, VERSION, Welcome, Window, encode_live,
 };
 pub use id::{LeaseToken, MessageId, Position, ProducerId, ResumeToken};
 pub use kind::{Kind, STANDARD_KINDS};

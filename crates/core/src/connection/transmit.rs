@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use skep_protocol::{Code, Delivery, Error, Frame, Managed, Publication, Settlement};
+use skep_protocol::{Code, Delivery, Encoding, Error, Frame, Managed, Publication, Settlement, encode_live};
 
 use super::{Connection, Form, State};
 use crate::clock::Now;
 use crate::event::SessionEvent;
-use crate::limits::FRAME_BYTES;
+use crate::limits::{FRAME_BYTES, LIVE_COPY_BYTES_MAX, LIVE_FRAME_BYTES};
 use crate::live::LiveMessage;
 
 /// Frames to write, in the connection's form. The driver asks for more only while it has room.
@@ -29,13 +29,13 @@ pub struct Transmit {
 pub struct Block {
     /// As it travels.
     pub bytes: Bytes,
-    /// The live message that it holds, if it holds one: nobody asks for it again.
-    live: Option<Arc<LiveMessage>>,
+    /// The live messages that it holds: nobody asks for them again.
+    live: Vec<Arc<LiveMessage>>,
 }
 
 impl From<Bytes> for Block {
     fn from(bytes: Bytes) -> Self {
-        Block { bytes, live: None }
+        Block { bytes, live: Vec::new() }
     }
 }
 
@@ -50,7 +50,7 @@ impl Transmit {
             Frame::Live(messages) => messages,
             _ => Vec::new(),
         });
-        self.blocks.into_iter().filter_map(|block| block.live).chain(values.map(LiveMessage::new)).collect()
+        self.blocks.into_iter().flat_map(|block| block.live).chain(values.map(LiveMessage::new)).collect()
     }
 }
 
@@ -84,10 +84,11 @@ impl Connection {
         Poll::Ready(())
     }
 
-    /// Receipts that come together travel together, and so do deliveries.
+    /// Receipts that come together travel together, and so do deliveries and small live messages.
     fn put_events(&mut self, events: &mut Vec<SessionEvent>, out: &mut Transmit) {
         let mut receipts: Vec<Publication> = Vec::new();
         let mut deliveries: Vec<Delivery> = Vec::new();
+        let mut live = Small::default();
         let mut bytes = 0;
         for event in events.drain(..) {
             let frame = match event {
@@ -104,14 +105,8 @@ impl Connection {
                     bytes = 0;
                     Frame::Deliver(std::mem::take(&mut deliveries))
                 }
-                SessionEvent::Live(live) => {
-                    match self.form {
-                        Form::Encoded(encoding) => {
-                            let bytes = live.frame(encoding);
-                            put_block(Block { bytes, live: Some(live) }, out);
-                        }
-                        Form::Values => out.values.push(Frame::Live(vec![live.message().clone()])),
-                    }
+                SessionEvent::Live(message) => {
+                    self.put_live(message, &mut live, out);
                     continue;
                 }
                 SessionEvent::Settled(settled) => Frame::Settled(settled),
@@ -129,11 +124,28 @@ impl Connection {
             };
             self.put(frame, out);
         }
+        live.put(out);
         if !receipts.is_empty() {
             self.put(Frame::Receipt(receipts), out);
         }
         if !deliveries.is_empty() {
             self.put(Frame::Deliver(deliveries), out);
+        }
+    }
+
+    /// A small message is cheaper copied than sent alone. A large one is encoded once for all who get it, and so
+    /// is every one in JSON, which takes longer to write than to copy.
+    fn put_live(&self, message: Arc<LiveMessage>, small: &mut Small, out: &mut Transmit) {
+        match self.form {
+            Form::Values => out.values.push(Frame::Live(vec![message.message().clone()])),
+            Form::Encoded(Encoding::Compact) if message.message().bytes().len() <= LIVE_COPY_BYTES_MAX => {
+                small.add(message, out);
+            }
+            Form::Encoded(encoding) => {
+                small.put(out);
+                let bytes = message.frame(encoding);
+                put_block(Block { bytes, live: vec![message] }, out);
+            }
         }
     }
 
@@ -146,6 +158,34 @@ impl Connection {
                 put_block(Bytes::from(block).into(), out);
             }
         }
+    }
+}
+
+/// Small live messages that travel in one frame, in the compact form.
+#[derive(Default)]
+struct Small {
+    messages: Vec<Arc<LiveMessage>>,
+    bytes: usize,
+}
+
+impl Small {
+    fn add(&mut self, message: Arc<LiveMessage>, out: &mut Transmit) {
+        self.bytes += message.message().bytes().len();
+        self.messages.push(message);
+        if self.bytes >= LIVE_FRAME_BYTES {
+            self.put(out);
+        }
+    }
+
+    fn put(&mut self, out: &mut Transmit) {
+        let live = std::mem::take(&mut self.messages);
+        let room = std::mem::take(&mut self.bytes) + 8 * live.len() + 16;
+        if live.is_empty() {
+            return;
+        }
+        let mut block = Vec::with_capacity(room);
+        encode_live(live.iter().map(|live| live.message()), &mut block);
+        put_block(Block { bytes: block.into(), live }, out);
     }
 }
 

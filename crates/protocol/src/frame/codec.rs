@@ -92,15 +92,24 @@ fn check_batch(frame: &Frame) -> Result<(), Error> {
     Ok(())
 }
 
+/// Appends the compact form of a live frame, of messages that are held elsewhere.
+pub fn encode_live<'a>(messages: impl ExactSizeIterator<Item = &'a Message>, out: &mut Vec<u8>) {
+    put_array(out, 2);
+    put_uint(out, LIVE);
+    put_messages(messages, out);
+}
+
+fn put_messages<'a>(messages: impl ExactSizeIterator<Item = &'a Message>, out: &mut Vec<u8>) {
+    put_array(out, messages.len());
+    messages.for_each(|message| put_bin(out, message.bytes()));
+}
+
 fn encode_compact(frame: &Frame, out: &mut Vec<u8>) {
     put_array(out, 2);
-    put_uint(out, u64::from(number(frame)));
+    put_uint(out, number(frame));
     match frame {
         Frame::Publish(publish) => encode_publish(publish, out),
-        Frame::Live(messages) => {
-            put_array(out, messages.len());
-            messages.iter().for_each(|m| put_bin(out, m.bytes()));
-        }
+        Frame::Live(messages) => put_messages(messages.iter(), out),
         Frame::Connect(body) => body_to(out, body),
         Frame::Welcome(body) => body_to(out, body),
         Frame::Receipt(body) => body_to(out, body),
@@ -120,8 +129,10 @@ fn encode_compact(frame: &Frame, out: &mut Vec<u8>) {
     }
 }
 
+const LIVE: u64 = 10;
+
 /// The numbers are the wire's: they never change.
-const fn number(frame: &Frame) -> u8 {
+const fn number(frame: &Frame) -> u64 {
     match frame {
         Frame::Connect(_) => 1,
         Frame::Welcome(_) => 2,
@@ -132,7 +143,7 @@ const fn number(frame: &Frame) -> u8 {
         Frame::Unsubscribe(_) => 7,
         Frame::Window(_) => 8,
         Frame::Deliver(_) => 9,
-        Frame::Live(_) => 10,
+        Frame::Live(_) => LIVE,
         Frame::Settle(_) => 11,
         Frame::Settled(_) => 12,
         Frame::Manage(_) => 13,
@@ -199,8 +210,7 @@ pub(super) fn body_of<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 fn encode_publish(publish: &Publish, out: &mut Vec<u8>) {
     put_array(out, 2);
     put_uint(out, publish.sequence);
-    put_array(out, publish.messages.len());
-    publish.messages.iter().for_each(|m| put_bin(out, m.bytes()));
+    put_messages(publish.messages.iter(), out);
 }
 
 fn decode_publish(body: &Bytes) -> Result<Publish, Error> {

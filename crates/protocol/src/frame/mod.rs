@@ -11,7 +11,7 @@ mod manage;
 
 use serde::{Deserialize, Serialize};
 
-pub use codec::Encoding;
+pub use codec::{Encoding, encode_live};
 pub use heard::Heard;
 pub use manage::{AgentInfo, Answer, Ask, Command, Event, Manage, Managed, Page, Query, Report, Status};
 
