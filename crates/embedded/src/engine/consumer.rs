@@ -112,9 +112,12 @@ impl Engine {
             // What still lies in its mailbox is under leases that end here.
             let subscription = consumer.outlet.subscription;
             consumer.outlet.mailbox.withdraw_all(subscription);
-            let oldest_first: Vec<(usize, u64)> = consumer.leases.iter().copied().enumerate().collect();
-            for (nth, count) in oldest_first.iter().rev() {
-                let is_charged = end == End::Lost && *nth < consumer.handlers;
+            // What never reached it nobody can have worked on.
+            let reached = |count: &&u64| self.leases.get(count).is_some_and(|lease| lease.is_handed_over);
+            let charged = if end == End::Lost { consumer.handlers } else { 0 };
+            let charged: Vec<u64> = consumer.leases.iter().filter(reached).take(charged).copied().collect();
+            for count in consumer.leases.iter().rev() {
+                let is_charged = charged.binary_search(count).is_ok();
                 self.lapse(*count, if is_charged { Lapse::Lost } else { Lapse::Left });
             }
         }

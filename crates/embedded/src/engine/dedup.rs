@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashMapExt};
 use skep_core::{Look, Recent};
 use skep_protocol::limits::PRODUCER_WINDOW;
 use skep_protocol::{Code, Error, MessageRef, ProducerId};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::limits::{DEDUP_IDS_MAX, DEDUP_MS, PRODUCER_IDLE_MS, PRODUCERS_MAX};
 
@@ -20,9 +20,11 @@ pub(crate) enum Seen {
 }
 
 /// The producers and where their last sequences were stored.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Producers {
-    /// By producer and party, as one: nobody's numbers count for another.
+    seed: u64,
+    /// By producer and party, as one, hashed so that nobody can name an id of their own that stands
+    /// for another's: nobody's numbers count for another.
     known: HashMap<u128, Producer>,
     /// Uses, oldest first. Of each producer the last one counts; the others are left over, and
     /// swept when they are more than half.
@@ -46,12 +48,16 @@ struct Use {
 }
 
 impl Producers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Producers { seed, known: HashMap::default(), uses: VecDeque::new(), uses_count: 0 }
+    }
+
     /// Looks a sequence up.
     ///
     /// # Errors
     /// `dedup_window_passed` when it is so old that it may have been forgotten.
     pub(crate) fn look(&self, id: &ProducerId, party: &str, sequence: u64) -> Result<Seen, Error> {
-        let Some(producer) = self.known.get(&key(id, party)) else { return Ok(Seen::New) };
+        let Some(producer) = self.known.get(&self.key(id, party)) else { return Ok(Seen::New) };
         match producer.stored.look(sequence) {
             Look::New => Ok(Seen::New),
             Look::Known(first, by) => Ok(Seen::At(first + by)),
@@ -66,7 +72,7 @@ impl Producers {
 
     /// Remembers that a sequence was stored.
     pub(crate) fn store(&mut self, id: &ProducerId, party: &str, sequence: u64, position: u64, unix_ms: u64) {
-        let producer = self.use_now(key(id, party), unix_ms);
+        let producer = self.use_now(self.key(id, party), unix_ms);
         producer.stored.remember(sequence, &position, |first, by| first + by == position);
     }
 
@@ -106,6 +112,13 @@ impl Producers {
         }
     }
 
+    fn key(&self, id: &ProducerId, party: &str) -> u128 {
+        let mut hash = Xxh3::with_seed(self.seed);
+        hash.update(&id.0);
+        hash.update(party.as_bytes());
+        hash.digest128()
+    }
+
     /// What is remembered.
     #[cfg(test)]
     pub(super) fn describe(&self) -> Vec<String> {
@@ -113,17 +126,13 @@ impl Producers {
     }
 }
 
-fn key(id: &ProducerId, party: &str) -> u128 {
-    u128::from_be_bytes(id.0) ^ xxh3_128(party.as_bytes())
-}
-
 /// Ids of exactly-once messages, for a window of time.
 #[derive(Debug)]
 pub(crate) struct Ids {
     seed: u64,
     known: HashMap<u128, u64>,
-    /// Oldest first: when, and which.
-    order: VecDeque<(u64, u128)>,
+    /// Oldest first: when, which, and its position.
+    order: VecDeque<(u64, u128, u64)>,
 }
 
 impl Ids {
@@ -154,8 +163,11 @@ impl Ids {
 
     /// Forgets what is older than the window.
     pub(crate) fn forget_old(&mut self, unix_ms: u64) {
-        while self.order.front().is_some_and(|(at, _)| at + DEDUP_MS < unix_ms) {
-            if let Some((_, hash)) = self.order.pop_front() {
+        while self.order.front().is_some_and(|(at, ..)| at + DEDUP_MS < unix_ms) {
+            // It may have been stored again since: then it is that one which is known.
+            if let Some((_, hash, position)) = self.order.pop_front()
+                && self.known.get(&hash) == Some(&position)
+            {
                 self.known.remove(&hash);
             }
         }
@@ -163,8 +175,12 @@ impl Ids {
 
     /// Remembers an id.
     pub(crate) fn store(&mut self, hash: u128, position: u64, unix_ms: u64) {
+        // A clock that was set back: what was stored in its future was stored until now.
+        for (at, ..) in self.order.iter_mut().rev().take_while(|(at, ..)| *at > unix_ms) {
+            *at = unix_ms;
+        }
         self.known.insert(hash, position);
-        self.order.push_back((unix_ms, hash));
+        self.order.push_back((unix_ms, hash, position));
     }
 
     #[cfg(test)]
@@ -175,8 +191,8 @@ impl Ids {
     /// What is remembered at a moment.
     #[cfg(test)]
     pub(super) fn describe(&self, unix_ms: u64) -> Vec<String> {
-        let young = self.order.iter().filter(|(at, _)| at + DEDUP_MS >= unix_ms);
-        young.map(|(at, hash)| format!("id {hash} at {at}: {:?}", self.known[hash])).collect()
+        let young = self.order.iter().filter(|(at, ..)| at + DEDUP_MS >= unix_ms);
+        young.map(|(at, hash, _)| format!("id {hash} at {at}: {:?}", self.known[hash])).collect()
     }
 }
 
@@ -188,13 +204,13 @@ mod tests {
 
     #[test]
     fn a_sequence_is_recognised_for_4096_sequences_and_then_refused() {
-        let mut producers = Producers::default();
+        let mut producers = Producers::new(1);
         (1..=10_000).for_each(|n| producers.store(&ID, "a", n, 500 + n, 0));
         assert_eq!(producers.look(&ID, "a", 10_000), Ok(Seen::At(10_500)));
         assert_eq!(producers.look(&ID, "a", 10_001), Ok(Seen::New));
         assert_eq!(producers.look(&ProducerId([2; 16]), "a", 1), Ok(Seen::New));
         assert_eq!(producers.look(&ID, "b", 10_000), Ok(Seen::New), "another party's number");
-        let mut gaps = Producers::default();
+        let mut gaps = Producers::new(1);
         (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(&ID, "a", n, 500 + n, 0));
         assert_eq!(gaps.look(&ID, "a", 9_999), Ok(Seen::New), "it was refused before, so it is new");
         assert_eq!(gaps.look(&ID, "a", 9_998), Ok(Seen::At(10_498)));
@@ -207,7 +223,7 @@ mod tests {
 
     #[test]
     fn beyond_the_bound_the_producer_unused_for_longest_is_forgotten() {
-        let mut producers = Producers::default();
+        let mut producers = Producers::new(1);
         let max = PRODUCERS_MAX as u64;
         (0..max).for_each(|n| producers.store(&producer(n), "a", 1, n, 0));
         // The first half is used again, in turn.
@@ -222,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_producer_unused_for_a_week_is_forgotten_and_one_that_comes_again_is_not() {
-        let mut producers = Producers::default();
+        let mut producers = Producers::new(1);
         let [idle, busy, other] = [1, 2, 3].map(producer);
         producers.store(&idle, "a", 1, 10, 0);
         producers.store(&busy, "a", 1, 20, 0);
@@ -233,6 +249,35 @@ mod tests {
         assert_eq!(producers.look(&idle, "a", 1), Ok(Seen::New));
         assert_eq!(producers.look(&busy, "a", 1), Ok(Seen::At(20)));
         assert_eq!((producers.known.len(), producers.uses.len()), (2, 2));
+    }
+
+    #[test]
+    fn an_id_that_was_stored_again_is_remembered_from_then_on() {
+        let mut ids = Ids::new(1);
+        ids.store(7, 3, 1_000);
+        ids.store(7, 9, 1_001 + DEDUP_MS);
+        assert!(ids.has_room(1_002 + DEDUP_MS));
+        assert_eq!(ids.look(7), Seen::At(9));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_for_a_while_keeps_no_id_for_longer() {
+        let mut ids = Ids::new(1);
+        ids.store(7, 3, 1_000_000_000);
+        ids.store(8, 4, 1_000);
+        assert!(ids.has_room(1_001 + DEDUP_MS));
+        assert_eq!((ids.look(7), ids.look(8)), (Seen::New, Seen::New));
+    }
+
+    #[test]
+    fn no_producer_id_can_be_computed_that_stands_for_anothers() {
+        let (mine, theirs) = ("agent/eve", "agent/bob");
+        let flip = xxhash_rust::xxh3::xxh3_128(mine.as_bytes()) ^ xxhash_rust::xxh3::xxh3_128(theirs.as_bytes());
+        let forged = ProducerId((u128::from_be_bytes(ID.0) ^ flip).to_be_bytes());
+        let mut producers = Producers::new(5);
+        producers.store(&forged, mine, 1, 500, 0);
+        assert_eq!(producers.look(&ID, theirs, 1), Ok(Seen::New));
+        assert_ne!(producers.key(&ID, mine), Producers::new(6).key(&ID, mine), "the seed is the store's own");
     }
 
     #[test]

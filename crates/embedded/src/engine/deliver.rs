@@ -23,7 +23,7 @@ pub(super) struct Lease {
     /// A lease outlives its consumer where it is bound to its deadline.
     party: Arc<str>,
     /// Its delivery was put into the consumer's mailbox.
-    is_handed_over: bool,
+    pub(super) is_handed_over: bool,
     /// On the monotonic clock.
     pub(super) deadline_ms: u64,
     pub(super) progress: Option<String>,

@@ -149,7 +149,7 @@ impl Engine {
             timers: Timers::default(),
             settled: Settled::default(),
             lapses: Lapses::default(),
-            producers: Producers::default(),
+            producers: Producers::new(seed),
             ids: Ids::new(seed),
             facts: FactTable::default(),
             pending: VecDeque::new(),

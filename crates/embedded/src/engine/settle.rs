@@ -17,6 +17,9 @@ use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 /// More bytes than a settle's record takes beside its free text.
 const SETTLE_BYTES: usize = 128;
 
+/// More bytes than the declaration of a queue of dead letters takes: it has a name and no filters.
+const DECLARE_BYTES: usize = 4 * 1024;
+
 impl Engine {
     /// Settles one lease; answers the record to wait for.
     pub(super) fn settle(&mut self, settle: &Settle, now: Now, full: Option<&Error>) -> Result<u64, Error> {
@@ -49,13 +52,21 @@ impl Engine {
         Ok(at)
     }
 
-    /// All or nothing, guarded by every lease. A resend whose publishes are all known was done
-    /// before, and is answered as it was then, though its leases are gone.
+    /// All or nothing, guarded by every lease. A resend of a step that was done before is answered
+    /// as it was then, though its leases are gone: something of it is stored already, and since it
+    /// was all or nothing, nothing more of it is to be.
     pub(super) fn atomic(&mut self, write: &Write<'_>, now: Now, full: Option<&Error>) -> Results {
         self.begin_routes();
-        let plans: Vec<Plan> = write.publishes.iter().map(|outgoing| self.plan(write, outgoing, now, full)).collect();
+        let mut plans: Vec<Plan> =
+            write.publishes.iter().map(|outgoing| self.plan(write, outgoing, now, full)).collect();
         let mut results = Results::default();
-        let done_before = !plans.is_empty() && plans.iter().all(|plan| matches!(plan, Plan::Duplicate(_)));
+        let done_before = self.is_done_before(write, &plans);
+        if done_before {
+            plans
+                .iter_mut()
+                .filter(|plan| !matches!(plan, Plan::Duplicate(_)))
+                .for_each(|plan| *plan = Plan::Unmatched);
+        }
         if !done_before && let Err(error) = self.check_atomic(write, &plans, full) {
             let count = u32::try_from(write.publishes.len()).unwrap_or(u32::MAX);
             let publishes = (count > 0).then(|| Run { count, result: Err(error.clone()) }).into_iter().collect();
@@ -63,7 +74,7 @@ impl Engine {
             return results;
         }
         for settle in write.settles {
-            if done_before && !self.is_held(settle) {
+            if done_before && Token::opened(settle.lease, self.secret).is_some() && !self.is_held(settle) {
                 results.completion.settles.push(Ok(()));
             } else {
                 let result = self.settle(settle, now, full);
@@ -95,9 +106,11 @@ impl Engine {
             return Err(full.clone());
         }
         self.check_bounds(write, plans)?;
-        // A settle may stage a dead letter with a declaration of its queue before it.
+        // A settle may stage a dead letter, the first of a queue with the declaration of its dead letters.
+        let queues = self.queues_settled(write);
         let mut bytes: usize = write.settles.iter().map(|settle| SETTLE_BYTES + settle.action.text_bytes()).sum();
-        let mut records = u32::try_from(2 * write.settles.len()).unwrap_or(u32::MAX);
+        bytes += queues * DECLARE_BYTES;
+        let mut records = u32::try_from(write.settles.len() + queues).unwrap_or(u32::MAX);
         for (outgoing, plan) in write.publishes.iter().zip(plans) {
             if let Plan::Refused(error) = plan {
                 return Err(error.clone());
@@ -106,14 +119,31 @@ impl Engine {
             bytes += cost.0;
             records = records.saturating_add(cost.1);
         }
-        if write.settles.iter().any(|settle| matches!(settle.action, Action::Reject { .. } | Action::Nack { .. })) {
-            bytes += write.settles.len() * 128 * 1024;
+        if self.staging.is_too_large(bytes, records) {
+            let text = "the step is more than one batch of the log takes; give it fewer messages, or smaller ones";
+            return Err(Error::new(Code::TooLarge, text));
         }
         if !self.staging.has_room(bytes, records) {
             return Err(Error::new(Code::Busy, "the log has no room for this step just now; try again"));
         }
         self.staging.together(bytes, records);
         Ok(())
+    }
+
+    /// Whether a step is the resend of one that was done: something of it is stored, and not all of
+    /// its leases are held still.
+    fn is_done_before(&self, write: &Write<'_>, plans: &[Plan]) -> bool {
+        let is_stored = plans.iter().any(|plan| matches!(plan, Plan::Duplicate(_)));
+        is_stored && (write.settles.is_empty() || !write.settles.iter().all(|settle| self.is_held(settle)))
+    }
+
+    /// Of how many queues leases are settled.
+    fn queues_settled(&self, write: &Write<'_>) -> usize {
+        let lease = |settle: &Settle| self.leases.get(&Token::opened(settle.lease, self.secret)?.count);
+        let mut queues: Vec<QueueId> = write.settles.iter().filter_map(|settle| Some(lease(settle)?.queue)).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        queues.len()
     }
 
     fn is_held(&self, settle: &Settle) -> bool {

@@ -6,7 +6,7 @@ use skep_protocol::{MessageRef, ProducerId};
 
 use crate::journal::{QueueId, Record, encode_message, message_flags};
 use crate::limits::{BUFFERS_MAX, LAZY_BYTES_MAX};
-use crate::log::{LogBuffer, RecordKind, Staged};
+use crate::log::{LogBuffer, RECORD_HEADER_BYTES, RecordKind, Staged};
 
 /// Records that the writer appends itself before it writes (a reservation): room is kept for them.
 const KEPT_RECORDS: u32 = 1;
@@ -18,11 +18,14 @@ pub(crate) struct Staging {
     full: VecDeque<LogBuffer>,
     /// Written buffers, kept for their room.
     spare: Vec<LogBuffer>,
+    /// What was promised to go into the batch that fills, whole: up to so many bytes and records it
+    /// is not closed.
+    whole: (usize, u32),
 }
 
 impl Default for Staging {
     fn default() -> Self {
-        Staging { filling: LogBuffer::new(1), full: VecDeque::new(), spare: Vec::new() }
+        Staging { filling: LogBuffer::new(1), full: VecDeque::new(), spare: Vec::new(), whole: (0, 0) }
     }
 }
 
@@ -37,9 +40,22 @@ impl Staging {
         self.fits(bytes, records) || (self.full.len() < BUFFERS_MAX && fits(&LogBuffer::new(0), bytes, records))
     }
 
-    /// Sees to it that so many records go into one batch, whole.
+    /// Whether so much is more than any batch holds, however empty.
+    pub(crate) fn is_too_large(&self, bytes: usize, records: u32) -> bool {
+        !fits(&LogBuffer::new(0), bytes, records)
+    }
+
+    /// Sees to it that the next records, so many of so many bytes, go into one batch, whole: also
+    /// where that makes it larger than batches usually are.
     pub(crate) fn together(&mut self, bytes: usize, records: u32) {
-        if !self.fits(bytes, records) {
+        self.make_room(bytes, records);
+        let headers = RECORD_HEADER_BYTES * records as usize;
+        self.whole = (self.filling.len() + bytes + headers, self.filling.records() + records);
+    }
+
+    fn make_room(&mut self, bytes: usize, records: u32) {
+        let is_whole = self.filling.len() < self.whole.0 && self.filling.records() < self.whole.1;
+        if !is_whole && !self.fits(bytes, records) {
             self.seal();
         }
     }
@@ -62,7 +78,7 @@ impl Staging {
 
     /// Stages a record; answers its position.
     pub(crate) fn append(&mut self, record: &Record<'_>) -> u64 {
-        self.together(record_bytes(record), 1);
+        self.make_room(record_bytes(record), 1);
         self.filling.append(record.kind(), record.flags(), |out| record.encode(out)).position
     }
 
@@ -75,7 +91,7 @@ impl Staging {
         queues: &[QueueId],
         message: &MessageRef<'_>,
     ) -> Staged {
-        self.together(crate::journal::message_overhead(party, queues.len()) + message.bytes().len(), 1);
+        self.make_room(crate::journal::message_overhead(party, queues.len()) + message.bytes().len(), 1);
         let flags = message_flags(producer.is_some(), by_id);
         self.filling.append(RecordKind::Message, flags, |out| encode_message(out, producer, party, queues, message))
     }
@@ -108,6 +124,7 @@ impl Staging {
     fn seal(&mut self) {
         if !self.filling.is_empty() {
             let mut next = self.spare.pop().unwrap_or_else(|| LogBuffer::new(0));
+            self.whole = (0, 0);
             self.filling.hand_over(&mut next);
             self.full.push_back(next);
         }

@@ -38,6 +38,8 @@ pub(super) struct Bench {
     messages: u64,
     /// Whether senders of dead letters are told; if not, what they are owed waits for a restart.
     pub(super) is_telling: bool,
+    /// Whether what is due comes from disk at once; if not, it is on its way for ever.
+    pub(super) is_reading: bool,
 }
 
 pub(super) fn name(text: &str) -> QueueName {
@@ -70,6 +72,7 @@ impl Bench {
             leases: Vec::new(),
             messages: 0,
             is_telling: true,
+            is_reading: true,
         }
     }
 
@@ -187,6 +190,9 @@ impl Bench {
         while !fx.due.is_empty() || !fx.notices.is_empty() {
             for due in std::mem::take(&mut fx.due) {
                 self.leases.push(due.lease);
+                if !self.is_reading {
+                    continue;
+                }
                 if !self.engine.hand_over(due.token) {
                     continue;
                 }

@@ -5,3 +5,4 @@ mod describe;
 mod leases;
 mod notices;
 mod replay;
+mod steps;
