@@ -79,7 +79,7 @@ fn admit(
     if let Err(error) = stream.set_nodelay(true) {
         return tracing::debug!(%error, "a connection was gone before it was served");
     }
-    if let Some(seat) = shared.seats.take() {
+    if let Some(seat) = shared.seats.take_leaving(shared.seats.kept_from_tcp()) {
         connections.spawn(serve_one(shared.clone(), stream, router.clone(), seat));
     } else if let Ok(permit) = turned_away.clone().try_acquire_owned() {
         connections.spawn(turn_away(stream, shared.full().into(), permit));

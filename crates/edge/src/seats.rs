@@ -30,6 +30,17 @@ impl Seats {
         Some(Seat { _permit: Arc::new(permit) })
     }
 
+    /// A seat, if one is free besides some for others.
+    pub(crate) fn take_leaving(&self, kept: usize) -> Option<Seat> {
+        (self.free.available_permits() > kept).then(|| self.take()).flatten()
+    }
+
+    /// How many are not for TCP: some are kept for whoever comes another way, so that strangers who fill all they can
+    /// do not keep the owner of the hub out.
+    pub(crate) fn kept_from_tcp(&self) -> usize {
+        self.all as usize / 16
+    }
+
     /// How many are taken.
     pub(crate) fn taken(&self) -> usize {
         (self.all as usize).saturating_sub(self.free.available_permits())
@@ -44,6 +55,14 @@ impl Seats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_seats_are_kept_for_whoever_comes_another_way_than_tcp() {
+        let seats = Seats::new(32);
+        let tcp: Vec<_> = std::iter::from_fn(|| seats.take_leaving(seats.kept_from_tcp())).collect();
+        assert_eq!(tcp.len(), 30);
+        assert!(seats.take().is_some());
+    }
 
     #[tokio::test]
     async fn a_seat_is_free_again_when_its_last_clone_is_dropped() {

@@ -33,6 +33,8 @@ pub struct Embedded {
     router: Arc<RwLock<Router<QueueId>>>,
     looks: Looks,
     recovery: String,
+    /// It is damaged: of its queues some may be unknown.
+    is_read_only: bool,
     /// The threads that end when the store closes; joined once.
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
@@ -79,6 +81,7 @@ impl Embedded {
                 (None, State::Stopped(Error::new(Code::ReadOnly, recovery.clone())))
             }
         };
+        let is_read_only = writer.is_none();
         let store = Arc::new(Store::new(engine, clock, opened.reader, state));
         let mut threads = Vec::new();
         if let Some(writer) = writer {
@@ -92,7 +95,7 @@ impl Embedded {
         let looking = store.clone();
         // It ends when nobody can ask any more, so it is not among those that closing joins.
         drop(spawn("skep-look", move || look::run(&looking, &asked))?);
-        Ok(Arc::new(Embedded { store, router, looks, recovery, threads: Mutex::new(threads) }))
+        Ok(Arc::new(Embedded { store, router, looks, recovery, is_read_only, threads: Mutex::new(threads) }))
     }
 
     fn begin_close(&self) {
@@ -157,6 +160,10 @@ impl Backend for Embedded {
     }
 
     fn matches(&self, message: &MessageRef<'_>) -> bool {
+        // A queue may be among what is lost: the message is not for live listeners only, but refused.
+        if self.is_read_only {
+            return true;
+        }
         let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
         let mut steps = 0;
         let mut step = |queue: Option<&QueueId>| {

@@ -20,6 +20,9 @@ pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
 pub(crate) const SETTLED_MAX: usize = 262_144;
 /// Leases of which is remembered why they ended without a settle; of older ones nobody is told.
 pub(crate) const LAPSES_MAX: usize = 16_384;
+/// Entries of queues and answers that wait to be durable: everybody who writes waits for those before. Beyond it a publish is
+/// answered `busy`, unless nothing else waits.
+pub(crate) const PENDING_MAX: usize = 262_144;
 /// Queues that take one message; beyond it the publish is refused with `too_large`.
 pub(crate) const MATCHES_MAX: usize = 50_000;
 /// Steps of the router for one message, or for all messages of an atomic step: values met and

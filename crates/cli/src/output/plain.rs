@@ -10,10 +10,20 @@ const PREVIEW_CHARACTERS_MAX: usize = 72;
 pub(crate) fn plain(text: &str) -> String {
     let shown = |c: char| match c {
         '\n' | '\t' => c.to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
+        c if c.is_control() || is_unseen(c) => c.escape_default().to_string(),
         c => c.to_string(),
     };
     text.chars().map(shown).collect()
+}
+
+/// Whether a terminal obeys a character without showing it: it turns or hides what stands beside it.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Text for one cell or one line.
+pub(crate) fn cell(text: &str) -> String {
+    plain(text).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// A payload on one line, cut where it gets long.
@@ -21,7 +31,7 @@ pub(crate) fn one_line(payload: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(payload) else { return format!("({} bytes)", payload.len()) };
     let mut characters = text.chars();
     let cut: String = characters.by_ref().take(PREVIEW_CHARACTERS_MAX).collect();
-    let shown = plain(&cut).replace('\n', "\\n").replace('\t', "\\t");
+    let shown = cell(&cut);
     if characters.next().is_some() { format!("{shown}… ({} bytes)", payload.len()) } else { shown }
 }
 

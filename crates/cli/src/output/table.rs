@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::plain;
+
 /// A table with a head.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -14,7 +16,8 @@ impl Table {
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        // Ids, sources and types are anybody's words, too.
+        self.rows.push(cells.map(|text| plain::cell(&text)).into());
     }
 
     /// Whether it has only a head.
@@ -42,6 +45,13 @@ impl fmt::Display for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_in_every_cell() {
+        let mut table = Table::new(["id"]);
+        table.row(["a\u{1b}]0;x\u{7}\u{9b}2J\nb\u{202e}c".into()]);
+        assert_eq!(table.to_string(), "ID\na\\u{1b}]0;x\\u{7}\\u{9b}2J\\nb\\u{202e}c\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_lines_end_without_blanks() {

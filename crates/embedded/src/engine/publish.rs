@@ -11,7 +11,7 @@ use super::queue::{Entry, Place};
 use super::submission::Results;
 use super::{Engine, Pending};
 use crate::journal::{QueueId, message_overhead};
-use crate::limits::{MATCHES_MAX, ROUTE_STEPS_MAX};
+use crate::limits::{MATCHES_MAX, PENDING_MAX, ROUTE_STEPS_MAX};
 use crate::log::{BatchAt, RECORD_HEADER_BYTES};
 
 /// What is to become of one publish.
@@ -140,6 +140,11 @@ impl Engine {
         }
     }
 
+    /// Whether so many more entries of queues would keep everybody who publishes after them waiting.
+    fn is_crowded(&self, entries: usize) -> bool {
+        !self.pending.is_empty() && self.pending.len() + entries > PENDING_MAX
+    }
+
     /// Carries a plan out.
     pub(super) fn publish(
         &mut self,
@@ -159,6 +164,10 @@ impl Engine {
             }
             Plan::Store { .. } if !self.staging.has_room(bytes, records) => {
                 results.refused(Error::new(Code::Busy, "the log has no room just now; try again"));
+            }
+            Plan::Store { ref queues, .. } if self.is_crowded(queues.len()) => {
+                let text = "too much waits to take effect just now; try again";
+                results.refused(Error::new(Code::Busy, text));
             }
             Plan::Store { queues, skipped } => {
                 let matched = std::mem::take(&mut self.matched);

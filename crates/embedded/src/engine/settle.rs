@@ -74,12 +74,8 @@ impl Engine {
             return results;
         }
         for settle in write.settles {
-            if done_before && Token::opened(settle.lease, self.secret).is_some() && !self.is_held(settle) {
-                results.completion.settles.push(Ok(()));
-            } else {
-                let result = self.settle(settle, now, full);
-                results.settled(result);
-            }
+            let result = self.settle(settle, now, full);
+            results.settled(result);
         }
         for (outgoing, plan) in write.publishes.iter().zip(plans) {
             self.publish(write, outgoing, plan, now, &mut results);

@@ -1,7 +1,7 @@
 //! The atomic step, and what a resend of it is told.
 
 use skep_core::{End, Outgoing};
-use skep_protocol::{Action, Binding, Code, Position, ProducerId, Settle};
+use skep_protocol::{Action, Binding, Code, Position, ProducerId, QueueSpec, Settle};
 
 use super::bench::{Bench, name, spec};
 
@@ -77,4 +77,38 @@ fn what_never_reached_a_lost_consumer_is_not_charged() {
     bench.flush();
     assert_eq!(bench.held("jobs", 1)[0].0.attempts, 0, "its delivery was on its way from disk");
     bench.check();
+}
+
+/// A sequence that was used before says nothing of a lease that ended otherwise.
+#[test]
+fn a_step_whose_lease_was_lost_is_not_done_because_its_sequence_was_seen() {
+    let (mut bench, ack) = at_work();
+    let stored = bench.message("results");
+    let outgoing = [Outgoing { sequence: 1, ..Outgoing::new(&stored) }];
+    bench.write(&[], &outgoing, "agent/bob", PRODUCER);
+    bench.pass(150);
+    let answer = bench.write(&[ack], &outgoing, "agent/bob", PRODUCER);
+    bench.flush();
+    let answer = answer.lock().expect("nobody panicked").take().expect("an answer");
+    assert_eq!(answer.settles[0].as_ref().expect_err("its message is delivered again").code, Code::LeaseLost);
+    bench.check();
+}
+
+#[test]
+fn who_publishes_to_very_many_queues_at_once_is_told_to_wait_before_everybody_waits() {
+    let mut bench = Bench::new();
+    for n in 0..500 {
+        let filters = vec![skep_protocol::Filter::new("all").expect("a filter")];
+        bench.declare(QueueSpec { filters, ..spec(&format!("q{n}")) });
+    }
+    let messages: Vec<_> = (0..600).map(|_| bench.message("all")).collect();
+    let outgoing: Vec<Outgoing<'_>> = messages.iter().map(Outgoing::new).collect();
+    let answer = bench.write(&[], &outgoing, "agent/alice", None);
+    bench.flush();
+    let runs = answer.lock().expect("nobody panicked").take().expect("an answer").publishes;
+    let (taken, refused) = (&runs[0], &runs[1]);
+    assert!(taken.count >= 500 && taken.result.is_ok(), "{} of 600", taken.count);
+    assert_eq!(refused.result.as_ref().expect_err("too much at once").code, Code::Busy);
+    bench.publish("all");
+    assert_eq!(bench.held("q7", 1_000).len() as u32, taken.count + 1, "and then it goes on");
 }
