@@ -395,7 +395,7 @@ mod tests {
 
     fn view<'a>(kind: RecordKind, flags: u8, body: &'a [u8]) -> RecordView<'a> {
         let batch = BatchAt { segment: 1, offset: 0 };
-        RecordView { position: 1, kind, flags, body, time_ms: 0, batch, offset: 0, len: 0 }
+        RecordView { position: 1, kind, flags, body, time_ms: 0, batch, offset: 0, len: 0, lost_until: 0 }
     }
 
     fn lease() -> LeaseOf {

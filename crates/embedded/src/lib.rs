@@ -18,6 +18,7 @@ mod limits;
 pub mod log;
 mod look;
 mod notice;
+pub mod offline;
 mod store;
 
 pub use backend::{Embedded, EmbeddedOptions};

@@ -5,6 +5,7 @@
 //! for; [`Engine::replay`] rebuilds the state from the log. No I/O, no clock, no threads:
 //! time, randomness and what is durable are arguments. Staged state never rolls back.
 
+mod bridge;
 mod command;
 mod consumer;
 mod dead;

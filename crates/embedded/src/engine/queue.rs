@@ -148,6 +148,11 @@ impl Queue {
         })
     }
 
+    /// Whether the message at a position is ready.
+    pub(crate) fn has_ready(&self, position: u64) -> bool {
+        self.ready.iter().any(|class| class.binary_search_by_key(&position, |entry| entry.position).is_ok())
+    }
+
     /// All ready messages, by priority.
     pub(crate) fn ready(&self) -> impl Iterator<Item = &Entry> {
         self.ready.iter().flatten()

@@ -25,17 +25,27 @@ impl Engine {
     /// # Errors
     /// When it contradicts those before it.
     pub(crate) fn replay(&mut self, view: &RecordView<'_>) -> Result<(), Corrupt> {
-        match Record::decode(view)? {
-            None => {}
-            Some(Record::Message(record)) => self.replay_message(view, &record)?,
-            Some(Record::Lease { lease, .. }) => self.replay_lease(&lease)?,
-            Some(Record::Extend { lease, progress, .. }) => self.replay_progress(&lease, progress),
-            Some(Record::Ack(lease)) => {
+        let Some(record) = Record::decode(view)? else { return Ok(()) };
+        if view.lost_until > 0 {
+            self.bridge(&record);
+            if self.names_what_is_lost(&record, view.lost_until) {
+                return Ok(());
+            }
+        }
+        self.replay_record(view, record)
+    }
+
+    fn replay_record(&mut self, view: &RecordView<'_>, record: Record<'_>) -> Result<(), Corrupt> {
+        match record {
+            Record::Message(record) => self.replay_message(view, &record)?,
+            Record::Lease { lease, .. } => self.replay_lease(&lease)?,
+            Record::Extend { lease, progress, .. } => self.replay_progress(&lease, progress),
+            Record::Ack(lease) => {
                 let entry = self.pull(&lease)?;
                 self.queue(lease.queue)?.release(&entry);
                 self.remember(lease.token, Some(Kind::Ack), view);
             }
-            Some(Record::Nack { lease, not_before_ms, reason }) => {
+            Record::Nack { lease, not_before_ms, reason } => {
                 self.note_replayed(&lease, reason);
                 let entry = self.pull(&lease)?;
                 self.queue(lease.queue)?.delayed += 1;
@@ -43,7 +53,7 @@ impl Engine {
                 self.delayed.insert((lease.queue, lease.position), (entry, not_before_ms));
                 self.remember(lease.token, Some(Kind::Nack), view);
             }
-            Some(Record::Return { lease, charged, reason }) => {
+            Record::Return { lease, charged, reason } => {
                 if charged {
                     self.note_replayed(&lease, reason);
                 }
@@ -52,25 +62,22 @@ impl Engine {
                 self.queue(lease.queue)?.put(Entry { attempts, ..entry });
                 self.remember(lease.token, (!charged && reason.is_empty()).then_some(Kind::Return), view);
             }
-            Some(Record::Dead { lease, to, by, owed, reason }) => {
+            Record::Dead { lease, to, by, owed, reason } => {
                 self.replay_dead(&lease, to, owed.then_some(view.position), reason)?;
                 self.remember(lease.token, Kind::behind(by), view);
             }
-            Some(Record::Drop { lease, by, .. }) => {
+            Record::Drop { lease, by, .. } => {
                 let entry = self.pull(&lease)?;
                 self.queue(lease.queue)?.release(&entry);
                 self.remember(lease.token, Kind::behind(by), view);
             }
-            Some(Record::Told { dead, .. }) => drop(self.owed.remove(&dead)),
-            Some(Record::Declare { queue, spec }) => self.set_spec(queue, spec),
-            Some(Record::Undeclare { queue }) => {
-                self.recovering.retain(|(of, _), _| *of != queue);
-                self.forget(queue);
-            }
-            Some(Record::FactPut { revision, key, value }) => self.facts.put(key, revision, value),
-            Some(Record::FactDelete { key }) => drop(self.facts.delete(key)),
-            Some(Record::Purge { queue, runs: bytes }) => self.replay_purge(queue, bytes)?,
-            Some(Record::Redrive { dead, to, position }) => {
+            Record::Told { dead, .. } => drop(self.owed.remove(&dead)),
+            Record::Declare { queue, spec } => self.set_spec(queue, spec),
+            Record::Undeclare { queue } => self.replay_undeclare(queue),
+            Record::FactPut { revision, key, value } => self.facts.put(key, revision, value),
+            Record::FactDelete { key } => drop(self.facts.delete(key)),
+            Record::Purge { queue, runs: bytes } => self.replay_purge(view, queue, bytes)?,
+            Record::Redrive { dead, to, position } => {
                 let entry = self.pull_at(dead, position)?;
                 self.revive(dead, to, entry);
                 self.queue(to)?.put(Entry { attempts: 0, ..entry });
@@ -155,9 +162,17 @@ impl Engine {
         }
     }
 
-    fn replay_purge(&mut self, queue: QueueId, bytes: &[u8]) -> Result<(), Corrupt> {
+    pub(super) fn replay_undeclare(&mut self, queue: QueueId) {
+        self.recovering.retain(|(of, _), _| *of != queue);
+        self.forget(queue);
+    }
+
+    fn replay_purge(&mut self, view: &RecordView<'_>, queue: QueueId, bytes: &[u8]) -> Result<(), Corrupt> {
         for (first, count) in runs(bytes) {
             for position in first..first.saturating_add(count) {
+                if position < view.lost_until && !self.has_message(queue, position) {
+                    continue;
+                }
                 let entry = self.pull_at(queue, position)?;
                 self.queue(queue)?.release(&entry);
             }

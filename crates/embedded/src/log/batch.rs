@@ -111,6 +111,13 @@ impl BatchHeader {
         self.position.saturating_add(u64::from(self.records))
     }
 
+    /// Whether a repair wrote this to say that the positions from there up to its own are lost: it is empty, and leaves a gap.
+    /// Otherwise only an opening leaves one, and its first batch is never empty.
+    #[must_use]
+    pub fn closes_loss(&self, before: u64) -> bool {
+        self.records == 0 && self.position > before
+    }
+
     /// Length of header and records.
     #[must_use]
     pub fn batch_bytes(&self) -> usize {

@@ -105,7 +105,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// There is no room even for the small segment that an opening may need.
-    #[error("the disk is full: opening needs {bytes} bytes for {file}; free some space and start again")]
+    #[error("the disk is full: {file} needs {bytes} bytes; free some space and start again")]
     DiskFull {
         /// The segment that could not be prepared.
         file: String,
@@ -146,15 +146,23 @@ pub enum OpenError {
     },
     /// The only segment's header is damaged, so that not even the store id is known.
     #[error(
-        "the header block of {file} is damaged, and without it the records cannot be verified; restore the file from a copy"
+        "the header block of {file} is damaged, and without it the records cannot be verified; restore the file from a copy, or see with `skep repair` what it would cost to go on without"
     )]
     DamagedHeader {
         /// The segment.
         file: String,
     },
+    /// No header block and no mark tells which store it is.
+    #[error(
+        "no file tells which store {file} belongs to, and without that no record can be verified, so nothing can be repaired; restore {file} or the file mark from a copy"
+    )]
+    UnknownStore {
+        /// The first segment.
+        file: String,
+    },
     /// Nobody knows how far the log reached.
     #[error(
-        "both slots of the file {file} are damaged, and without it nobody can tell whether the newest segment is whole; restore it from a copy, or, if no segment was touched, remove it and start again"
+        "both slots of the file {file} are damaged, and without it nobody can tell whether the newest segment is whole; restore it from a copy, or, if no segment was touched, remove it and start again, or see with `skep repair` what it would cost to go on without"
     )]
     DamagedMark {
         /// The mark.
@@ -185,7 +193,9 @@ pub enum OpenError {
         other: String,
     },
     /// Records are missing in the middle or at the beginning.
-    #[error("{file} is missing: positions {from} to {until} were in it (end exclusive); restore it from a copy")]
+    #[error(
+        "{file} is missing: positions {from} to {until} were in it (end exclusive); restore it from a copy, or see with `skep repair` what it would cost to go on without"
+    )]
     MissingSegment {
         /// The first file that is missing.
         file: String,

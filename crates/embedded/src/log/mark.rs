@@ -60,7 +60,7 @@ pub(super) struct Reached {
 /// What was found when the log was opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct FoundMark {
-    exists: bool,
+    pub(super) exists: bool,
     turn: u64,
     /// What the newest valid slot says; `None` when there is no mark, or none was ever finished.
     pub(super) reached: Option<Reached>,
@@ -81,6 +81,11 @@ enum Slot {
 }
 
 impl FoundMark {
+    /// A mark of which nothing is valid, to be written anew.
+    pub(super) fn unreadable() -> Self {
+        Self { exists: true, ..Self::default() }
+    }
+
     /// Reads the mark, and changes nothing.
     pub(super) fn take(disk: &dyn Disk) -> Result<Self, OpenError> {
         let file = match disk.open(MARK_FILE) {

@@ -18,6 +18,7 @@ mod mark;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod report;
 mod segment;
 mod spares;
@@ -36,7 +37,8 @@ pub use self::reader::{Batch, Reader, Scan};
 pub use self::record::{
     BatchAt, Open, RECORD_HEADER_BYTES, RecordFault, RecordKind, RecordView, Records, Reserve, records,
 };
-pub use self::recovery::{Mode, OpenWith, Opened, open};
+pub use self::recovery::{Mode, OpenWith, Opened, check, open};
+pub use self::repair::{Kept, Loss, Piece, Plan, Repaired, plan};
 pub use self::report::{Corruption, Proof, Report, Torn};
 pub use self::segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, SegmentSizes, file_name, segment_number,

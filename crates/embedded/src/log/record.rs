@@ -114,6 +114,8 @@ pub struct RecordView<'a> {
     pub offset: u32,
     /// Length of the body.
     pub len: u32,
+    /// Records below this position may be missing, because a repair gave some up; 0 where the log is whole.
+    pub lost_until: u64,
 }
 
 /// Why the body of a batch is not a sequence of records, although its hash holds: no damage, but another program's work.
@@ -191,6 +193,7 @@ impl<'a> Records<'a> {
             batch: self.at,
             offset: offset as u32,
             len: len as u32,
+            lost_until: 0,
         };
         self.offset = offset + len;
         self.position = self.position.saturating_add(1);

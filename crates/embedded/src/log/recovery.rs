@@ -8,12 +8,13 @@
 mod commit;
 mod judge;
 mod reach;
-mod survey;
+pub(super) mod survey;
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
-use self::judge::Verdict;
+use self::judge::{End, Verdict};
 use self::survey::Survey;
 use super::batch::BatchHeader;
 use super::catalog::Catalog;
@@ -88,41 +89,37 @@ pub fn open(
     with: OpenWith,
     visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
 ) -> Result<Opened, OpenError> {
-    let survey = Survey::take(&*disk)?;
-    let mark = FoundMark::take(&*disk)?;
-    let marked_id = mark.reached.map(|reached| reached.store_id);
-    if let (Some(segment), Some(_)) = (survey.segments.first(), marked_id)
-        && survey.store_id != marked_id
-    {
-        return Err(OpenError::ForeignSegment { file: MARK_FILE.to_owned(), other: segment.name.clone() });
+    let mut recovery = Recovery::begin(disk, with, visit)?;
+    match recovery.judge()? {
+        Judged::Corrupt(corruption) => Ok(recovery.read_only(corruption)),
+        Judged::Sound(end) => recovery.commit(end),
     }
-    let store_id = survey.store_id.or(marked_id).unwrap_or(with.new_store_id);
-    let first = survey.first_position(with.snapshot)?;
-    let mut recovery = Recovery {
-        walker: Walker::new(disk.clone(), StoreKey::new(store_id)),
-        cursor: Cursor::at_start(first, with.snapshot.max(1)),
-        visits: Visits { reserved: 1, visit },
-        disk,
-        with,
-        store_id,
-        first,
-        survey,
-        mark,
-    };
+}
 
-    if let Some(corruption) = recovery.read_all_but_last()? {
-        return Ok(recovery.read_only(corruption));
-    }
-    match recovery.judge_last()? {
-        Verdict::Corrupt { until, corruption } => {
-            recovery.read_last(until, None)?;
-            Ok(recovery.read_only(corruption))
-        }
-        Verdict::Sound(end) => {
-            recovery.read_last(end.offset, recovery.relocation(&end))?;
-            recovery.commit(end)
-        }
-    }
+/// Reads the whole log, visits what [`open`] would, and changes nothing. The report tells what an opening would find; answers
+/// with it the next position, or the first that cannot be read.
+///
+/// # Errors
+/// As [`open`].
+pub fn check(
+    disk: Arc<dyn Disk>,
+    with: OpenWith,
+    visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
+) -> Result<(Report, u64), OpenError> {
+    let mut recovery = Recovery::begin(disk, with, visit)?;
+    let judged = recovery.judge()?;
+    let position = recovery.cursor.position;
+    let report = match judged {
+        Judged::Corrupt(corruption) => Report { corruption: Some(corruption), ..recovery.report() },
+        Judged::Sound(end) => recovery.sound_report(&end),
+    };
+    Ok((report, position))
+}
+
+/// What the whole log was found to be.
+enum Judged {
+    Corrupt(Corruption),
+    Sound(End),
 }
 
 struct Recovery<'v> {
@@ -145,26 +142,67 @@ struct Relocation {
 }
 
 /// Hands records to the visitor, and keeps what only the log understands.
-struct Visits<'v> {
+pub(super) struct Visits<'v> {
     /// The highest end of a reservation.
     reserved: u64,
+    /// The positions that repairs gave up.
+    given_up: Vec<Range<u64>>,
     visit: &'v mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
 }
 
-impl Recovery<'_> {
+impl<'v> Recovery<'v> {
+    fn begin(
+        disk: Arc<dyn Disk>,
+        with: OpenWith,
+        visit: &'v mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
+    ) -> Result<Self, OpenError> {
+        let survey = Survey::take(&*disk)?;
+        let mark = FoundMark::take(&*disk)?;
+        let store_id = common_id(&survey, &mark)?.unwrap_or(with.new_store_id);
+        let first = survey.first_position(with.snapshot)?;
+        Ok(Recovery {
+            walker: Walker::new(disk.clone(), StoreKey::new(store_id)),
+            cursor: Cursor::at_start(first, with.snapshot.max(1)),
+            visits: Visits::new(visit),
+            disk,
+            with,
+            store_id,
+            first,
+            survey,
+            mark,
+        })
+    }
+
+    /// Reads and visits everything, up to what is damaged or to the end.
+    fn judge(&mut self) -> Result<Judged, OpenError> {
+        if let Some(corruption) = self.read_all_but_last()? {
+            return Ok(Judged::Corrupt(corruption));
+        }
+        match self.judge_last()? {
+            Verdict::Corrupt { until, corruption } => {
+                self.read_last(until, None)?;
+                Ok(Judged::Corrupt(corruption))
+            }
+            Verdict::Sound(end) => {
+                self.read_last(end.offset, self.relocation(&end))?;
+                Ok(Judged::Sound(end))
+            }
+        }
+    }
+
     /// Visits the records of the last segment up to an offset.
     fn read_last(&mut self, until: u64, moved: Option<Relocation>) -> Result<(), OpenError> {
         let Some(last) = self.survey.segments.last() else { return Ok(()) };
         let (visits, name, segment) = (&mut self.visits, &last.name, last.number);
         let walked =
-            self.walker.walk(last, Until::Offset(until), &mut self.cursor, &mut |header, bytes, offset, _| {
+            self.walker.walk(last, Until::Offset(until), &mut self.cursor, &mut |header, bytes, offset, before| {
                 let at = match moved {
                     Some(Relocation { from, to }) if offset >= from => {
                         BatchAt { offset: to.offset + (offset - from), ..to }
                     }
                     _ => BatchAt { segment, offset },
                 };
-                visits.batch(name, at, header, bytes)
+                visits.batch(name, at, (header, bytes), before.position)
             })?;
         match walked {
             Walked::Arrived => Ok(()),
@@ -199,13 +237,53 @@ impl Recovery<'_> {
             first_position: self.first,
             proven_durable: self.cursor.known_durable.min(self.cursor.position),
             clean_shutdown: self.cursor.clean,
+            given_up: self.visits.given_up.clone(),
             ..Report::default()
         }
     }
+
+    /// The report of a sound log, before anything is done to its end.
+    fn sound_report(&self, end: &End) -> Report {
+        let unproven_bytes = end.offset - end.tail;
+        Report { torn: end.torn.clone(), unproven_bytes, proven_durable: end.known_durable, ..self.report() }
+    }
 }
 
-impl Visits<'_> {
-    fn batch(&mut self, name: &str, at: BatchAt, header: &BatchHeader, bytes: &[u8]) -> Result<(), OpenError> {
+/// The store's id, when the segments or the mark know one; they must know the same.
+pub(super) fn common_id(survey: &Survey, mark: &FoundMark) -> Result<Option<[u8; 16]>, OpenError> {
+    let marked_id = mark.reached.map(|reached| reached.store_id);
+    match survey.segments.first() {
+        Some(segment) if marked_id.is_some() && survey.store_id != marked_id => {
+            Err(OpenError::ForeignSegment { file: MARK_FILE.to_owned(), other: segment.name.clone() })
+        }
+        _ => Ok(survey.store_id.or(marked_id)),
+    }
+}
+
+impl<'v> Visits<'v> {
+    pub(super) fn new(visit: &'v mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>) -> Self {
+        Self { reserved: 1, given_up: Vec::new(), visit }
+    }
+
+    /// These positions are lost: the records that follow are visited with that knowledge.
+    pub(super) fn give_up(&mut self, positions: Range<u64>) {
+        if !positions.is_empty() {
+            self.given_up.push(positions);
+        }
+    }
+
+    /// Visits the records of a batch, before which the log had come to this position.
+    pub(super) fn batch(
+        &mut self,
+        name: &str,
+        at: BatchAt,
+        (header, bytes): (&BatchHeader, &[u8]),
+        before: u64,
+    ) -> Result<(), OpenError> {
+        if header.closes_loss(before) {
+            self.give_up(before..header.position);
+        }
+        let lost_until = self.given_up.last().map_or(0, |last| last.end);
         let mut position = header.position;
         for record in records(at, header, bytes) {
             let unknown =
@@ -220,7 +298,7 @@ impl Visits<'_> {
                     let reserve = Reserve::decode(record.body).ok_or(RecordFault::Length).map_err(unknown)?;
                     self.reserved = self.reserved.max(reserve.until);
                 }
-                _ => (self.visit)(record).map_err(|reason| OpenError::Rejected {
+                _ => (self.visit)(RecordView { lost_until, ..record }).map_err(|reason| OpenError::Rejected {
                     file: name.to_owned(),
                     offset: at.offset,
                     position,

@@ -20,8 +20,12 @@ pub struct Report {
     pub proven_durable: u64,
     /// Whether the last batch is the mark of an orderly shutdown.
     pub clean_shutdown: bool,
-    /// Bytes at the end that nothing proves durable, copied into a fresh segment.
+    /// Bytes of good batches at the end that nothing proves durable.
+    pub unproven_bytes: u64,
+    /// How many of them were copied into a fresh segment.
     pub copied_bytes: u64,
+    /// The positions that repairs gave up.
+    pub given_up: Vec<Range<u64>>,
     /// An unfinished write at the end, cut off.
     pub torn: Option<Torn>,
     /// Damage to what was durable; then the log is read-only and untouched.
@@ -37,6 +41,10 @@ impl fmt::Display for Report {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let (records, segments) = (self.records, self.segments);
         write!(f, "{records} record{} in {segments} segment{}", plural(records), plural(segments))?;
+        if let (Some(first), Some(last)) = (self.given_up.first(), self.given_up.last()) {
+            let count = self.given_up.len();
+            write!(f, ", {count} ranges within positions {}..{} were given up in a repair", first.start, last.end)?;
+        }
         match (&self.corruption, &self.torn) {
             (Some(corruption), _) => return write!(f, ", damaged: {corruption}"),
             (None, Some(torn)) => write!(f, ", a torn tail was cut: {torn}")?,
@@ -127,7 +135,10 @@ impl fmt::Display for Corruption {
             f,
             "{file}: bytes {start}..{end}, positions {from}..{until} were durable and are damaged ({fault}; {proof})"
         )?;
-        write!(f, "; nothing was changed: restore the file from a copy")
+        write!(
+            f,
+            "; nothing was changed. See all of it with `skep verify`; restore the file from a copy, or see with `skep repair` what it would cost to go on without"
+        )
     }
 }
 

@@ -6,6 +6,7 @@ mod faults;
 mod files;
 mod outside;
 mod reading;
+mod repair;
 
 use std::sync::Arc;
 

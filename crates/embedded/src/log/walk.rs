@@ -74,7 +74,7 @@ impl Cursor {
     }
 
     /// Whether the header continues the log here. Positions may leave a gap only where the store was opened anew.
-    fn check(&self, header: &BatchHeader) -> Result<(), Fault> {
+    pub(super) fn check(&self, header: &BatchHeader) -> Result<(), Fault> {
         if self.chain.is_some_and(|chain| chain != header.previous_hash) {
             return Err(Fault::Chain);
         }
@@ -88,7 +88,7 @@ impl Cursor {
         Ok(())
     }
 
-    fn advance(&mut self, header: &BatchHeader) {
+    pub(super) fn advance(&mut self, header: &BatchHeader) {
         self.position = header.end();
         self.chain = Some(header.body_hash);
         self.open_count = header.open_count;

@@ -40,8 +40,7 @@ impl Recovery<'_> {
     pub(super) fn commit(mut self, end: End) -> Result<Opened, OpenError> {
         let moved = self.relocation(&end);
         let copied_bytes = moved.map_or(0, |moved| end.offset - moved.from);
-        let report =
-            Report { torn: end.torn.clone(), copied_bytes, proven_durable: end.known_durable, ..self.report() };
+        let report = Report { copied_bytes, ..self.sound_report(&end) };
         let opening = self.opening(end.known_durable)?;
 
         self.remove_strays()?;
@@ -133,8 +132,8 @@ impl Recovery<'_> {
 
     fn reserved_end(&self) -> u64 {
         let found = self.visits.reserved.max(self.cursor.position);
-        if self.first > 1 {
-            // The last reservation may have been in a removed segment. It reached at most one and a half blocks ahead.
+        if self.first > 1 || !self.visits.given_up.is_empty() {
+            // The last reservation may have been in a removed segment, or in what a repair gave up. It reached at most one and a half blocks ahead.
             return found.max(self.cursor.position.saturating_add(2 * POSITION_BLOCK));
         }
         found

@@ -52,9 +52,9 @@ impl Recovery<'_> {
             let (Some(segment), Some(next)) = (segments.get(index - 1), segments.get(index)) else { break };
             let until = Until::NextSegment { first: next.first, continues: self.walker.continues(next)? };
             let visits = &mut self.visits;
-            let walked = self.walker.walk(segment, until, &mut self.cursor, &mut |header, bytes, offset, _| {
+            let walked = self.walker.walk(segment, until, &mut self.cursor, &mut |header, bytes, offset, before| {
                 let at = super::BatchAt { segment: segment.number, offset };
-                visits.batch(&segment.name, at, header, bytes)
+                visits.batch(&segment.name, at, (header, bytes), before.position)
             })?;
             if let Walked::Stopped { offset, why } = walked {
                 return self.judge_sealed(index, offset, why).map(Some);

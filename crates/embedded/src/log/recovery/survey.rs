@@ -12,29 +12,29 @@ use crate::log::walk::Segment;
 
 /// All files of a log.
 #[derive(Debug, Default)]
-pub(super) struct Survey {
+pub(in crate::log) struct Survey {
     /// The store's id; `None` when no segment is part of a log.
-    pub(super) store_id: Option<[u8; 16]>,
+    pub(in crate::log) store_id: Option<[u8; 16]>,
     /// Those that are part of the log, by number.
-    pub(super) segments: Vec<Segment>,
+    pub(in crate::log) segments: Vec<Segment>,
     /// Those that are not, by number: spares, segments whose header was never finished, segments whose header is damaged.
-    pub(super) strays: Vec<Stray>,
+    pub(in crate::log) strays: Vec<Stray>,
     /// Those that a later segment supersedes as a whole, because it begins at the same position: left by a crash while opening.
-    pub(super) superseded: Vec<Segment>,
+    pub(in crate::log) superseded: Vec<Segment>,
     /// The highest open count of any header.
-    pub(super) open_count: u64,
+    pub(in crate::log) open_count: u64,
 }
 
 /// A segment file without a valid header.
 #[derive(Debug)]
-pub(super) struct Stray {
-    pub(super) number: u64,
-    pub(super) name: String,
-    pub(super) file_bytes: u64,
+pub(in crate::log) struct Stray {
+    pub(in crate::log) number: u64,
+    pub(in crate::log) name: String,
+    pub(in crate::log) file_bytes: u64,
 }
 
 impl Survey {
-    pub(super) fn take(disk: &dyn Disk) -> Result<Self, OpenError> {
+    pub(in crate::log) fn take(disk: &dyn Disk) -> Result<Self, OpenError> {
         let mut names = BTreeMap::new();
         for name in disk.list().map_err(OpenError::io("listing", "the log folder"))? {
             let Some(number) = segment_number(&name) else { continue };

@@ -1,0 +1,420 @@
+//! A store that no hub has open: looked through, and repaired.
+//!
+//! The caller holds the folder's lock. [`verify`] changes nothing; [`repair`] changes something only when the loss is accepted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use skep_protocol::{Code, Error};
+
+use crate::disk::{Disk, real::RealDisk};
+use crate::engine::Engine;
+use crate::log::{Kept, Loss, OpenError, OpenWith, Piece, Plan, RecordView, Report, check, plan, segment_number};
+
+/// Told how many bytes of the log were read, of how many.
+pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;
+
+/// What was found in a store.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// Whether a hub can go on with it.
+    pub sound: bool,
+    /// Files that are part of the log.
+    pub segments: u64,
+    /// Batches read and verified, up to the damage if there is any.
+    pub batches: u64,
+    /// Records read and verified.
+    pub records: u64,
+    /// The positions they lie in.
+    pub positions: Range<u64>,
+    /// Every record below this is proven to have been durable.
+    pub durable_below: u64,
+    /// Whether the store was closed in order.
+    pub closed_in_order: bool,
+    /// Bytes of good batches at the end that nothing proves durable; a start syncs them again.
+    pub unproven_bytes: u64,
+    /// An unfinished write at the end, which a start cuts off.
+    pub torn: Option<TornTail>,
+    /// Positions that earlier repairs gave up.
+    pub given_up: Vec<Range<u64>>,
+    /// What is wrong.
+    pub damage: Option<Damage>,
+}
+
+/// An unfinished write: nothing shows that it was ever durable.
+#[derive(Clone, Debug, Serialize)]
+pub struct TornTail {
+    /// The file.
+    pub file: String,
+    /// Its bytes.
+    pub bytes: Range<u64>,
+    /// The position its first record would have had.
+    pub position: u64,
+    /// What is wrong with it.
+    pub fault: String,
+}
+
+/// What is wrong with a store.
+#[derive(Clone, Debug, Serialize)]
+pub struct Damage {
+    /// All of it in words: file, bytes, positions, proof.
+    pub text: String,
+    /// The first damaged file.
+    pub file: Option<String>,
+    /// The damaged bytes.
+    pub bytes: Option<Range<u64>>,
+    /// The positions that cannot be read.
+    pub positions: Option<Range<u64>>,
+    /// What shows that they had been durable.
+    pub proof: Option<String>,
+    /// What it costs to go on without.
+    pub cost: Option<Cost>,
+    /// Or why that cannot be done.
+    pub irreparable: Option<String>,
+}
+
+/// What a repair gives up, and what it keeps.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cost {
+    /// What is lost, in order.
+    pub losses: Vec<Lost>,
+    /// Records before the first loss; they stay as they are.
+    pub records_before: u64,
+    /// Records behind it, which are written once more.
+    pub records_behind: u64,
+    /// The batches of those.
+    pub batches_behind: u64,
+    /// Queues whose declaration is lost; they keep their messages under these names.
+    pub nameless_queues: Vec<String>,
+    /// The files of which a copy is made first.
+    pub copied: Vec<String>,
+}
+
+/// One gap.
+#[derive(Clone, Debug, Serialize)]
+pub struct Lost {
+    /// The damaged files, with bytes and fault.
+    pub pieces: Vec<LostPiece>,
+    /// The positions that are given up.
+    pub positions: Range<u64>,
+    /// Those below this were proven durable.
+    pub durable_below: u64,
+    /// Batches of which the header can still be read.
+    pub batches_told_of: u64,
+    /// The records that they held.
+    pub records_told_of: u64,
+}
+
+/// A stretch of a file.
+#[derive(Clone, Debug, Serialize)]
+pub struct LostPiece {
+    /// The file.
+    pub file: String,
+    /// Its bytes; none when it is missing.
+    pub bytes: Range<u64>,
+    /// What is wrong.
+    pub fault: String,
+}
+
+/// What a repair found and did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Repair {
+    /// The store as it was.
+    pub found: Checked,
+    /// What was done, if anything was.
+    pub done: Option<Done>,
+}
+
+/// What a repair did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Done {
+    /// Where the copies are.
+    pub copy: PathBuf,
+    /// The segments that were written.
+    pub written: Vec<String>,
+    /// The files that were removed.
+    pub removed: Vec<String>,
+    /// The store as it is now.
+    pub now: Checked,
+}
+
+/// Reads the whole store in a folder, and changes nothing.
+///
+/// # Errors
+/// `store_failed` when it is not there or the disk answers an error. Damage is no error.
+pub fn verify(folder: &Path, progress: &mut Progress<'_>) -> Result<Checked, Error> {
+    look(&disk_at(folder)?, progress).map(|(checked, _)| checked)
+}
+
+/// Repairs the store in a folder, if something is wrong with it and its loss is accepted; else only says what that would be. What is
+/// touched is first copied into a folder beside the segments, named after the time.
+///
+/// # Errors
+/// `store_failed` or `disk_full`. As long as the copy is not complete nothing was changed; later on, another repair finishes.
+pub fn repair(folder: &Path, accept_loss: bool, unix_s: u64, progress: &mut Progress<'_>) -> Result<Repair, Error> {
+    let disk = disk_at(folder)?;
+    let (found, plan) = look(&disk, progress)?;
+    let Some(plan) = plan.filter(|_| accept_loss) else { return Ok(Repair { found, done: None }) };
+    let copy = free_folder(folder, unix_s);
+    let words = format!("The store in {} was damaged.\n{found}\n", folder.display());
+    let made = RealDisk::new(&copy).map_err(|error| cannot("making", &copy, &error))?;
+    let repaired = plan.carry_out(&made, &words).map_err(|error| {
+        // It stays if there is anything in it.
+        drop(std::fs::remove_dir(&copy));
+        coded(&error)
+    })?;
+    let (now, _) = look(&disk, &mut |_, _| {})?;
+    Ok(Repair { found, done: Some(Done { copy, written: repaired.written, removed: repaired.removed, now }) })
+}
+
+/// Reads all, and plans a repair if one is needed.
+fn look(disk: &Arc<dyn Disk>, progress: &mut Progress<'_>) -> Result<(Checked, Option<Plan>), Error> {
+    let sizes = sizes(&**disk).map_err(|error| Error::new(Code::StoreFailed, error.to_string()))?;
+    let with = OpenWith::new([0; 16], 0);
+    let mut engine = Engine::new(0);
+    let mut seen = Seen::new(&sizes, progress);
+    let found = check(disk.clone(), with, &mut |view| {
+        seen.note(&view);
+        engine.replay(&view)
+    });
+    let (report, next, damage) = match found {
+        Ok((report, next)) => {
+            let damage = report.corruption.as_ref().map(|found| Damage {
+                text: found.to_string(),
+                file: Some(found.file.clone()),
+                bytes: Some(found.bytes.clone()),
+                positions: Some(found.positions.clone()),
+                proof: Some(found.proof.to_string()),
+                cost: None,
+                irreparable: None,
+            });
+            (report, next, damage)
+        }
+        Err(error @ OpenError::Io { .. }) => return Err(coded(&error)),
+        Err(error) => (Report::default(), 0, Some(Damage::words(error.to_string()))),
+    };
+    let checked = Checked::new(report, next);
+    let Some(mut damage) = damage else { return Ok((checked, None)) };
+    let mut engine = Engine::new(0);
+    let planned = match plan(disk.clone(), with, &mut |view| engine.replay(&view)) {
+        Ok(plan) => {
+            damage.cost = Some(Cost::new(&plan, engine.nameless()));
+            Some(plan)
+        }
+        Err(error @ OpenError::Io { .. }) => return Err(coded(&error)),
+        Err(error) => {
+            damage.irreparable = Some(error.to_string());
+            None
+        }
+    };
+    Ok((Checked { sound: false, damage: Some(damage), ..checked }, planned))
+}
+
+/// Counts bytes by the records that are visited.
+struct Seen<'s, 'p> {
+    /// For each segment's number the bytes of those before it.
+    before: BTreeMap<u64, u64>,
+    all: u64,
+    last: Option<u64>,
+    progress: &'s mut Progress<'p>,
+}
+
+impl<'s, 'p> Seen<'s, 'p> {
+    fn new(sizes: &BTreeMap<u64, u64>, progress: &'s mut Progress<'p>) -> Self {
+        let mut all = 0;
+        let before = sizes.iter().map(|(number, bytes)| {
+            all += bytes;
+            (*number, all - bytes)
+        });
+        let before = before.collect();
+        Seen { before, all, last: None, progress }
+    }
+
+    fn note(&mut self, view: &RecordView<'_>) {
+        if self.last.replace(view.batch.offset) != Some(view.batch.offset)
+            && let Some(before) = self.before.get(&view.batch.segment)
+        {
+            (self.progress)(before + view.batch.offset, self.all);
+        }
+    }
+}
+
+fn sizes(disk: &dyn Disk) -> io::Result<BTreeMap<u64, u64>> {
+    let numbered = disk.list()?.into_iter().filter_map(|name| Some((segment_number(&name)?, name)));
+    numbered.map(|(number, name)| Ok((number, disk.open(&name)?.size()?))).collect()
+}
+
+fn disk_at(folder: &Path) -> Result<Arc<dyn Disk>, Error> {
+    if !folder.is_dir() {
+        let text = format!("there is no store in {}; expected the files of the log", folder.display());
+        return Err(Error::new(Code::StoreFailed, text));
+    }
+    Ok(Arc::new(RealDisk::new(folder).map_err(|error| cannot("opening", folder, &error))?))
+}
+
+/// A name that no earlier repair took.
+fn free_folder(folder: &Path, unix_s: u64) -> PathBuf {
+    let names = (1_u64..).map(|n| match n {
+        1 => format!("lost-{unix_s}"),
+        n => format!("lost-{unix_s}-{n}"),
+    });
+    names.map(|name| folder.join(name)).find(|path| !path.exists()).unwrap_or_else(|| folder.to_owned())
+}
+
+fn cannot(doing: &str, path: &Path, error: &io::Error) -> Error {
+    Error::new(Code::StoreFailed, format!("{doing} {} failed: {error}", path.display()))
+}
+
+fn coded(error: &OpenError) -> Error {
+    let code = if matches!(error, OpenError::DiskFull { .. }) { Code::DiskFull } else { Code::StoreFailed };
+    Error::new(code, error.to_string())
+}
+
+impl Checked {
+    fn new(report: Report, next: u64) -> Self {
+        Checked {
+            sound: true,
+            segments: report.segments,
+            batches: report.batches,
+            records: report.records,
+            positions: report.first_position..next,
+            durable_below: report.proven_durable,
+            closed_in_order: report.clean_shutdown,
+            unproven_bytes: report.unproven_bytes,
+            torn: report.torn.map(|torn| TornTail {
+                file: torn.file,
+                bytes: torn.offset..torn.offset + torn.bytes,
+                position: torn.position,
+                fault: torn.fault.to_string(),
+            }),
+            given_up: report.given_up,
+            damage: None,
+        }
+    }
+}
+
+impl Damage {
+    fn words(text: String) -> Self {
+        Damage { text, file: None, bytes: None, positions: None, proof: None, cost: None, irreparable: None }
+    }
+}
+
+impl Cost {
+    fn new(plan: &Plan, nameless_queues: Vec<String>) -> Self {
+        let Kept { batches: batches_behind, records: records_behind } = plan.behind;
+        Cost {
+            losses: plan.losses.iter().map(Lost::new).collect(),
+            records_before: plan.before.records,
+            records_behind,
+            batches_behind,
+            nameless_queues,
+            copied: plan.touched(),
+        }
+    }
+}
+
+impl Lost {
+    fn new(loss: &Loss) -> Self {
+        let piece = |Piece { file, bytes, fault }: &Piece| LostPiece {
+            file: file.clone(),
+            bytes: bytes.clone(),
+            fault: fault.to_string(),
+        };
+        Lost {
+            pieces: loss.pieces.iter().map(piece).collect(),
+            positions: loss.positions.clone(),
+            durable_below: loss.durable_until,
+            batches_told_of: loss.batches,
+            records_told_of: loss.records,
+        }
+    }
+}
+
+impl fmt::Display for Checked {
+    /// Some lines for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Range { start, end } = self.positions;
+        let up_to = if self.sound { "" } else { ", up to the damage" };
+        writeln!(
+            f,
+            "read       {} records in {} batches, {} segments{up_to}",
+            self.records, self.batches, self.segments
+        )?;
+        writeln!(f, "positions  {start} to {end} (end exclusive)")?;
+        writeln!(f, "durable    below {} by proof of the log itself", self.durable_below)?;
+        if self.sound {
+            let closed = if self.closed_in_order { "in order" } else { "not in order" };
+            writeln!(f, "closed     {closed}, {} good bytes at the end without proof", self.unproven_bytes)?;
+        }
+        if let Some(TornTail { file, bytes: Range { start, end }, position, fault }) = &self.torn {
+            let length = end - start;
+            writeln!(
+                f,
+                "torn tail  {file}: {length} bytes from byte {start}, position {position} ({fault}); nothing shows that they were ever durable, and the next start cuts them off"
+            )?;
+        }
+        for Range { start, end } in &self.given_up {
+            writeln!(f, "given up   positions {start} to {end}, by a repair")?;
+        }
+        match &self.damage {
+            None => f.write_str("sound"),
+            Some(damage) => damage.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "damaged    {}", self.text)?;
+        if let Some(why) = &self.irreparable {
+            return write!(f, "\nno repair  {why}");
+        }
+        self.cost.as_ref().map_or(Ok(()), |cost| cost.fmt(f))
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.losses.iter().try_for_each(|lost| write!(f, "\n{lost}"))?;
+        write!(f, "\nkept       {} records before it as they are", self.records_before)?;
+        write!(f, ", {} records in {} batches behind it, written once more", self.records_behind, self.batches_behind)?;
+        for queue in &self.nameless_queues {
+            write!(f, "\nqueue      {queue}: its declaration is lost, and it keeps its messages under this name")?;
+        }
+        write!(f, "\ncopied     {}, before anything is changed", self.copied.join(", "))
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("lost       ")?;
+        for (index, LostPiece { file, bytes: Range { start, end }, fault }) in self.pieces.iter().enumerate() {
+            let and = if index > 0 { ", " } else { "" };
+            match start < end {
+                true => write!(f, "{and}{file} bytes {start}..{end} ({fault})")?,
+                false => write!(f, "{and}{file} ({fault})")?,
+            }
+        }
+        let Range { start, end } = self.positions;
+        if start == end {
+            return f.write_str(": no record");
+        }
+        write!(f, ": positions {start} to {end} (end exclusive)")?;
+        if self.durable_below < end {
+            write!(
+                f,
+                ", of which those below {} were durable and the rest may never have been used",
+                self.durable_below
+            )?;
+        }
+        match self.batches_told_of {
+            0 => f.write_str("; no header in it can be read"),
+            batches => write!(f, "; headers in it tell of {batches} batches with {} records", self.records_told_of),
+        }
+    }
+}
