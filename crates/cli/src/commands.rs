@@ -12,6 +12,7 @@ mod publish;
 mod queue;
 mod receive;
 mod reject;
+mod repair;
 mod replay;
 mod reply;
 mod request;
@@ -21,6 +22,7 @@ mod status;
 mod stop;
 mod subscribe;
 mod trace;
+mod verify;
 
 use clap::Subcommand;
 
@@ -61,5 +63,7 @@ commands! {
     Trace trace;
     Demo demo;
     Config config;
+    Verify verify;
+    Repair repair;
     Help help;
 }

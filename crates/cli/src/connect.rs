@@ -67,6 +67,18 @@ pub(crate) fn warn_passed_over(global: &Global, passed_over: &[String]) {
     }
 }
 
+/// The data folder that is meant, whether or not it is there.
+pub(crate) fn folder_meant(global: &Global) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let named = said(global.data.clone()).or_else(|| said(std::env::var("SKEP_DATA").ok()));
+    if let Some(named) = named {
+        return here.join(named);
+    }
+    let found = config::data_folder(&here);
+    warn_passed_over(global, &found.passed_over);
+    found.folder.unwrap_or_else(|| config::new_data_folder(&here))
+}
+
 /// Waits while the hub in a data folder is starting.
 async fn ready(global: &Global, folder: &Path) -> anyhow::Result<HubFile> {
     let looking = async {

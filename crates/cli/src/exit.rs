@@ -10,6 +10,7 @@ use skep_server::ServerError;
 use skep_server::config::ConfigError;
 use skep_server::folder::FolderError;
 
+use crate::offline::Damaged;
 use crate::output::Output;
 use crate::usage::Misuse;
 
@@ -23,6 +24,7 @@ pub(crate) enum Exit {
     Unknown = 4,
     NoHub = 5,
     Nothing = 6,
+    Damaged = 7,
     Interrupted = 130,
 }
 
@@ -44,6 +46,8 @@ Exit codes
        --id and --guarantee exactly_once, so that it is recognised
     5  no hub: nobody answers; start one with `skep serve --detach`
     6  timeout, or nothing there: no reply, no message, no such thing in time
+    7  damaged: something durable in the store cannot be read, and nothing was changed; see
+       `skep verify` and `skep repair`
   130  interrupted by Ctrl-C
 
 An error is one line on standard error, `error <code>: <what, what was expected, what to do>`; a
@@ -134,6 +138,9 @@ fn judge(error: &anyhow::Error) -> (Exit, Shown) {
     if error.is::<Interrupted>() {
         return own(Exit::Interrupted, "interrupted");
     }
+    if error.is::<Damaged>() {
+        return own(Exit::Damaged, "damaged");
+    }
     if let Some(misuse) = error.downcast_ref::<Misuse>() {
         let (exit, shown) = own(Exit::Usage, "usage");
         return (exit, Shown { misuse: Some(misuse.clone()), ..shown });
@@ -205,6 +212,7 @@ mod tests {
             assert_eq!(exit(Error::new(code, "x")), expected, "{code}");
         }
         assert_eq!(exit(Usage("x".into())), Exit::Usage);
+        assert_eq!(exit(Damaged("x".into())), Exit::Damaged);
         assert_eq!(exit(Interrupted), Exit::Interrupted);
         assert_eq!(exit(ConfigError { problems: Vec::new() }), Exit::Usage);
         assert_eq!(exit(anyhow::anyhow!("x")), Exit::Internal);
@@ -229,6 +237,7 @@ mod tests {
             Exit::Unknown,
             Exit::NoHub,
             Exit::Nothing,
+            Exit::Damaged,
             Exit::Interrupted,
         ] {
             assert!(PAGE.contains(&format!("  {}  ", exit as u8)), "{exit:?}");

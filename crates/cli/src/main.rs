@@ -9,6 +9,7 @@ mod duration;
 mod exit;
 mod logging;
 mod message;
+mod offline;
 mod output;
 mod payload;
 mod receipt;
@@ -47,7 +48,7 @@ A first hour:
   skep stop                      end the hub; messages stay
 
 Exit codes: 0 done, 1 internal, 2 usage, 3 refused, 4 outcome unknown, 5 no hub, 6 timeout or
-nothing there, 130 interrupted. More: skep help exit-codes";
+nothing there, 7 damaged, 130 interrupted. More: skep help exit-codes";
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();

@@ -87,6 +87,11 @@ impl Output {
         let _ = writeln!(io::stderr(), "{}", plain(text));
     }
 
+    /// Whether somebody watches who wants to see how far it is.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.json && io::stderr().is_terminal()
+    }
+
     /// Why the program fails.
     pub(crate) fn failure(&self, words: &str, value: &impl Serialize) {
         let text = if self.json { serde_json::to_string(value).unwrap_or_default() } else { plain(words) };

@@ -106,6 +106,19 @@ impl DataFolder {
         Err(FolderError::Taken { folder: path, hub: None })
     }
 
+    /// Takes a data folder that is there, and changes nothing in it but for a lock file if there is none.
+    ///
+    /// # Errors
+    /// `Taken` while a hub runs in it; `Private` when it is not ours alone; `Io`.
+    pub fn hold(path: &Path) -> Result<Self, FolderError> {
+        let path = std::path::absolute(path).map_err(failed(path))?;
+        private::folder(&path)?;
+        match lock(&path)? {
+            Some(lock) => Ok(DataFolder { path, made: Made::default(), _lock: lock }),
+            None => Err(FolderError::Taken { folder: path, hub: None }),
+        }
+    }
+
     /// Gives the folder back, and takes away what [`take`](Self::take) made of it, as long as nothing is stored in it.
     pub fn give_back(self) {
         self.made.undo_locked();

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod folder;
 mod limits;
+pub mod offline;
 mod running;
 pub mod walks;
 mod wiring;

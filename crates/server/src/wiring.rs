@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use skep_auth::{Token, TokenPolicy, token};
+pub(crate) use skep_embedded::offline;
+
 use skep_core::{Clock, Hub, HubOptions};
 use skep_edge::{Edge, EdgeOptions};
 use skep_embedded::{Embedded, EmbeddedOptions};

@@ -12,6 +12,7 @@ mod looks;
 mod no_hub;
 mod place;
 mod receive;
+mod repair;
 mod request_reply;
 mod restart;
 mod second_hub;

@@ -9,6 +9,9 @@ use skep_protocol::Code;
 
 use crate::edge::Shared;
 
+/// The code, and on a second line what to do.
+const READ_ONLY: &str = "read_only\nthe store is damaged: stop the hub, run `skep verify`, then `skep repair`";
+
 /// `GET /healthz`: the process answers.
 pub(crate) async fn lives() -> &'static str {
     "ok"
@@ -19,6 +22,8 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'s
     let closing = shared.shutdown.is_cancelled().then_some(Code::ShuttingDown);
     match closing.or_else(|| shared.hub.trouble().map(|error| error.code)) {
         None => (StatusCode::OK, "ok"),
+        // What the operator does next is no secret.
+        Some(Code::ReadOnly) => (StatusCode::SERVICE_UNAVAILABLE, READ_ONLY),
         Some(code) => (StatusCode::SERVICE_UNAVAILABLE, code.as_str()),
     }
 }

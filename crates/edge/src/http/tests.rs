@@ -91,6 +91,11 @@ async fn without_a_token_nothing_but_health_is_answered() {
     house.memory.set_trouble(Code::DiskFull);
     let (status, text) = house.call("GET /readyz", "").await;
     assert_eq!((status, text), (StatusCode::SERVICE_UNAVAILABLE, json!("disk_full")));
+    house.memory.set_trouble(Code::ReadOnly);
+    let (status, text) = house.call("GET /readyz", "").await;
+    let text = text.as_str().unwrap();
+    assert_eq!((status, text.lines().next()), (StatusCode::SERVICE_UNAVAILABLE, Some("read_only")));
+    assert!(text.contains("`skep verify`") && text.contains("`skep repair`"), "{text}");
 }
 
 #[tokio::test]

@@ -23,5 +23,6 @@ mod crowd;
 mod faults;
 mod lives;
 mod panic;
+mod repair;
 mod slices;
 mod step;
