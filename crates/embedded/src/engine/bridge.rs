@@ -1,12 +1,14 @@
 //! Replay across a loss that a repair accepted: what the lost records said is missing, and those that follow may speak of it.
 //!
-//! Nothing is invented but what the records that are left imply: a queue that messages name exists, and of two queues with one
-//! name the older one was deleted. Whatever else speaks of a message that is not where it should be has no effect, provided that
+//! Nothing is invented but what the records that are left imply: a queue that messages name exists, of two queues with one name the
+//! older one was deleted, and a message that is spoken of among the dead letters was moved there, or back. Whatever else speaks of a message that is not where it should be has no effect, provided that
 //! the message is older than the loss; so a message whose settle was lost comes back, and none that was settled afterwards does.
 
-use skep_protocol::{QueueName, QueueSpec};
+use skep_protocol::{Ended, QueueName, QueueSpec};
 
 use super::Engine;
+use super::dead::hold_dead;
+use super::queue::Entry;
 use crate::journal::{QueueId, Record};
 
 /// Name of a queue whose declaration was lost, before its number.
@@ -27,9 +29,9 @@ impl Engine {
         }
     }
 
-    /// Whether the record speaks of a message older than this position that is not where it should be, or of a queue that is not
-    /// there: the record that would have put it there, or took it away, is lost.
-    pub(super) fn names_what_is_lost(&self, record: &Record<'_>, lost_until: u64) -> bool {
+    /// Whether the record speaks of a message older than this position that is nowhere, or of a queue that is not there: the record
+    /// that would have put it there, or took it away, is lost.
+    pub(super) fn names_what_is_lost(&mut self, record: &Record<'_>, lost_until: u64) -> bool {
         let (queue, position) = match record {
             Record::Lease { lease, .. }
             | Record::Ack(lease)
@@ -42,11 +44,45 @@ impl Engine {
             Record::Purge { queue, .. } => return !self.queues.contains_key(queue),
             _ => return false,
         };
-        !self.queues.contains_key(&queue) || position < lost_until && !self.has_message(queue, position)
+        !self.queues.contains_key(&queue) || position < lost_until && !self.brings(queue, position)
+    }
+
+    /// Whether the message is in the queue, after it was moved there from the dead letters, or the other way, if it was there.
+    pub(super) fn brings(&mut self, queue: QueueId, position: u64) -> bool {
+        if self.has_message(queue, position) {
+            return true;
+        }
+        let Some((other, is_dead)) = self.other_side(queue) else { return false };
+        if !self.has_message(other, position) {
+            return false;
+        }
+        let Ok(entry) = self.pull_at(other, position) else { return false };
+        if is_dead {
+            self.revive(other, queue, entry);
+        } else {
+            let ended = Ended { reason: "lost".to_owned(), progress: None };
+            self.queues.get_mut(&other).into_iter().for_each(|queue| queue.release(&entry));
+            self.queues.get_mut(&queue).into_iter().for_each(|queue| hold_dead(queue, &entry, ended.clone()));
+        }
+        let attempts = if is_dead { 0 } else { entry.attempts };
+        self.queues.get_mut(&queue).into_iter().for_each(|queue| queue.put(Entry { attempts, ..entry }));
+        true
+    }
+
+    /// The dead letters of a queue (and that they are these), or the queue of dead letters.
+    fn other_side(&self, queue: QueueId) -> Option<(QueueId, bool)> {
+        let name = &self.queues.get(&queue)?.name;
+        match name.dead() {
+            Some(dead) => Some((*self.names.get(&dead)?, true)),
+            None => {
+                let living = self.names.iter().find(|(living, _)| living.dead().as_ref() == Some(name));
+                living.map(|(_, id)| (*id, false))
+            }
+        }
     }
 
     /// Whether the message is in the queue, ready, delayed or leased.
-    pub(super) fn has_message(&self, queue: QueueId, position: u64) -> bool {
+    fn has_message(&self, queue: QueueId, position: u64) -> bool {
         self.recovering.contains_key(&(queue, position))
             || self.delayed.contains_key(&(queue, position))
             || self.queues.get(&queue).is_some_and(|queue| queue.has_ready(position))

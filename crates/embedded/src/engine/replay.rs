@@ -170,7 +170,7 @@ impl Engine {
     fn replay_purge(&mut self, view: &RecordView<'_>, queue: QueueId, bytes: &[u8]) -> Result<(), Corrupt> {
         for (first, count) in runs(bytes) {
             for position in first..first.saturating_add(count) {
-                if position < view.lost_until && !self.has_message(queue, position) {
+                if position < view.lost_until && !self.brings(queue, position) {
                     continue;
                 }
                 let entry = self.pull_at(queue, position)?;
@@ -187,7 +187,7 @@ impl Engine {
 
     /// Time, and a restart, make messages ready without a record: in replay one that was ready then
     /// may still count as delayed or leased.
-    fn pull_at(&mut self, queue: QueueId, position: u64) -> Result<Entry, Corrupt> {
+    pub(super) fn pull_at(&mut self, queue: QueueId, position: u64) -> Result<Entry, Corrupt> {
         let key = (queue, position);
         if let Some(held) = self.recovering.remove(&key) {
             return Ok(held.entry);

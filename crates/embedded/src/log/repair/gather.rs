@@ -93,7 +93,7 @@ impl<'v> Gather<'v> {
         let gone = reached.and_then(|reached| gone(last, reached));
         let unmarked =
             (!marked).then(|| Piece { file: MARK_FILE.to_owned(), bytes: 0..0, fault: Fault::SegmentHeader });
-        if self.taken.loss.is_none() && self.named <= self.cursor.position && gone.is_none() && !unmarked.is_some() {
+        if self.taken.loss.is_none() && self.named <= self.cursor.position && gone.is_none() && unmarked.is_none() {
             return;
         }
         // What the mark would have named may have been as long as a segment gets.

@@ -9,7 +9,7 @@ use crate::log::error::OpenError;
 use crate::log::key::StoreKey;
 use crate::log::limits::{POSITION_BLOCK, PROOF_ROOM_BYTES};
 use crate::log::mark::{FoundMark, MARK_FILE, MarkFile, Reached};
-use crate::log::segment::{DATA_OFFSET, SegmentHeader, file_bytes_for, file_name};
+use crate::log::segment::{DATA_OFFSET, SegmentHeader, SegmentSizes, file_bytes_for, file_name};
 use crate::log::walk::Cursor;
 use crate::log::window::{NoBatch, Window};
 
@@ -19,7 +19,7 @@ pub(super) struct Rebuild<'a> {
     key: StoreKey,
     store_id: [u8; 16],
     mark: FoundMark,
-    sizes: super::super::segment::SegmentSizes,
+    sizes: SegmentSizes,
     items: &'a [Item],
     number: u64,
     /// Bytes of batches still to come.

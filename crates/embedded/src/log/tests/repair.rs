@@ -11,6 +11,9 @@ use crate::disk::{Disk, DiskFile};
 /// What was written to a log, all of it durable: positions and bodies.
 type Written = Vec<(u64, Vec<u8>)>;
 
+/// What was visited: positions and bodies, and below which position records may be missing.
+type Visited = Vec<(u64, Vec<u8>, u64)>;
+
 /// A folder within a disk, so that one trace tells the order of what happens in both.
 struct Folder(RecordingDisk);
 
@@ -75,7 +78,7 @@ fn is_sound(disk: &RecordingDisk) -> bool {
     found.is_ok_and(|(report, _)| report.corruption.is_none())
 }
 
-fn planned(disk: &RecordingDisk) -> Result<(Plan, Vec<(u64, Vec<u8>, u64)>), OpenError> {
+fn planned(disk: &RecordingDisk) -> Result<(Plan, Visited), OpenError> {
     let (mut seen, before) = (Vec::new(), disk.operations());
     let plan = plan(Arc::new(disk.clone()), with(1_000), &mut |record| {
         seen.push((record.position, record.body.to_vec(), record.lost_until));
@@ -225,6 +228,19 @@ fn what_is_lost_is_told_exactly() {
     assert_eq!(plan.losses, [loss]);
     assert_eq!((plan.before.records, plan.behind.records, plan.behind.batches), (2, 2, 3));
     assert_eq!(plan.touched(), ["0000000001.seg", "mark"]);
+}
+
+#[test]
+fn a_segment_that_a_repair_wrote_is_missed_when_it_is_gone_before_the_next_start() {
+    let (disk, _) = lives();
+    disk.tamper(&segments(&disk)[1], 4_300, b"x");
+    planned(&disk).expect("a plan").0.carry_out(&Folder(disk.clone()), "").expect("repairs");
+    for harm in Harm::ALL {
+        let image = copy_of(&disk);
+        let newest = segments(&image).pop().expect("one");
+        harm.befall(&image, &newest);
+        assert!(!is_sound(&image), "{newest} {harm:?}");
+    }
 }
 
 #[test]
