@@ -335,3 +335,62 @@ impl Lost {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{LeaseOf, Record, Token};
+    use crate::log::{LogBuffer, Mode, Writer, Written, open};
+
+    const FIRST: &str = "0000000001.seg";
+
+    /// A store in a folder, its writer, and its first batch: an ack of a message that never was, or a fact deleted.
+    fn store(contradicts: bool) -> (tempfile::TempDir, Box<Writer>, Written) {
+        let root = tempfile::tempdir().expect("a folder");
+        let disk = Arc::new(RealDisk::new(root.path().join("log")).expect("a disk"));
+        let opened = open(disk, OpenWith::new([1; 16], 1), &mut |_| Ok(())).expect("opens");
+        let Mode::ReadWrite(mut writer) = opened.mode else { panic!("{:?}", opened.report) };
+        let mut buffer = LogBuffer::new(opened.next_position);
+        let lease = LeaseOf { queue: 7, position: 1, token: Token::default(), attempt: 1 };
+        let record = if contradicts { Record::Ack(lease) } else { Record::FactDelete { key: "a" } };
+        buffer.append(record.kind(), 0, |body| record.encode(body));
+        let written = writer.write(&mut buffer, 1, true).expect("writes");
+        (root, writer, written)
+    }
+
+    fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = std::fs::read_dir(folder).expect("lists").map(|entry| entry.expect("there").path());
+        entries.map(|path| (path.clone(), std::fs::read(path).expect("reads"))).collect()
+    }
+
+    #[test]
+    fn a_record_that_contradicts_those_before_it_is_found_and_not_repaired() {
+        let (root, _writer, written) = store(true);
+        let folder = root.path().join("log");
+        let before = contents(&folder);
+        let done = repair(&folder, true, 5, &mut |_, _| {}).expect("looks");
+        let damage = done.found.damage.expect("found");
+        assert!(damage.text.contains("queue 7 was never declared"), "{damage}");
+        assert!(damage.text.contains(&format!("position {}", written.first)), "{damage}");
+        assert!(damage.irreparable.is_some() && done.done.is_none());
+        assert_eq!(contents(&folder), before);
+    }
+
+    #[test]
+    fn a_torn_tail_is_sound_and_verify_leaves_it_as_it_is() {
+        let (root, writer, written) = store(false);
+        drop(writer);
+        let folder = root.path().join("log");
+        let mut bytes = std::fs::read(folder.join(FIRST)).expect("reads");
+        bytes[written.batch.offset as usize + 73] ^= 1;
+        std::fs::write(folder.join(FIRST), bytes).expect("writes");
+        let before = contents(&folder);
+        let mut told = Vec::new();
+        let checked = verify(&folder, &mut |bytes, of| told.push((bytes, of))).expect("looks");
+        let torn = checked.torn.as_ref().expect("torn");
+        assert_eq!((checked.sound, torn.bytes.start, torn.position), (true, written.batch.offset, written.first));
+        assert!(checked.to_string().contains("nothing shows that they were ever durable"), "{checked}");
+        assert!(told.iter().all(|(bytes, of)| bytes <= of));
+        assert_eq!(contents(&folder), before);
+    }
+}

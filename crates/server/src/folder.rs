@@ -145,7 +145,10 @@ impl DataFolder {
         if !token.try_exists().map_err(failed(&token))? {
             return Ok(());
         }
-        match fs::read_dir(&log).map(|mut files| files.next().is_some()) {
+        // The copies that a repair made are in folders of their own, and are no log.
+        let is_file =
+            |entry: io::Result<fs::DirEntry>| entry.and_then(|e| e.file_type()).is_ok_and(|kind| kind.is_file());
+        match fs::read_dir(&log).map(|mut entries| entries.any(is_file)) {
             Ok(true) => Ok(()),
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FolderError::Io { path: log, source }),
             _ => Err(FolderError::LogGone { folder: self.path.clone(), log }),

@@ -129,7 +129,7 @@ pub fn plan(
     let (sources, store_id) = Sources::take(&*disk, &mark)?;
     let named = sources.named.max(mark.reached.map_or(0, |reached| reached.durable.max(reached.first)));
     let mut gather = Gather::new(disk.clone(), StoreKey::new(store_id), named, Visits::new(visit));
-    gather.read(&sources.parts)?;
+    gather.read(&sources.parts, mark.reached.map_or(0, |reached| reached.segment))?;
     gather.finish(&sources.parts, mark.reached.as_ref(), marked);
     let all = Kept { batches: gather.cursor.batches, records: gather.cursor.records };
     let join = gather.taken.join.unwrap_or(gather.cursor);
@@ -162,7 +162,7 @@ impl Plan {
     /// Repairs the log. The copy goes to the other disk, with a report of these words.
     ///
     /// # Errors
-    /// `DiskFull` or `Io`. As long as the copy is not complete nothing was changed; afterwards the next repair finishes.
+    /// `DiskFull` or `Io`. `DiskFull`: nothing was changed, and the copy is gone again. After another error the next repair finishes.
     pub fn carry_out(self, copy_to: &dyn Disk, words: &str) -> Result<Repaired, OpenError> {
         // What an earlier repair left unfinished has no worth, and its room is needed.
         for name in &self.sources.unfinished {
@@ -176,6 +176,7 @@ impl Plan {
             Ok(()) => rebuild.finish()?,
             Err(error) => {
                 rebuild.abandon();
+                keep::remove(copy_to, &copied);
                 return Err(error);
             }
         };

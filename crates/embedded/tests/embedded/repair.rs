@@ -91,6 +91,9 @@ async fn all_held(disk: &RecordingDisk) -> BTreeSet<(String, u64)> {
             all.insert((name.clone(), position.number().expect("a number")));
         }
     }
+    if let Ok(receipt) = peer.publish(message("short")).await {
+        assert!(receipt.queues <= 1, "a queue that was deleted takes messages");
+    }
     let receipt = peer.publish(message("jobs").text("after")).await;
     if !all.iter().any(|(queue, _)| queue.starts_with("lost.queue-1")) {
         let position = receipt.expect("a receipt").position.expect("stored").number().expect("a number");

@@ -39,7 +39,9 @@ async fn a_data_folder_whose_log_was_removed_or_emptied_is_refused_and_left_as_i
         let left = fs::read_dir(data.join("log")).map_or(0, Iterator::count);
         assert_eq!((data.join("log").exists(), left), (emptied, 0), "nothing is made in its place");
     }
-    fs::remove_dir(data.join("log")).expect("removed");
+    fs::create_dir(data.join("log/lost-1")).expect("the copy of a repair");
+    assert!(matches!(start(&data).await, Err(ServerError::Folder(_))), "a copy is no log");
+    fs::remove_dir_all(data.join("log")).expect("removed");
     fs::rename(&copy, data.join("log")).expect("put back");
     run_once(&data).await;
 }

@@ -14,7 +14,7 @@ use crate::log::batch::{BATCH_ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, Fault,
 use crate::log::error::OpenError;
 use crate::log::evidence::look_beyond;
 use crate::log::key::StoreKey;
-use crate::log::limits::{POSITION_BLOCK, READ_CHUNK_BYTES, SEGMENT_BYTES_MAX};
+use crate::log::limits::{READ_CHUNK_BYTES, SEGMENT_BYTES_MAX};
 use crate::log::mark::{MARK_FILE, Reached};
 use crate::log::record::{BatchAt, RECORD_HEADER_BYTES};
 use crate::log::recovery::Visits;
@@ -57,7 +57,7 @@ struct Ahead {
     headless: Option<Option<u64>>,
     /// Whether there is none.
     is_last: bool,
-    /// Whether numbers are left out before it.
+    /// Whether files are missing before it.
     gap: bool,
 }
 
@@ -67,8 +67,8 @@ impl<'v> Gather<'v> {
         Self { disk, key, window, visits, cursor, named, taken: Taken::default() }
     }
 
-    /// Reads all sources.
-    pub(super) fn read(&mut self, sources: &[Source]) -> Result<(), OpenError> {
+    /// Reads all sources; the mark knows of segments up to this number.
+    pub(super) fn read(&mut self, sources: &[Source], newest: u64) -> Result<(), OpenError> {
         if let Some(source) = sources.first()
             && source.first.is_some_and(|first| first > self.cursor.position)
         {
@@ -78,7 +78,7 @@ impl<'v> Gather<'v> {
         for (index, source) in sources.iter().enumerate() {
             self.taken.note_missing(previous, source.number);
             let after = sources.get(index + 1..).unwrap_or_default();
-            self.source(source, &Ahead::of(source, after)).map_err(|error| match error {
+            self.source(source, &Ahead::of(source, after, newest)).map_err(|error| match error {
                 Failed::Disk(error) => OpenError::io("reading", &source.name)(error),
                 Failed::Log(error) => error,
             })?;
@@ -104,10 +104,10 @@ impl<'v> Gather<'v> {
         let Some(loss) = &self.taken.loss else { return };
         let from = self.cursor.position;
         let until = if is_tail_lost {
-            // All positions that can have been given out: of the bytes that are lost, and of the reservation made by then.
+            // All that the lost bytes can have held; what was reserved beyond is left out by every opening behind a loss.
             let bytes: u64 = loss.pieces.iter().map(|piece| piece.bytes.end - piece.bytes.start).sum();
             let records = (bytes + unknown_bytes) / RECORD_HEADER_BYTES as u64;
-            self.named.max(from).max(self.taken.told_until).saturating_add(records).saturating_add(2 * POSITION_BLOCK)
+            self.named.max(from).max(self.taken.told_until).saturating_add(records)
         } else {
             from
         };
@@ -305,14 +305,14 @@ impl Item {
 }
 
 impl Ahead {
-    fn of(source: &Source, after: &[Source]) -> Self {
+    fn of(source: &Source, after: &[Source], newest: u64) -> Self {
         let headed = after.iter().find_map(|next| Some((next.first?, next.continues)));
         let next = after.first();
         Self {
             headed,
             headless: next.filter(|next| next.first.is_none()).map(|next| next.continues),
             is_last: next.is_none(),
-            gap: next.is_some_and(|next| next.number > source.number + 1),
+            gap: next.map_or(newest > source.number, |next| next.number > source.number + 1),
         }
     }
 

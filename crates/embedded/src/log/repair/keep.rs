@@ -11,28 +11,24 @@ const REPORT_FILE: &str = "report.txt";
 
 /// Copies the files and syncs the copies. When that fails, what was copied is removed again, as far as possible.
 pub(super) fn copy(from: &dyn Disk, to: &dyn Disk, names: &[String], words: &str) -> Result<(), OpenError> {
-    let mut made = Vec::new();
-    let done = copy_all(from, to, names, words, &mut made);
+    let done = copy_all(from, to, names, words);
     if done.is_err() {
-        // The first error is the one that tells something.
-        made.iter().for_each(|name| drop(to.remove(name)));
+        remove(to, names);
     }
     done
 }
 
-fn copy_all(
-    from: &dyn Disk,
-    to: &dyn Disk,
-    names: &[String],
-    words: &str,
-    made: &mut Vec<String>,
-) -> Result<(), OpenError> {
+/// Removes the copies. Best effort: the error that led here is the one that tells something.
+pub(super) fn remove(to: &dyn Disk, names: &[String]) {
+    names.iter().for_each(|name| drop(to.remove(name)));
+    drop(to.remove(REPORT_FILE));
+}
+
+fn copy_all(from: &dyn Disk, to: &dyn Disk, names: &[String], words: &str) -> Result<(), OpenError> {
     for name in names {
-        made.push(name.clone());
         let size = from.open(name).and_then(|file| file.size()).map_err(OpenError::io("reading", name))?;
         copy_file(from, to, name, size).map_err(|source| failed(name, size, source))?;
     }
-    made.push(REPORT_FILE.to_owned());
     let bytes = words.as_bytes();
     let report = || {
         let file = to.create_zeroed(REPORT_FILE, bytes.len() as u64)?;

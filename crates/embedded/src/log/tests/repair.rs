@@ -42,16 +42,18 @@ impl Disk for Folder {
     }
 }
 
-/// Three lives in six segments; the last record is proven.
+/// Three lives in many segments; the last record is proven.
 fn lives() -> (RecordingDisk, Written) {
     let disk = RecordingDisk::new();
     let mut written = Vec::new();
     for life in 0..3_u8 {
         let mut live = Live::open(&disk);
-        for index in 0..6_u8 {
+        for index in 0..11_u8 {
             for record in 0..2 {
-                let body =
-                    vec![life * 60 + index * 8 + record + 1; [30, 700, 200, 1_200, 30, 3_000][usize::from(index)]];
+                let body = vec![
+                    life * 80 + index * 7 + record + 1;
+                    [30, 700, 200, 1_200, 30, 3_000, 40, 50, 60, 70, 80][usize::from(index)]
+                ];
                 let staged = live.stage(&body);
                 written.push((staged.position, body));
             }
@@ -244,6 +246,44 @@ fn a_segment_that_a_repair_wrote_is_missed_when_it_is_gone_before_the_next_start
 }
 
 #[test]
+fn openings_that_are_lost_are_counted_all_the_same() {
+    let (disk, written) = lives();
+    segments(&disk).iter().skip(1).for_each(|name| disk.lose(name));
+    repaired(&disk, &written);
+}
+
+#[test]
+fn as_many_positions_are_given_up_as_a_lost_file_can_have_held() {
+    let (disk, written) = lives();
+    let newest = segments(&disk).pop().expect("one");
+    let bytes = disk.contents(&newest).expect("there").len() as u64;
+    disk.lose(&newest);
+    let losses = repaired(&disk, &written);
+    assert_eq!(losses[0].positions.end - losses[0].durable_until, bytes / 8);
+}
+
+#[test]
+fn no_position_is_used_again_when_the_reservation_itself_is_lost() {
+    let disk = RecordingDisk::new();
+    Live::open(&disk).writer.prove(2_000, true).expect("proves");
+    let mut live = Live::open(&disk);
+    let opening = live.buffer.position() - 1;
+    live.put(b"kept");
+    live.writer.prove(2_000, false).expect("proves");
+    let torn = live.stage(b"torn").position;
+    let at = live.write(false).expect("writes").batch;
+    let name = file_name(at.segment);
+    let bytes = disk.contents(&name).expect("there");
+    let at_opening = bytes.windows(8).position(|part| part == (opening + limits::POSITION_BLOCK).to_le_bytes());
+    disk.tamper(&name, at_opening.expect("the reservation is in it") as u64, b"x");
+    disk.tamper(&name, at.offset + 73, b"x");
+    planned(&disk).expect("a plan").0.carry_out(&Folder(disk.clone()), "").expect("repairs");
+    let live = Live::open(&disk);
+    assert_eq!(bodies(&live.seen), [b"kept"]);
+    assert!(live.buffer.position() > torn, "position {torn} was used before");
+}
+
+#[test]
 fn records_behind_a_loss_are_visited_knowing_of_it() {
     let (disk, _) = lives();
     let names = segments(&disk);
@@ -295,13 +335,8 @@ fn a_full_disk_stops_a_repair_at_any_moment_with_nothing_changed() {
             Err(error) => assert!(matches!(error, OpenError::DiskFull { .. }), "{error}"),
         }
         refused += 1;
-        let mut after = everything(&image);
-        after.retain(|(name, _)| !name.starts_with("lost/"));
-        assert_eq!(after, before);
+        assert_eq!(everything(&image), before, "neither the log nor half a copy");
         image.set_room(None);
-        for left in Folder(image.clone()).list().expect("lists") {
-            image.lose(&Folder::name(&left));
-        }
         repaired(&image, &written);
     }
     assert!(refused > 10, "only {refused}");
@@ -329,6 +364,7 @@ fn damages() -> Vec<(RecordingDisk, Written)> {
     add(&|image| image.lose(names.last().expect("one")));
     add(&|image| image.shorten(names.last().expect("one"), 4_096));
     add(&|image| image.tamper("mark", 0, &[0xff; 8192]));
+    add(&|image| image.tamper(names.last().expect("one"), 4_200, b"x"));
     damaged
 }
 
@@ -411,6 +447,8 @@ fn a_folder_that_holds_what_is_not_its_own_is_refused_as_it_is() {
 fn what_was_cut_from_the_log_does_not_come_back() {
     let disk = RecordingDisk::new();
     let mut live = Live::open(&disk);
+    let proven = live.put(b"proven");
+    live.writer.prove(2_000, false).expect("proves");
     live.put(b"kept");
     live.stage(b"torn");
     let torn = live.write(false).expect("writes");
@@ -420,15 +458,21 @@ fn what_was_cut_from_the_log_does_not_come_back() {
     image.tamper("0000000001.seg", torn.batch.offset + 72, b"x");
     let old = image.contents("0000000001.seg").expect("there");
     let mut live = Live::open(&image);
-    assert_eq!(bodies(&live.seen), [b"kept"]);
+    assert_eq!(bodies(&live.seen), [&b"proven"[..], b"kept"]);
     live.put(b"new");
     live.writer.prove(2_000, false).expect("proves");
-    // As if the opening had crashed before it cut, and the fresh segment had then lost its header.
+    // As if the opening had crashed before it cut; then the fresh segment lost its header, or the old one a record.
     let name = segments(&image).pop().expect("one");
     image.tamper("0000000001.seg", 0, &old);
-    image.tamper(&name, 60, b"x");
-    let (plan, seen) = planned(&image).expect("a plan");
-    assert_eq!(seen.iter().map(|(_, body, _)| &body[..]).collect::<Vec<_>>(), [&b"kept"[..], b"new"]);
-    plan.carry_out(&Folder(image.clone()), "").expect("repairs");
-    assert_eq!(bodies(&Live::open(&image).seen), [&b"kept"[..], b"new"]);
+    for (file, offset, expected) in [
+        (name.as_str(), 60, &[&b"proven"[..], b"kept", b"new"][..]),
+        ("0000000001.seg", proven.batch.offset + 73, &[b"kept", b"new"]),
+    ] {
+        let image = copy_of(&image);
+        image.tamper(file, offset, b"x");
+        let (plan, seen) = planned(&image).expect("a plan");
+        assert_eq!(seen.iter().map(|(_, body, _)| &body[..]).collect::<Vec<_>>(), expected);
+        plan.carry_out(&Folder(image.clone()), "").expect("repairs");
+        assert_eq!(bodies(&Live::open(&image).seen), expected);
+    }
 }
