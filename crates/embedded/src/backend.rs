@@ -1,5 +1,6 @@
 //! The embedded backend: opens the store, starts its threads, answers the hub.
 
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -14,13 +15,16 @@ use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::commit::{Committer, Preparer};
-use crate::disk::{Disk, real::RealDisk};
+use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
 use crate::engine::{ConsumerId, Effects, Engine};
 use crate::journal::QueueId;
 use crate::limits::ROUTE_STEPS_MAX;
-use crate::log::{Mode, OpenWith, open};
+use crate::log::{Mode, OpenError, OpenWith, Opened, open};
 use crate::look::{self, Looks};
 use crate::store::{State, Store};
+
+/// What a publish is answered when already the opening found no room.
+const FULL: &str = "the disk is full; free some space, publishes are refused, acks are taken";
 
 /// What the embedded backend can be told.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +51,16 @@ impl Embedded {
     /// be read and refuses the rest with `read_only`, naming the range.
     ///
     /// # Errors
-    /// `store_failed`, `disk_full` or `unsupported_version`, naming the file.
+    /// `disk_full` and `busy` (too many open files): nothing was done. `unsupported_version`: it is not touched. `store_failed`
+    /// else. All name folder and file.
     pub fn open(folder: &Path, clock: Clock, _options: EmbeddedOptions) -> Result<Arc<Self>, Error> {
-        let disk = RealDisk::new(folder).map_err(|error| {
-            Error::new(Code::StoreFailed, format!("the folder {} cannot be opened: {error}", folder.display()))
+        let named = |code, text: &dyn Display| Error::new(code, format!("the store {}: {text}", folder.display()));
+        let disk = RealDisk::new(folder).map_err(|error| match error {
+            error if is_full(&error) => named(Code::DiskFull, &error),
+            error if is_out_of_files(&error) => named(Code::Busy, &error),
+            error => named(Code::StoreFailed, &error),
         })?;
-        Self::open_on(Arc::new(disk), clock)
+        Self::open_on(Arc::new(disk), clock).map_err(|error| named(error.code, &error.text))
     }
 
     /// Opens the store on any disk.
@@ -65,9 +73,12 @@ impl Embedded {
         let (id, seed) = random.split_at(16);
         let new_store_id = id.try_into().expect("16 of 24 bytes");
         let seed = seed.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
-        let mut engine = Engine::new(seed);
-        let opened = open(disk, OpenWith::new(new_store_id, now.unix_ms), &mut |view| engine.replay(&view))
-            .map_err(|error| Error::new(Code::StoreFailed, error.to_string()))?;
+        let with = OpenWith::new(new_store_id, now.unix_ms);
+        let (recovered, full) = match recover(disk.clone(), with, seed) {
+            Err(OpenError::DiskFull { .. }) => (recover(disk, OpenWith { full: true, ..with }, seed), true),
+            recovered => (recovered, false),
+        };
+        let (mut engine, opened) = recovered.map_err(|error| unopened(&error))?;
         let secret = xxh3_64(&opened.store_id);
         engine.recovered(opened.next_position, opened.open_count, secret, now);
         let recovery = opened.report.to_string();
@@ -83,6 +94,8 @@ impl Embedded {
         };
         let is_read_only = writer.is_none();
         let store = Arc::new(Store::new(engine, clock, opened.reader, state));
+        // From the first publish on, not from when the next segment could not be prepared.
+        store.lock().full = full.then(|| Error::new(Code::DiskFull, FULL));
         let mut threads = Vec::new();
         if let Some(writer) = writer {
             let preparer = Arc::new(Preparer::new(writer.spares()));
@@ -204,6 +217,25 @@ impl Embedded {
         let shared = self.store.lock();
         shared.refusal().or_else(|| shared.full.clone().filter(|_| grows))
     }
+}
+
+/// The engine, rebuilt from the log.
+fn recover(disk: Arc<dyn Disk>, with: OpenWith, seed: u64) -> Result<(Engine, Opened), OpenError> {
+    let mut engine = Engine::new(seed);
+    let opened = open(disk, with, &mut |view| engine.replay(&view))?;
+    Ok((engine, opened))
+}
+
+fn unopened(error: &OpenError) -> Error {
+    let code = match error {
+        OpenError::DiskFull { .. } => Code::DiskFull,
+        OpenError::OutOfFiles { .. } => Code::Busy,
+        OpenError::UnknownVersion { .. } | OpenError::UnknownFlags { .. } | OpenError::UnknownRecord { .. } => {
+            Code::UnsupportedVersion
+        }
+        _ => Code::StoreFailed,
+    };
+    Error::new(code, error.to_string())
 }
 
 /// Runs a step now, and answers once everything staged so far is durable. A store that stopped

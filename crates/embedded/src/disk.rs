@@ -36,6 +36,13 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`, or what the file system answers.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes the names of all files durable. A file found when a log is opened may have been made by a process that was killed
+    /// before [`Disk::create_zeroed`] returned.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    fn sync_names(&self) -> io::Result<()>;
 }
 
 /// One open file.

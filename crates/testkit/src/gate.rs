@@ -89,6 +89,10 @@ impl Disk for Gated {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.disk.remove(name)
     }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.disk.sync_names()
+    }
 }
 
 struct File {

@@ -73,6 +73,10 @@ impl Disk for RealDisk {
         std::fs::remove_file(self.folder.join(name))?;
         sync_folder(&self.folder)
     }
+
+    fn sync_names(&self) -> io::Result<()> {
+        sync_folder(&self.folder)
+    }
 }
 
 struct RealFile(File);

@@ -85,6 +85,8 @@ struct State {
     last_inode: Inode,
     syncs_until_failure: Option<u64>,
     bytes_until_full: Option<u64>,
+    /// What becomes free is gone at once.
+    shared: bool,
     out_of_files: bool,
 }
 
@@ -134,7 +136,14 @@ impl RecordingDisk {
 
     /// Lets files grow by this many bytes in sum, then answers ENOSPC; `None` lifts the limit. Removing gives room back.
     pub fn set_room(&self, bytes: Option<u64>) {
-        self.lock().bytes_until_full = bytes;
+        let mut state = self.lock();
+        (state.bytes_until_full, state.shared) = (bytes, false);
+    }
+
+    /// Lets no file grow, and gives no room back: others wait for it, and take what becomes free. [`RecordingDisk::set_room`] ends it.
+    pub fn fill(&self) {
+        let mut state = self.lock();
+        (state.bytes_until_full, state.shared) = (Some(0), true);
     }
 
     /// While it is so, creating and opening files answers EMFILE.
@@ -283,11 +292,16 @@ impl Disk for RecordingDisk {
         let mut state = self.lock();
         let inode = state.now.names.get(name).copied().ok_or(io::ErrorKind::NotFound)?;
         let bytes = state.now.file(inode).size();
-        if let Some(room) = &mut state.bytes_until_full {
+        let shared = state.shared;
+        if let Some(room) = state.bytes_until_full.as_mut().filter(|_| !shared) {
             *room += bytes;
         }
         state.record(Operation::Remove { name: name.to_owned() });
         state.sync_folder()
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.lock().sync_folder()
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use super::batch::Fault;
 use super::record::RecordFault;
+use crate::disk::{is_full, is_out_of_files};
 
 /// The writer could not write.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +91,8 @@ pub struct Corrupt(
     pub String,
 );
 
-/// The log could not be opened. Nothing on disk was changed, unless it is `Io` or `DiskFull` while writing, which the next opening
-/// repairs.
+/// The log could not be opened. Nothing on disk was changed, unless it is `Io`, `DiskFull` or `OutOfFiles` while writing, which the
+/// next opening repairs.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The disk answered an error.
@@ -104,13 +105,23 @@ pub enum OpenError {
         /// What the disk answered.
         source: io::Error,
     },
-    /// There is no room even for the small segment that an opening may need.
+    /// There is no room for the segment that is needed. An opening that is told so ([`OpenWith::full`]) may need none.
+    ///
+    /// [`OpenWith::full`]: super::OpenWith::full
     #[error("the disk is full: {file} needs {bytes} bytes; free some space and start again")]
     DiskFull {
-        /// The segment that could not be prepared.
+        /// The file that could not be made.
         file: String,
         /// How much it needs.
         bytes: u64,
+    },
+    /// The process, or the machine, has as many files open as it may.
+    #[error(
+        "too many open files: {file} cannot be opened; raise the limit (`ulimit -n`) or end what holds many, and start again"
+    )]
+    OutOfFiles {
+        /// The file.
+        file: String,
     },
     /// Written by a newer program.
     #[error(
@@ -224,6 +235,17 @@ pub enum OpenError {
 impl OpenError {
     /// For `map_err`.
     pub(super) fn io<'a>(doing: &'static str, file: &'a str) -> impl FnOnce(io::Error) -> Self + 'a {
-        move |source| Self::Io { doing, file: file.to_owned(), source }
+        move |source| match is_out_of_files(&source) {
+            true => Self::OutOfFiles { file: file.to_owned() },
+            false => Self::Io { doing, file: file.to_owned(), source },
+        }
+    }
+
+    /// For `map_err`, where a file of so many bytes is made.
+    pub(super) fn creating(file: &str, bytes: u64) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| match is_full(&source) {
+            true => Self::DiskFull { file: file.to_owned(), bytes },
+            false => Self::io("creating", file)(source),
+        }
     }
 }

@@ -19,6 +19,7 @@ pub const WRITE_BYTES_MAX: usize = 64 << 20;
 pub const POSITION_BLOCK: u64 = 1 << 20;
 
 /// Bytes kept free at a segment's end so that an idle proof and a clean mark need no new segment, which a full disk would refuse.
+/// (More is kept for openings, see `SegmentSizes::openings_room`.)
 ///
 /// Recovery relies on room for at least one: a segment that holds only empty batches then always follows one that ends with an
 /// empty batch of the same position, whose hash is the same, so that the chain closes when the superseded segment is removed.

@@ -29,7 +29,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::error::OpenError;
 use super::key::{low_half, u32_at, u64_at};
-use crate::disk::{Disk, DiskFile, is_full};
+use crate::disk::{Disk, DiskFile};
 
 /// The name of the file.
 pub(super) const MARK_FILE: &str = "mark";
@@ -119,10 +119,7 @@ impl MarkFile {
     pub(super) fn ready(disk: &dyn Disk, found: FoundMark) -> Result<Self, OpenError> {
         let file = match found.exists {
             true => disk.open(MARK_FILE).map_err(OpenError::io("opening", MARK_FILE))?,
-            false => disk.create_zeroed(MARK_FILE, FILE_BYTES).map_err(|source| match is_full(&source) {
-                true => OpenError::DiskFull { file: MARK_FILE.to_owned(), bytes: FILE_BYTES },
-                false => OpenError::io("creating", MARK_FILE)(source),
-            })?,
+            false => disk.create_zeroed(MARK_FILE, FILE_BYTES).map_err(OpenError::creating(MARK_FILE, FILE_BYTES))?,
         };
         Ok(Self { file, turn: found.turn, segment: None })
     }

@@ -3,11 +3,12 @@
 //! For the first bad batch there are two cases. Something proves its position durable: it is *corruption*, the log is opened
 //! read-only and nothing is changed. Otherwise it and all after it is a *torn tail*, which nobody was told to be durable: it is
 //! reported and cut. What is valid but not proven durable may exist only in the page cache, so it is copied into a fresh segment
-//! and synced before anything is served.
+//! and synced before anything is served; where a full disk allows no fresh one, it is written once more where it lies, and synced.
 
 mod commit;
 mod judge;
 mod reach;
+mod stray;
 pub(super) mod survey;
 
 use std::io;
@@ -41,13 +42,16 @@ pub struct OpenWith {
     pub snapshot: u64,
     /// How long segments are.
     pub sizes: SegmentSizes,
+    /// The opening before this one found no room for another file (`OpenError::DiskFull`): what nothing proves durable stays where
+    /// it is, and is written and synced there once more.
+    pub full: bool,
 }
 
 impl OpenWith {
     /// Without a snapshot, with segments as they are everywhere.
     #[must_use]
     pub fn new(new_store_id: [u8; 16], time_ms: u64) -> Self {
-        Self { new_store_id, time_ms, snapshot: 0, sizes: SegmentSizes::default() }
+        Self { new_store_id, time_ms, snapshot: 0, sizes: SegmentSizes::default(), full: false }
     }
 }
 

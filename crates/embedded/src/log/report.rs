@@ -22,7 +22,7 @@ pub struct Report {
     pub clean_shutdown: bool,
     /// Bytes of good batches at the end that nothing proves durable.
     pub unproven_bytes: u64,
-    /// How many of them were copied into a fresh segment.
+    /// How many of them were written once more and synced.
     pub copied_bytes: u64,
     /// The positions that repairs gave up.
     pub given_up: Vec<Range<u64>>,

@@ -124,7 +124,7 @@ pub fn segment_number(name: &str) -> Option<u64> {
 /// How long segments are, in data bytes. A store uses the default; tests use short ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentSizes {
-    /// Of the first segment, and of the first after a crash, which should open fast.
+    /// Of the first segment, and of the first after a crash that left no spare, which should open fast.
     pub first: u64,
     /// Where doubling ends. A batch that does not fit gets a segment sized for it all the same.
     pub max: u64,
@@ -137,6 +137,12 @@ impl Default for SegmentSizes {
 }
 
 impl SegmentSizes {
+    /// Bytes at the end of every segment that only openings may take, so that a full disk is no reason not to open: enough for
+    /// hundreds of them.
+    pub(super) fn openings_room(self) -> u64 {
+        self.first / 8
+    }
+
     /// File length of the segment after one whose file is this long.
     pub(super) fn file_after(self, file_bytes: u64) -> u64 {
         let data = file_bytes.saturating_sub(DATA_OFFSET).saturating_mul(2);

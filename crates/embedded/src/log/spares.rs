@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::LogError;
+use super::limits::PROOF_ROOM_BYTES;
 use super::segment::{SegmentSizes, file_bytes_for, file_name};
 use crate::disk::{Disk, DiskFile, is_full, is_out_of_files};
 
@@ -13,7 +14,8 @@ const ZERO_BYTES: usize = 64 << 10;
 
 /// At most one spare. Shared by the writer, which takes it, and by a thread that prepares it.
 ///
-/// With a spare in hand a full disk still takes acks: refuse publishes while [`Spares::prepare`] answers an error.
+/// Refuse publishes while [`Spares::prepare`] answers that there is no room: it is tried when a segment has just been begun, and
+/// what is left of that one is then for acks and openings alone.
 pub struct Spares {
     disk: Arc<dyn Disk>,
     sizes: SegmentSizes,
@@ -37,10 +39,19 @@ pub(super) struct Prepared {
 }
 
 impl Spares {
-    /// The spares after the segment with this number and this length.
-    pub(super) fn after(disk: Arc<dyn Disk>, sizes: SegmentSizes, number: u64, file_bytes: u64) -> Self {
-        let next = Next { number: number + 1, file_bytes: sizes.file_after(file_bytes), spare: None };
-        Self { disk, sizes, next: Mutex::new(next), ready: AtomicBool::new(false) }
+    /// The spares after this segment; one may have been found.
+    pub(super) fn after(disk: Arc<dyn Disk>, sizes: SegmentSizes, segment: &Prepared, found: Option<Prepared>) -> Self {
+        let next = match found {
+            Some(Prepared { number, file, file_bytes, .. }) => Next { number, file_bytes, spare: Some(file) },
+            None => Next { number: segment.number + 1, file_bytes: sizes.file_after(segment.file_bytes), spare: None },
+        };
+        let ready = AtomicBool::new(next.spare.is_some());
+        Self { disk, sizes, next: Mutex::new(next), ready }
+    }
+
+    /// Bytes at a segment's end that only proofs and openings may take.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        PROOF_ROOM_BYTES + self.sizes.openings_room()
     }
 
     /// Whether a spare is ready. Never waits.
@@ -63,12 +74,17 @@ impl Spares {
         Ok(())
     }
 
-    /// Takes the spare, or creates the file when none is ready; it holds at least so many data bytes. After an error the spare,
-    /// if there was one, is still there.
-    pub(super) fn take(&self, data_bytes: u64) -> Result<Prepared, LogError> {
+    /// Takes the spare, or creates the file when none is ready; a batch of so many bytes fits into it. One that must be larger for
+    /// that has room beside the batch: no spare may follow soon, and acks shall go on. After an error the spare, if there was one,
+    /// is still there.
+    pub(super) fn take(&self, batch_bytes: u64) -> Result<Prepared, LogError> {
         let mut next = self.lock();
         let (number, name) = (next.number, file_name(next.number));
-        let file_bytes = next.file_bytes.max(file_bytes_for(data_bytes));
+        let file_bytes = if file_bytes_for(batch_bytes + self.kept_bytes()) <= next.file_bytes {
+            next.file_bytes
+        } else {
+            file_bytes_for(batch_bytes + self.kept_bytes() + self.sizes.first)
+        };
         let file = match &next.spare {
             None => self.create(number, file_bytes)?,
             Some(spare) => {

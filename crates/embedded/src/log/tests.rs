@@ -37,8 +37,20 @@ pub(super) fn with(time_ms: u64) -> OpenWith {
 }
 
 pub(super) fn try_open(disk: &RecordingDisk) -> Result<(Opened, Vec<Seen>), OpenError> {
+    try_open_with(disk, with(1_000))
+}
+
+/// As the backend does: once more on a full disk.
+pub(super) fn try_open_full(disk: &RecordingDisk) -> Result<(Opened, Vec<Seen>), OpenError> {
+    match try_open(disk) {
+        Err(OpenError::DiskFull { .. }) => try_open_with(disk, OpenWith { full: true, ..with(1_000) }),
+        opened => opened,
+    }
+}
+
+fn try_open_with(disk: &RecordingDisk, with: OpenWith) -> Result<(Opened, Vec<Seen>), OpenError> {
     let mut seen = Vec::new();
-    let opened = open(Arc::new(disk.clone()), with(1_000), &mut |record| {
+    let opened = open(Arc::new(disk.clone()), with, &mut |record| {
         let RecordView { position, body, batch, offset, .. } = record;
         seen.push(Seen { position, body: body.to_vec(), batch, offset });
         Ok(())
@@ -63,7 +75,7 @@ impl Live {
     }
 
     pub(super) fn try_open(disk: &RecordingDisk) -> Result<Self, OpenError> {
-        let (opened, seen) = try_open(disk)?;
+        let (opened, seen) = try_open_full(disk)?;
         let Opened { mode, reader, report, next_position, open_count, .. } = opened;
         let Mode::ReadWrite(writer) = mode else { panic!("read-only: {report:?}") };
         let buffer = LogBuffer::new(next_position);

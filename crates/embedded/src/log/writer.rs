@@ -8,7 +8,7 @@ use super::buffer::LogBuffer;
 use super::catalog::Catalog;
 use super::error::LogError;
 use super::key::StoreKey;
-use super::limits::{BATCH_RECORDS_MAX, PROOF_ROOM_BYTES, WRITE_BYTES_MAX};
+use super::limits::{BATCH_RECORDS_MAX, WRITE_BYTES_MAX};
 use super::mark::{MARK_FILE, MarkFile, Reached};
 use super::record::BatchAt;
 use super::segment::{DATA_OFFSET, SegmentHeader};
@@ -92,7 +92,7 @@ impl Writer {
     pub fn write(&mut self, buffer: &mut LogBuffer, time_ms: u64, sync: bool) -> Result<Written, LogError> {
         self.check_usable()?;
         self.check_buffer(buffer)?;
-        self.make_room(padded(buffer.len()) as u64, PROOF_ROOM_BYTES)?;
+        self.make_room(padded(buffer.len()) as u64, self.spares.kept_bytes())?;
 
         let (sync, reserve) = (sync || buffer.reserve().is_some(), buffer.reserve());
         let header = self.header(buffer.body(), buffer.records(), time_ms, false);
@@ -219,12 +219,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Rolls to a new segment when the current one has not so many bytes left, and `spare` more.
-    fn make_room(&mut self, bytes: u64, spare: u64) -> Result<(), LogError> {
-        if self.offset + bytes + spare <= self.segment.file_bytes {
+    /// Rolls to a new segment when the current one has not so many bytes left, and those kept.
+    fn make_room(&mut self, bytes: u64, kept: u64) -> Result<(), LogError> {
+        if self.offset + bytes + kept <= self.segment.file_bytes {
             return Ok(());
         }
-        let next = match self.spares.take(bytes + PROOF_ROOM_BYTES) {
+        let next = match self.spares.take(bytes) {
             Err(LogError::Io { doing, source, .. }) => return Err(self.stop(doing, source)),
             taken => taken?,
         };

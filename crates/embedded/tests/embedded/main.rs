@@ -21,6 +21,7 @@ mod conformance {
 
 mod crowd;
 mod faults;
+mod full;
 mod lives;
 mod panic;
 mod repair;

@@ -85,6 +85,18 @@ async fn a_hub_on_a_full_disk_ends_when_told_and_keeps_what_it_acknowledged() {
     assert!(acknowledged.len() > 50, "{}", acknowledged.len());
     victim.terminate().await;
 
+    // Nothing is left in what was prepared, and it starts all the same, ended well or not.
+    for _ in 0..2 {
+        victim.start();
+        victim.ready().await;
+        let client = soon("a client connects", victim.door().client()).await.expect("a client");
+        let held = info(&client, "jobs").await;
+        assert_eq!(held.ready + held.delayed + held.leased, acknowledged.len() as u64);
+        let refused = soon("a publish is answered", client.publish(note(&client, "jobs", "more"))).await;
+        assert_eq!(refused.expect_err("there is no room").code, Code::DiskFull);
+        victim.kill().await;
+    }
+
     mount.make_room();
     victim.start();
     victim.ready().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::judge::{End, OPEN_BATCH_BYTES};
 use super::{BatchAt, Mode, OpenError, Opened, Recovery, Relocation, Report};
-use crate::disk::{DiskFile, is_full};
+use crate::disk::DiskFile;
 use crate::log::batch::BatchHeader;
 use crate::log::buffer::LogBuffer;
 use crate::log::catalog::Catalog;
@@ -26,28 +26,29 @@ struct Opening {
 }
 
 impl Recovery<'_> {
-    /// Where the tail will be copied to, or `None` when the last segment can simply be continued: something in it is proven
-    /// durable (else even its header block may be in the page cache alone), nothing is unproven or torn, and there is room.
+    /// Where the tail will be copied to, or `None` when the last segment is continued: there is room in it, and either something in
+    /// it is proven durable (else even its header block may be in the page cache alone) and nothing is unproven or torn, or there is
+    /// no room for another file.
     pub(super) fn relocation(&self, end: &End) -> Option<Relocation> {
         let last = self.survey.segments.last();
         let room = last.map_or(0, |last| last.file_bytes.saturating_sub(end.offset));
         let proven = end.tail > DATA_OFFSET && !end.tail_has_records && end.cut.is_none();
-        let continued = proven && room >= OPEN_BATCH_BYTES + PROOF_ROOM_BYTES;
+        let continued = (proven || self.with.full) && room >= OPEN_BATCH_BYTES + PROOF_ROOM_BYTES;
         let segment = last.map_or(0, |last| last.number) + 1;
         (!continued).then_some(Relocation { from: end.tail, to: BatchAt { segment, offset: DATA_OFFSET } })
     }
 
     pub(super) fn commit(mut self, end: End) -> Result<Opened, OpenError> {
         let moved = self.relocation(&end);
-        let copied_bytes = moved.map_or(0, |moved| end.offset - moved.from);
+        let copied_bytes = if moved.is_some() || self.with.full { end.offset - end.tail } else { 0 };
         let report = Report { copied_bytes, ..self.sound_report(&end) };
         let opening = self.opening(end.known_durable)?;
 
-        self.remove_strays()?;
+        let found = self.take_spare(moved.map(|_| self.fresh_bytes(&end, &opening)))?;
         let mut mark = MarkFile::ready(&*self.disk, self.mark)?;
-        let (segment, offset) = match moved {
-            None => self.continue_last(&end, &opening)?,
-            Some(Relocation { to, .. }) => self.write_fresh(to.segment, &end, &opening)?,
+        let ((segment, offset), spare) = match moved {
+            None => (self.continue_last(&end, &opening)?, found),
+            Some(Relocation { to, .. }) => (self.write_fresh(to.segment, found, &end, &opening)?, None),
         };
         let first = match self.survey.segments.last() {
             Some(last) if moved.is_none() => last.first,
@@ -78,7 +79,7 @@ impl Recovery<'_> {
             catalog.add(segment.number, end.tail_position);
         }
         let reader = Reader::new(self.disk.clone(), StoreKey::new(self.store_id), catalog.clone());
-        let spares = Arc::new(Spares::after(self.disk, self.with.sizes, segment.number, segment.file_bytes));
+        let spares = Arc::new(Spares::after(self.disk, self.with.sizes, &segment, spare));
         let Opening { tail, .. } = opening;
         let start = Start { store_id: self.store_id, catalog, spares, segment, first, offset, tail, mark };
         let writer = Writer::start(start);
@@ -139,24 +140,17 @@ impl Recovery<'_> {
         found
     }
 
-    /// Spares, and segments whose header was never finished. Their names are needed, and whether they are durable is not known.
-    fn remove_strays(&self) -> Result<(), OpenError> {
-        for stray in self.survey.strays_behind() {
-            self.disk.remove(&stray.name).map_err(OpenError::io("removing", &stray.name))?;
-        }
-        Ok(())
-    }
-
-    /// Adds the opening to the last segment. Empty batches at its end are written once more with it: all records are proven
-    /// durable, those batches are not, and the opening continues the last of them.
+    /// Adds the opening to the last segment. What nothing proves durable is written once more with it, and what is torn is zeroed.
+    /// Whatever of that a crash leaves undone, the same bytes are there, or nothing that was acknowledged is missing.
     fn continue_last(&self, end: &End, opening: &Opening) -> Result<(Prepared, u64), OpenError> {
         let last = self.survey.segments.last().expect("only a log with a segment is continued");
         let file = self.disk.open(&last.name).map_err(OpenError::io("opening", &last.name))?;
+        // With nothing proven in the segment its header block is not, either.
+        let from = if end.tail > DATA_OFFSET { end.tail } else { 0 };
         let write = || {
-            let mut bytes = vec![0; (end.offset - end.tail) as usize];
-            read_whole(&*file, end.tail, &mut bytes)?;
-            bytes.extend_from_slice(&opening.bytes);
-            file.write_at(end.tail, &bytes)?;
+            copy(&*file, from..end.offset, &*file, from)?;
+            end.cut.clone().map_or(Ok(()), |cut| zero(&*file, cut))?;
+            file.write_at(end.offset, &opening.bytes)?;
             file.sync_data()
         };
         write().map_err(OpenError::io("writing", &last.name))?;
@@ -164,15 +158,28 @@ impl Recovery<'_> {
         Ok((Prepared { number, name, file, file_bytes }, end.offset + opening.bytes.len() as u64))
     }
 
-    /// Copies the tail and adds the opening; only then comes the header, which makes the segment part of the log.
-    fn write_fresh(&self, number: u64, end: &End, opening: &Opening) -> Result<(Prepared, u64), OpenError> {
-        let name = file_name(number);
+    /// Length of a fresh segment with the tail, the opening, and room behind them.
+    fn fresh_bytes(&self, end: &End, opening: &Opening) -> u64 {
         let data = (end.offset - end.tail) + opening.bytes.len() as u64 + PROOF_ROOM_BYTES;
-        let file_bytes = file_bytes_for(data.max(self.with.sizes.first));
-        let file = self.disk.create_zeroed(&name, file_bytes).map_err(|source| match is_full(&source) {
-            true => OpenError::DiskFull { file: name.clone(), bytes: file_bytes },
-            false => OpenError::Io { doing: "creating", file: name.clone(), source },
-        })?;
+        file_bytes_for((data + self.with.sizes.openings_room()).max(self.with.sizes.first))
+    }
+
+    /// Copies the tail and adds the opening; only then comes the header, which makes the segment part of the log.
+    fn write_fresh(
+        &self,
+        number: u64,
+        spare: Option<Prepared>,
+        end: &End,
+        opening: &Opening,
+    ) -> Result<(Prepared, u64), OpenError> {
+        let (file, name, file_bytes) = match spare {
+            Some(Prepared { file, name, file_bytes, .. }) => (file, name, file_bytes),
+            None => {
+                let (name, bytes) = (file_name(number), self.fresh_bytes(end, opening));
+                let created = self.disk.create_zeroed(&name, bytes).map_err(OpenError::creating(&name, bytes));
+                (created?, name, bytes)
+            }
+        };
         let opening_offset = DATA_OFFSET + (end.offset - end.tail);
         let header = SegmentHeader {
             store_id: self.store_id,
@@ -196,18 +203,12 @@ impl Recovery<'_> {
     /// Zeroes what was torn. A crash before this does no harm: the fresh segment supersedes it.
     fn cut_torn(&self, end: &End) -> Result<(), OpenError> {
         let (Some(cut), Some(last)) = (&end.cut, self.survey.segments.last()) else { return Ok(()) };
-        let zero = || {
+        let cut_off = || {
             let file = self.disk.open(&last.name)?;
-            let zeros = vec![0; READ_CHUNK_BYTES.min((cut.end - cut.start) as usize)];
-            let mut offset = cut.start;
-            while offset < cut.end {
-                let part = (cut.end - offset).min(zeros.len() as u64);
-                file.write_at(offset, &zeros[..part as usize])?;
-                offset += part;
-            }
+            zero(&*file, cut.clone())?;
             file.sync_data()
         };
-        zero().map_err(OpenError::io("cutting", &last.name))
+        cut_off().map_err(OpenError::io("cutting", &last.name))
     }
 
     /// Removes segments of which nothing is left, so that a hub that crashes again and again does not fill the disk.
@@ -231,6 +232,17 @@ fn copy(from: &dyn DiskFile, range: Range<u64>, to: &dyn DiskFile, to_offset: u6
         read_whole(from, range.start + done, &mut bytes[..part])?;
         to.write_at(to_offset + done, &bytes[..part])?;
         done += part as u64;
+    }
+    Ok(())
+}
+
+fn zero(file: &dyn DiskFile, range: Range<u64>) -> io::Result<()> {
+    let zeros = vec![0; READ_CHUNK_BYTES.min((range.end - range.start) as usize)];
+    let mut offset = range.start;
+    while offset < range.end {
+        let part = (range.end - offset).min(zeros.len() as u64);
+        file.write_at(offset, &zeros[..part as usize])?;
+        offset += part;
     }
     Ok(())
 }

@@ -226,6 +226,50 @@ fn a_second_crash_at_every_prefix_of_the_recovery_keeps_every_synced_record() {
     }
 }
 
+/// Opens what a crash left of a full disk, again after one crash in the midst of that, and checks the promises. Answers whether a
+/// store was there.
+fn recover_full(history: &History, image: &RecordingDisk, moment: usize, second: Image) -> bool {
+    image.fill();
+    let found = match Live::try_open(image) {
+        Err(OpenError::DiskFull { .. }) if history.open_count_at(moment) == 0 => return false,
+        opened => opened.expect("a full disk is no reason not to open").seen.len(),
+    };
+    assert!(found >= history.durable_at(moment), "a durable record is lost");
+    for second_moment in 0..=image.operations() {
+        println!("then after {second_moment} of {} operations, {second:?}", image.operations());
+        let again = image.crash(second_moment, second);
+        again.fill();
+        let mut live = match Live::try_open(&again) {
+            Err(OpenError::DiskFull { .. }) if history.open_count_at(moment) == 0 => continue,
+            opened => opened.expect("a full disk is no reason not to open"),
+        };
+        history.check_visited(&live.seen, moment);
+        assert!(live.seen.len() >= history.durable_at(moment), "a durable record is lost: {:?}", live.report);
+        assert!(live.open_count > history.open_count_at(moment), "an open count is used twice");
+        live.writer.prove(1_000, false).expect("a proof needs no room");
+        again.set_room(None);
+        let kept = recover(history, &again, moment);
+        assert!(kept == found || second_moment < image.operations(), "what an opening showed is durable");
+    }
+    true
+}
+
+#[test]
+fn a_full_disk_opens_after_a_crash_at_every_prefix_of_the_trace_and_of_its_recovery() {
+    let disk = RecordingDisk::new();
+    let history = lives(&disk);
+    let mut opened = 0;
+    for moment in 0..=disk.operations() {
+        for first in [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 9 }, Image::TornLast { seed: 9 }] {
+            for second in [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 5 }] {
+                println!("after {moment} of {} operations, {first:?}", disk.operations());
+                opened += usize::from(recover_full(&history, &disk.crash(moment, first), moment, second));
+            }
+        }
+    }
+    assert!(opened > 500, "only {opened}");
+}
+
 #[test]
 fn crashes_in_lives_drawn_by_chance_keep_every_synced_record() {
     for seed in 0..12 {

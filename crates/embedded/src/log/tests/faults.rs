@@ -1,6 +1,7 @@
 //! Disks that fail or are full, and callers that break the rules.
 
 use super::*;
+use crate::disk::Disk;
 use crate::disk::recording::{Image, Operation};
 
 #[test]
@@ -123,16 +124,111 @@ fn an_opening_that_finds_no_room_is_typed_and_can_be_repeated() {
 }
 
 #[test]
+fn a_full_disk_opens_again_and_again_without_a_spare() {
+    let disk = RecordingDisk::new();
+    Live::open(&disk).put(b"kept");
+    disk.fill();
+    for nth in 0..10 {
+        let mut live = Live::open(&disk);
+        assert_eq!(live.seen.len(), 1 + nth);
+        live.put(b"ack");
+    }
+    assert_eq!(segments(&disk), ["0000000001.seg"]);
+    let synced = Live::open(&disk.crash(disk.operations(), Image::OnlySynced));
+    assert_eq!(synced.seen.len(), 11);
+}
+
+#[test]
+fn what_only_the_page_cache_held_is_durable_once_a_full_disk_has_opened() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.stage(b"unknown");
+    disk.fail_sync_after(0);
+    live.write(true).expect_err("the sync fails");
+    disk.fill();
+    assert_eq!(bodies(&Live::open(&disk).seen), [b"unknown"]);
+    assert_eq!(bodies(&Live::open(&disk.crash(disk.operations(), Image::OnlySynced)).seen), [b"unknown"]);
+}
+
+#[test]
+fn what_is_written_leaves_room_for_openings_at_the_end_of_the_last_segment() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    disk.fill();
+    let written = loop {
+        live.stage(b"ack");
+        if let Err(error) = live.write(true) {
+            assert!(matches!(error, LogError::DiskFull { .. }), "{error}");
+            break live.writer.next_position();
+        }
+    };
+    drop(live);
+    for _ in 0..3 {
+        let live = Live::open(&disk);
+        assert_eq!(live.seen.last().map(|seen| seen.position + 1), Some(written));
+    }
+    disk.set_room(None);
+    Live::open(&disk).put(b"again");
+}
+
+#[test]
+fn a_spare_that_is_found_is_taken_over_and_no_other_file_is_made() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.put(b"kept");
+    live.writer.prove(1_000, true).expect("marks");
+    live.writer.spares().prepare().expect("there is room");
+    disk.fill();
+    let mut live = Live::open(&disk);
+    assert!(live.writer.spare_ready(), "after an orderly end it is the spare again");
+    live.put(b"more");
+    assert_eq!(bodies(&Live::open(&disk).seen), [&b"kept"[..], b"more"], "and after a crash the fresh segment");
+    assert_eq!(segments(&disk), ["0000000001.seg", "0000000002.seg"]);
+}
+
+#[test]
+fn a_spare_in_which_a_roll_was_broken_off_is_emptied_before_it_is_taken_over() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    live.put(b"kept");
+    live.writer.spares().prepare().expect("there is room");
+    drop(live);
+    let spare = "0000000002.seg";
+    let length = disk.contents(spare).expect("it is there").len();
+    disk.tamper(spare, 0, &[0x55; 700]);
+    disk.tamper(spare, length as u64 - 9, &[0x55; 9]);
+    disk.fill();
+    let live = Live::open(&disk);
+    assert_eq!(bodies(&live.seen), [b"kept"]);
+    let (contents, used) = (disk.contents(spare).expect("in use"), usize::from(u8::MAX) + 4096);
+    assert!(contents[used..].iter().all(|byte| *byte == 0), "nothing of before is left");
+}
+
+#[test]
+fn an_opening_without_file_descriptors_says_so_and_what_to_do() {
+    let disk = RecordingDisk::new();
+    Live::open(&disk).put(b"kept");
+    disk.set_out_of_files(true);
+    let error = try_open(&disk).map(|(opened, _)| opened.report).expect_err("no file can be opened");
+    assert!(matches!(&error, OpenError::OutOfFiles { .. }), "{error}");
+    assert!(error.to_string().contains("open files") && error.to_string().contains("`ulimit -n`"), "{error}");
+}
+
+fn segments(disk: &RecordingDisk) -> Vec<String> {
+    disk.list().expect("lists").into_iter().filter(|name| segment_number(name).is_some()).collect()
+}
+
+#[test]
 fn a_batch_larger_than_a_segment_gets_one_sized_for_it() {
     let disk = RecordingDisk::new();
     let mut live = Live::open(&disk);
     live.writer.spares().prepare().expect("there is room");
     let written = live.put(&[5; 50_000]);
     assert_eq!(written.batch.segment, 2);
-    let after = live.put(&[6; 6_000]);
+    let after = live.put(&[6; 8_000]);
     assert_eq!(after.batch.segment, 3);
     let live = Live::open(&disk.crash(disk.operations(), Image::OnlySynced));
-    assert_eq!(bodies(&live.seen), [&[5; 50_000][..], &[6; 6_000]]);
+    assert_eq!(bodies(&live.seen), [&[5; 50_000][..], &[6; 8_000]]);
 }
 
 #[test]

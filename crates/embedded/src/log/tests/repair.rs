@@ -40,6 +40,10 @@ impl Disk for Folder {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.0.remove(&Self::name(name))
     }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.0.sync_names()
+    }
 }
 
 /// Three lives in many segments; the last record is proven.
