@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use skep_core::{Consume, End, Now, Outlet, unknown_queue};
 use skep_protocol::{Binding, Error, LeaseToken, QueueName};
 
@@ -86,8 +87,7 @@ impl Engine {
         let Some(consumer) = self.consumers.get(&id) else { return Vec::new() };
         let queue = consumer.queue;
         let mine: Vec<u64> = consumer.leases.iter().copied().collect();
-        let mut kept = Vec::new();
-        // The newest first: each then goes to the front, and many cost no more than few.
+        let (held, mut kept): (HashSet<_>, _) = (held.iter().collect(), Vec::new());
         for count in mine.into_iter().rev() {
             let token = Token { open: self.open, count };
             let lease = token.sealed(self.secret);

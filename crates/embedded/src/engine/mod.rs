@@ -13,6 +13,7 @@ pub(crate) mod dedup;
 mod deliver;
 mod facts;
 mod lapse;
+mod line;
 mod publish;
 pub(crate) mod queue;
 mod replay;

@@ -1,10 +1,9 @@
 //! One durable queue in memory: what is ready, by priority, and what it is bounded by.
 
-use std::collections::VecDeque;
-
 use foldhash::HashMap;
 use skep_protocol::{Ended, Priority, QueueInfo, QueueName, QueueSpec};
 
+use super::line::Line;
 use crate::log::BatchAt;
 
 /// One take in so many is the message that has waited longest, whatever its priority.
@@ -39,8 +38,8 @@ impl Entry {
 pub(crate) struct Queue {
     pub(crate) name: QueueName,
     pub(crate) spec: QueueSpec,
-    /// Ready messages by priority, each in order of position.
-    ready: [VecDeque<Entry>; Priority::ALL.len()],
+    /// Ready messages by priority.
+    ready: [Line; Priority::ALL.len()],
     takes: u32,
     /// Messages held: staged, ready, leased, delayed.
     pub(crate) held: u64,
@@ -99,71 +98,58 @@ impl Queue {
 
     /// Makes a message ready; in order of position, however late it comes.
     pub(crate) fn put(&mut self, entry: Entry) {
-        let class = &mut self.ready[usize::from(entry.priority.number())];
-        if class.front().is_some_and(|first| first.position > entry.position) {
-            return class.push_front(entry);
-        }
-        match class.back() {
-            Some(last) if last.position > entry.position => {
-                let at = class.partition_point(|known| known.position < entry.position);
-                class.insert(at, entry);
-            }
-            _ => class.push_back(entry),
-        }
+        self.ready[usize::from(entry.priority.number())].put(entry);
     }
 
     /// The message that is to be delivered next.
-    pub(crate) fn next(&self) -> Option<&Entry> {
-        self.class().and_then(|class| self.ready[class].front())
+    pub(crate) fn next(&mut self) -> Option<&Entry> {
+        self.class().and_then(|class| self.ready[class].first())
     }
 
     /// Takes it.
     pub(crate) fn take(&mut self) -> Option<Entry> {
         let class = self.class()?;
         self.takes = self.takes.wrapping_add(1);
-        self.ready[class].pop_front()
+        self.ready[class].take()
     }
 
     /// Strict by priority, but for one take in 16.
-    fn class(&self) -> Option<usize> {
-        let mut waiting = (0..self.ready.len()).filter_map(|class| Some((self.ready[class].front()?.position, class)));
+    fn class(&mut self) -> Option<usize> {
         if self.takes % FAIR_TAKE == FAIR_TAKE - 1 {
-            waiting.min().map(|(_, class)| class)
-        } else {
-            waiting.next().map(|(_, class)| class)
+            return self.oldest();
         }
+        self.ready.iter().position(|class| class.len() > 0)
     }
 
-    /// Takes the ready message that has waited longest.
+    /// The priority of the message that has waited longest.
+    fn oldest(&mut self) -> Option<usize> {
+        let classes = self.ready.iter_mut().enumerate();
+        classes.filter_map(|(class, line)| Some((line.first()?.position, class))).min().map(|(_, class)| class)
+    }
+
+    /// Takes the message that has waited longest, whatever its priority.
     pub(crate) fn take_oldest(&mut self) -> Option<Entry> {
-        let classes = self.ready.iter_mut().filter(|class| !class.is_empty());
-        classes.min_by_key(|class| class.front().map(|entry| entry.position))?.pop_front()
+        self.oldest().and_then(|class| self.ready[class].take())
     }
 
     /// Takes the ready message at a position, if it is there.
     pub(crate) fn take_at(&mut self, position: u64) -> Option<Entry> {
-        self.ready.iter_mut().find_map(|class| {
-            let at = class.binary_search_by_key(&position, |entry| entry.position).ok()?;
-            class.remove(at)
-        })
+        self.ready.iter_mut().find_map(|class| class.take_at(position))
     }
 
     /// Whether the message at a position is ready.
     pub(crate) fn has_ready(&self, position: u64) -> bool {
-        self.ready.iter().any(|class| class.binary_search_by_key(&position, |entry| entry.position).is_ok())
+        self.ready.iter().any(|class| class.from(position, 1).any(|entry| entry.position == position))
     }
 
-    /// All ready messages, by priority.
+    /// All ready messages, in no order.
     pub(crate) fn ready(&self) -> impl Iterator<Item = &Entry> {
-        self.ready.iter().flatten()
+        self.ready.iter().flat_map(Line::iter)
     }
 
-    /// Ready messages from a position on, of each priority at most so many, the oldest.
+    /// Ready messages from a position on, in no order: of each priority at least the oldest, so many.
     pub(crate) fn ready_from(&self, position: u64, limit: usize) -> impl Iterator<Item = &Entry> {
-        self.ready.iter().flat_map(move |class| {
-            let first = class.partition_point(|entry| entry.position < position);
-            class.range(first..).take(limit)
-        })
+        self.ready.iter().flat_map(move |class| class.from(position, limit))
     }
 
     pub(crate) fn ready_count(&self) -> u64 {
@@ -213,9 +199,19 @@ mod tests {
         let mut queue = queue();
         [1, 2, 4].into_iter().for_each(|n| queue.put(entry(n, Priority::Normal)));
         queue.put(entry(3, Priority::Normal));
-        let order: Vec<u64> = queue.ready().map(|entry| entry.position).collect();
-        assert_eq!(order, [1, 2, 3, 4]);
         assert_eq!(queue.take_at(2).map(|entry| entry.position), Some(2));
         assert_eq!(queue.take_at(2), None);
+        let order: Vec<u64> = std::iter::from_fn(|| queue.take()).map(|entry| entry.position).collect();
+        assert_eq!(order, [1, 3, 4]);
+    }
+
+    #[test]
+    fn the_oldest_of_all_priorities_is_taken_and_no_turn_is_counted() {
+        let mut queue = queue();
+        let messages = [(5, Priority::Critical), (3, Priority::Normal), (9, Priority::Normal), (4, Priority::Bulk)];
+        messages.into_iter().for_each(|(position, priority)| queue.put(entry(position, priority)));
+        assert_eq!(queue.take_oldest().map(|entry| entry.position), Some(3));
+        assert_eq!(queue.take_oldest().map(|entry| entry.position), Some(4));
+        assert_eq!(queue.takes, 0);
     }
 }
