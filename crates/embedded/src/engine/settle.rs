@@ -1,6 +1,6 @@
 //! Settles, and the atomic step of settles and publishes.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use skep_core::{Completion, Now, Run, Write};
 use skep_protocol::{Action, Code, Ended, Error, Settle};
 
@@ -87,11 +87,12 @@ impl Engine {
     fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan], full: Option<&Error>) -> Result<(), Error> {
         // What publishes anew needs every lease; only a resend of what was done may come without.
         let publishes = plans.iter().any(|plan| matches!(plan, Plan::Store { .. }));
+        let mut leases = HashSet::default();
+        if let Some(twice) = write.settles.iter().find(|settle| !leases.insert(settle.lease)) {
+            return Err(Error::new(Code::InvalidFrame, format!("lease {} stands twice in one step", twice.lease)));
+        }
         for settle in write.settles {
             let token = Token::opened(settle.lease, self.secret).ok_or_else(|| self.lease_lost(settle.lease))?;
-            if write.settles.iter().filter(|other| other.lease == settle.lease).count() > 1 {
-                return Err(Error::new(Code::InvalidFrame, format!("lease {} stands twice in one step", settle.lease)));
-            }
             let held = self.is_held(settle);
             if !held && (publishes || self.settled.look(token, &settle.action).is_none()) {
                 return Err(self.lease_lost(settle.lease));
