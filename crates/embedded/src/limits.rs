@@ -16,6 +16,9 @@ pub(crate) const DEDUP_MS: u64 = 10 * 60 * 1000;
 pub(crate) const DEDUP_IDS_MAX: usize = 1_000_000;
 /// How long a settle is remembered, so that a retry gets the same answer, in milliseconds.
 pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
+/// Bytes of a progress note with which a lease is extended while the disk is full; beyond it the extend is refused. A lease that ends
+/// takes more room than one that is extended with as much.
+pub(crate) const FULL_PROGRESS_BYTES_MAX: usize = 256;
 /// Settles remembered; beyond it the oldest is forgotten.
 pub(crate) const SETTLED_MAX: usize = 262_144;
 /// Leases of which is remembered why they ended without a settle; of older ones nobody is told.

@@ -13,6 +13,7 @@ use super::settled::Kind;
 use super::submission::Results;
 use super::timers::Timer;
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
+use crate::limits::FULL_PROGRESS_BYTES_MAX;
 
 /// More bytes than a settle's record takes beside its free text.
 const SETTLE_BYTES: usize = 128;
@@ -31,7 +32,7 @@ impl Engine {
             return Err(self.lease_lost(settle.lease));
         }
         if let Action::Extend { lease_ms, progress } = &settle.action {
-            if let Some(full) = full {
+            if let Some(full) = full.filter(|_| settle.action.text_bytes() > FULL_PROGRESS_BYTES_MAX) {
                 return Err(full.clone());
             }
             return Ok(self.extend(token, *lease_ms, progress.as_deref(), now));
@@ -98,8 +99,10 @@ impl Engine {
                 return Err(self.lease_lost(settle.lease));
             }
         }
-        let extends = write.settles.iter().any(|settle| matches!(settle.action, Action::Extend { .. }));
-        if let Some(full) = full.filter(|_| extends) {
+        let extends_long = |settle: &Settle| {
+            matches!(settle.action, Action::Extend { .. }) && settle.action.text_bytes() > FULL_PROGRESS_BYTES_MAX
+        };
+        if let Some(full) = full.filter(|_| write.settles.iter().any(extends_long)) {
             return Err(full.clone());
         }
         self.check_bounds(write, plans)?;

@@ -270,8 +270,11 @@ async fn a_full_disk_recognises_what_was_stored_before_and_refuses_what_is_new()
     let lease = worker.delivery().await.lease;
     let step = worker.settle_at(60, vec![Settle { lease, action: Action::Ack }], vec![plain.clone()]).await;
     assert!(matches!(&step.results[0], Settlement::Error(error) if error.code == Code::DiskFull), "{step:?}");
-    let longer = worker.settle(lease, Action::Extend { lease_ms: None, progress: None }).await;
-    assert_eq!(longer.expect_err("it grows the store").code, Code::DiskFull);
+    let extend = |progress: Option<&str>| Action::Extend { lease_ms: None, progress: progress.map(str::to_owned) };
+    let told = worker.settle(lease, extend(Some(&"x".repeat(300)))).await;
+    assert_eq!(told.expect_err("it grows the store").code, Code::DiskFull);
+    worker.settle(lease, extend(None)).await.expect("who works on keeps the lease");
+    worker.settle(lease, extend(Some("half"))).await.expect("and may say how far it is");
     worker.settle(lease, Action::Ack).await.expect("its lease was left alone, and an ack is taken");
 }
 
@@ -300,7 +303,7 @@ async fn a_full_disk_refuses_publishes_and_takes_acks() {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_an_ack_is_taken_also_beside_an_extend_that_is_not() {
+async fn on_a_full_disk_an_ack_is_taken_also_beside_a_long_note_that_is_not() {
     let disk = RecordingDisk::new();
     let (_store, hub) = hub_on(&disk).await;
     let mut peer = Peer::attach(&hub, None);
@@ -308,7 +311,7 @@ async fn on_a_full_disk_an_ack_is_taken_also_beside_an_extend_that_is_not() {
     fill(&disk, &mut peer).await;
     peer.consume("jobs", 2).await;
     let leases = [peer.delivery().await.lease, peer.delivery().await.lease];
-    let actions = [Action::Ack, Action::Extend { lease_ms: None, progress: None }];
+    let actions = [Action::Ack, Action::Extend { lease_ms: None, progress: Some("x".repeat(300)) }];
     let settles = leases.into_iter().zip(actions).map(|(lease, action)| Settle { lease, action }).collect();
     let results = peer.settle_all(settles, Vec::new()).await.results.into_iter().map(Result::from);
     let codes: Vec<Option<Code>> = results.map(|result| result.err().map(|error| error.code)).collect();
