@@ -284,7 +284,8 @@ fn no_position_is_used_again_when_the_reservation_itself_is_lost() {
     planned(&disk).expect("a plan").0.carry_out(&Folder(disk.clone()), "").expect("repairs");
     let live = Live::open(&disk);
     assert_eq!(bodies(&live.seen), [b"kept"]);
-    assert!(live.buffer.position() > torn, "position {torn} was used before");
+    // The opening itself took one.
+    assert!(live.buffer.position() > torn + 1, "position {torn} was used before");
 }
 
 #[test]
@@ -467,13 +468,13 @@ fn what_was_cut_from_the_log_does_not_come_back() {
     live.writer.prove(2_000, false).expect("proves");
     // As if the opening had crashed before it cut; then the fresh segment lost its header, or the old one a record.
     let name = segments(&image).pop().expect("one");
-    image.tamper("0000000001.seg", 0, &old);
     for (file, offset, expected) in [
         (name.as_str(), 60, &[&b"proven"[..], b"kept", b"new"][..]),
         ("0000000001.seg", proven.batch.offset + 73, &[b"kept", b"new"]),
     ] {
         let image = copy_of(&image);
-        image.tamper(file, offset, b"x");
+        image.tamper("0000000001.seg", 0, &old);
+        image.tamper(file, offset, &[b'x'; 40]);
         let (plan, seen) = planned(&image).expect("a plan");
         assert_eq!(seen.iter().map(|(_, body, _)| &body[..]).collect::<Vec<_>>(), expected);
         plan.carry_out(&Folder(image.clone()), "").expect("repairs");
