@@ -36,10 +36,4 @@ pub trait Facts: Send + Sync + 'static {
     /// # Errors
     /// Why it cannot serve now.
     fn delete(&self, key: &str, now: Now) -> BoxFuture<'_, Result<bool, Error>>;
-
-    /// All facts whose key begins with `prefix`, by key.
-    ///
-    /// # Errors
-    /// Why it cannot serve now.
-    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Fact>, Error>>;
 }

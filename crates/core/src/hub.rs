@@ -3,15 +3,17 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use foldhash::HashMap;
 use skep_protocol::{AgentId, Code, Error, Filter, Message, ProducerId, ResumeToken, Topic};
 use tokio::sync::mpsc;
+use tokio::time::{interval, timeout};
 
 use crate::backend::{Backend, Read, Seen};
 use crate::clock::{Clock, Now};
 use crate::facts::Facts;
-use crate::limits::LIVE_COPIES_MAX;
+use crate::limits::{LIVE_COPIES_MAX, PRESENCE_KEEP_MAX};
 use crate::live::LiveMessage;
 use crate::mailbox::{Mailbox, Wakes};
 use crate::policy::{Credentials, Party, Policy};
@@ -21,6 +23,9 @@ use crate::resume::Parked;
 use crate::router::Router;
 use crate::session::Session;
 use crate::telemetry::{Counters, Telemetry};
+
+/// How often it looks for what time asks of it.
+const TICK: Duration = Duration::from_millis(250);
 
 /// What a hub is told when it opens.
 #[derive(Clone, Debug)]
@@ -162,16 +167,25 @@ impl Hub {
     /// When what was accepted could not be made durable.
     pub async fn close(&self) -> Result<(), Error> {
         self.end_parked(None);
-        self.keep_presence().await;
+        // A fact may wait for room on the disk, and only closing ends that.
+        let _ = timeout(PRESENCE_KEEP_MAX, self.keep_presence()).await;
         self.backend.close().await
     }
 
-    /// Serves what belongs to no session: copies committed messages to live listeners and ends
-    /// sessions that nobody resumed. Ends when its future is dropped; nothing is lost by that.
+    /// Serves what belongs to no session: copies committed messages to live listeners, ends
+    /// sessions that nobody resumed, and keeps when agents were last seen. The last may wait for
+    /// the disk, and holds up none of the others. Ends when its future is dropped; nothing is lost by that.
     pub async fn run(&self) {
         let end = self.tap_end.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut end) = end else { return };
-        let mut tick = tokio::time::interval(std::time::Duration::from_millis(250));
+        let Some(end) = end else { return };
+        tokio::select! {
+            () = self.serve(end) => {}
+            () = self.keep_presence_on() => {}
+        }
+    }
+
+    async fn serve(&self, mut end: mpsc::Receiver<Message>) {
+        let mut tick = interval(TICK);
         let mut batch = Vec::with_capacity(256);
         loop {
             tokio::select! {
@@ -183,11 +197,16 @@ impl Hub {
                     batch.drain(..).for_each(|message| { self.publish_live(&message, &mut wakes); });
                     wakes.wake();
                 }
-                _ = tick.tick() => {
-                    self.end_parked(Some(self.now()));
-                    self.keep_presence().await;
-                }
+                _ = tick.tick() => self.end_parked(Some(self.now())),
             }
+        }
+    }
+
+    async fn keep_presence_on(&self) {
+        let mut tick = interval(TICK);
+        loop {
+            tick.tick().await;
+            self.keep_presence().await;
         }
     }
 

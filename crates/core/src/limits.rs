@@ -1,5 +1,7 @@
 //! The bounds of a hub, each with its unit and what happens when it is full.
 
+use std::time::Duration;
+
 /// Messages of one session that wait for their receipt; beyond it the hub reads no more from it.
 pub const UNANSWERED_MESSAGES_MAX: usize = 8_192;
 /// Bytes of such messages.
@@ -29,6 +31,8 @@ pub const PARKED_MAX: usize = 10_000;
 pub const RESUME_GRACE_MS: u64 = 5_000;
 /// How long after its start the hub says `unknown` of an agent's presence, in milliseconds.
 pub const PRESENCE_UNKNOWN_MS: u64 = 60_000;
+/// How long a hub that closes tries to keep when agents were last seen; after it that is lost, and nothing else.
+pub const PRESENCE_KEEP_MAX: Duration = Duration::from_secs(1);
 /// A session says something at least this often, in milliseconds.
 pub const HEARTBEAT_MS: u64 = 30_000;
 /// A connection that said nothing for so long is closed, in milliseconds.

@@ -321,8 +321,4 @@ impl Facts for Memory {
         let there = self.facts.lock().unwrap().remove(key).is_some();
         Box::pin(async move { Ok(there) })
     }
-
-    fn list(&self, _: &str) -> BoxFuture<'_, Result<Vec<Fact>, Error>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
 }

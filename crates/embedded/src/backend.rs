@@ -213,7 +213,7 @@ impl Backend for Embedded {
 
 impl Embedded {
     /// Why a verb is refused now, if it is; with a full disk only what grows the store is.
-    fn refusal(&self, grows: bool) -> Option<Error> {
+    pub(crate) fn refusal(&self, grows: bool) -> Option<Error> {
         let shared = self.store.lock();
         shared.refusal().or_else(|| shared.full.clone().filter(|_| grows))
     }

@@ -13,16 +13,18 @@ impl Facts for Embedded {
 
     fn put(&self, key: &str, value: &[u8], expected: Option<u64>, _now: Now) -> BoxFuture<'_, Result<u64, Error>> {
         let (key, value) = (key.to_owned(), value.to_owned());
-        durably(self, move |engine| engine.put_fact(&key, &value, expected))
+        let refused = self.refusal(true);
+        let put = durably(self, move |engine| engine.put_fact(&key, &value, expected));
+        Box::pin(async move {
+            match refused {
+                Some(error) => Err(error),
+                None => put.await,
+            }
+        })
     }
 
     fn delete(&self, key: &str, _now: Now) -> BoxFuture<'_, Result<bool, Error>> {
         let key = key.to_owned();
         durably(self, move |engine| Ok(engine.delete_fact(&key)))
-    }
-
-    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<Fact>, Error>> {
-        let prefix = prefix.to_owned();
-        durably(self, move |engine| Ok(engine.facts(&prefix)))
     }
 }

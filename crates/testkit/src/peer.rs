@@ -85,6 +85,12 @@ impl Peer {
         Peer { session, waiting: VecDeque::new(), ..self }
     }
 
+    /// Loses its connection.
+    pub fn park(self) {
+        let now = self.hub.now();
+        self.session.park(now);
+    }
+
     /// Leaves in order.
     pub fn goodbye(self) {
         let now = self.hub.now();

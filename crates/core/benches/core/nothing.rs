@@ -73,10 +73,6 @@ impl Facts for Nothing {
     fn delete(&self, _: &str, _: Now) -> BoxFuture<'_, Result<bool, Error>> {
         done(Ok(false))
     }
-
-    fn list(&self, _: &str) -> BoxFuture<'_, Result<Vec<Fact>, Error>> {
-        done(Ok(Vec::new()))
-    }
 }
 
 impl Policy for Anyone {

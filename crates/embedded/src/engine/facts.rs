@@ -64,6 +64,7 @@ impl Engine {
     }
 
     /// The facts whose key begins with a prefix, by key.
+    #[cfg(test)]
     pub(crate) fn facts(&self, prefix: &str) -> Vec<Fact> {
         let from = self.facts.known.range(prefix.to_owned()..);
         let matching = from.take_while(|(key, _)| key.starts_with(prefix));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skep_core::{Clock, Hub, HubOptions};
+use skep_core::{Clock, Facts, Hub, HubOptions};
 use skep_embedded::Embedded;
 use skep_embedded::disk::Disk;
 use skep_embedded::disk::recording::{Image, RecordingDisk};
@@ -16,6 +16,10 @@ use skep_protocol::{
 };
 use skep_testkit::backend_suite::declare;
 use skep_testkit::{Anyone, Peer, message};
+use tokio::time::timeout;
+
+/// Longer than anything takes that happens at all.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn hub_on(disk: &RecordingDisk) -> (Arc<Embedded>, Arc<Hub>) {
     hub_on_any(Arc::new(disk.clone())).await
@@ -276,6 +280,25 @@ async fn a_full_disk_recognises_what_was_stored_before_and_refuses_what_is_new()
     worker.settle(lease, extend(None)).await.expect("who works on keeps the lease");
     worker.settle(lease, extend(Some("half"))).await.expect("and may say how far it is");
     worker.settle(lease, Action::Ack).await.expect("its lease was left alone, and an ack is taken");
+}
+
+/// A fact is refused rather than left to wait for room that may never come; one that is deleted makes room, as an ack does.
+#[tokio::test]
+async fn a_full_disk_refuses_facts_and_lets_the_hub_close() {
+    let disk = RecordingDisk::new();
+    let (store, hub) = hub_on(&disk).await;
+    let mut peer = Peer::attach(&hub, Some("bob"));
+    declare(&mut peer, "jobs", |spec| spec).await;
+    let register = || Command::Register { agent: "bob".parse().expect("an id"), metadata: "{}".into() };
+    peer.manage(register()).await.expect("an agent");
+    fill(&disk, &mut peer).await;
+    let put = timeout(PATIENCE, store.put("some.fact", b"x", None, hub.now())).await.expect("an answer");
+    let refused = put.expect_err("there is no room");
+    assert_eq!((refused.code, refused.outcome), (Code::DiskFull, skep_protocol::Outcome::Refused));
+    let again = peer.manage(register()).await.expect_err("what it says of itself is a fact");
+    assert_eq!(again.code, Code::DiskFull);
+    peer.goodbye();
+    timeout(PATIENCE, hub.close()).await.expect("it closes").expect("in order");
 }
 
 /// A full disk refuses publishes with a typed error; acks are taken; with room again, all goes on.
