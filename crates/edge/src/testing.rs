@@ -56,6 +56,7 @@ struct Inner {
     queues: BTreeMap<QueueName, Queue>,
     numbers: u64,
     trouble: Option<Error>,
+    refuses_extends: Option<Code>,
 }
 
 struct Queue {
@@ -92,6 +93,11 @@ impl Memory {
         self.lock().trouble = Some(Error::new(code, "by the test"));
     }
 
+    /// Every extend is refused with this code from now on; the leases stand.
+    pub(crate) fn refuse_extends(&self, code: Code) {
+        self.lock().refuses_extends = Some(code);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
     }
@@ -124,6 +130,9 @@ impl Inner {
     }
 
     fn settle(&mut self, lease: LeaseToken, action: &Settling) -> Result<(), Error> {
+        if let (Settling::Extend { .. }, Some(code)) = (action, self.refuses_extends) {
+            return Err(Error::new(code, "by the test"));
+        }
         for queue in self.queues.values_mut() {
             let Some(at) = queue.leased.iter().position(|known| known.token == lease) else { continue };
             if !matches!(action, Settling::Extend { .. }) {

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use skep_core::SessionEvent;
 use skep_protocol::limits::{LEASE_MS_MAX, LEASE_MS_MIN};
 use skep_protocol::{
-    Action, AgentId, Binding, Delivery, Error, QueueName, Settle, SettleBatch, Settlement, Subscribe, SubscriptionId,
-    Target, Window,
+    Action, AgentId, Binding, Code, Delivery, Error, Outcome, QueueName, Settle, SettleBatch, Settlement, Subscribe,
+    SubscriptionId, Target, Window,
 };
 use tokio::time::timeout;
 
@@ -130,7 +130,8 @@ impl Taking {
         self.deliveries.extend(more);
     }
 
-    /// Lets all leases last this long from now. A lease that is lost already is not handed out.
+    /// Lets all leases last this long from now. A lease that is lost already is not handed out; one that cannot be
+    /// extended stands all the same, and is handed out with the time that it has.
     async fn extend(&mut self, lease_ms: u64) {
         if self.deliveries.is_empty() {
             return;
@@ -141,8 +142,14 @@ impl Taking {
         let batch = SettleBatch { tag: 0, settles, atomic: false, publish: None };
         let mut results = self.visit.settle(batch).await.results.into_iter();
         self.deliveries.retain_mut(|delivery| {
-            delivery.lease_ms = lease_ms;
-            matches!(results.next(), Some(Settlement::Ok(())))
+            delivery.lease_ms = match results.next() {
+                Some(Settlement::Ok(())) => lease_ms,
+                Some(Settlement::Error(error)) if error.code == Code::LeaseLost => return false,
+                Some(Settlement::Error(error)) if error.outcome == Outcome::Refused => delivery.lease_ms,
+                // Nobody knows which of the two it is: at least the shorter.
+                _ => delivery.lease_ms.min(lease_ms),
+            };
+            true
         });
     }
 

@@ -210,6 +210,27 @@ async fn what_is_received_is_leased_until_it_is_settled() {
     assert_eq!(house.memory.count("jobs"), (2, 0));
 }
 
+/// What is leased is told, however long it lasts: nobody else gets it, and it would end charged.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_cannot_be_extended_is_handed_out_with_the_time_it_has() {
+    let house = House::new().await;
+    house.call("POST /v1/publish/jobs", "{}").await;
+    house.memory.refuse_extends(Code::DiskFull);
+    let (status, received) = house.call("POST /v1/queues/jobs/receive?lease_ms=9000", "").await;
+    let own_ms = &house.call("GET /v1/queues/jobs", "").await.1["spec"]["lease_ms"];
+    assert_eq!((status, &received["deliveries"][0]["lease_ms"]), (StatusCode::OK, own_ms), "{received}");
+    assert_eq!(house.memory.count("jobs"), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_lost_before_it_is_handed_out_is_not_told() {
+    let house = House::new().await;
+    house.call("POST /v1/publish/jobs", "{}").await;
+    house.memory.refuse_extends(Code::LeaseLost);
+    let (_, received) = house.call("POST /v1/queues/jobs/receive?lease_ms=9000", "").await;
+    assert_eq!(received, json!({"deliveries": []}));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_receive_that_finds_nothing_in_time_is_answered_with_nothing() {
     let house = House::new().await;
