@@ -87,7 +87,9 @@ impl Hub {
             let filters = vec![Filter::from(Topic::inbox(agent)), Filter::from(Topic::broadcast())];
             let spec = QueueSpec { filters, ..QueueSpec::new(inbox) };
             let declared = self.change(QueueCommand::Declare(spec), now).await;
-            declared.inspect_err(|_| self.registry.forget(agent))?;
+            declared.inspect_err(|_| {
+                self.registry.forget(agent);
+            })?;
         }
         // The inbox first: an agent is known when its inbox exists, whatever is known of it besides.
         self.facts.put(&metadata_key(agent), metadata.as_bytes(), None, now).await?;
@@ -95,11 +97,23 @@ impl Hub {
     }
 
     async fn deregister(&self, agent: &AgentId, force: bool, now: Now) -> Result<Answer, Error> {
-        if !self.registry.is_known(agent.as_str()) {
+        let inbox = QueueName::inbox(agent);
+        if !self.registry.is_known(agent.as_str()) && self.backend.info(&inbox).is_none() {
             return Err(self.unknown_agent(agent.as_str()));
         }
-        self.change(QueueCommand::Delete(QueueName::inbox(agent), force), now).await?;
-        self.registry.forget(agent);
+        // Forgotten before it is gone: whoever asked may go in between, and the command is on its way all the same.
+        let last_seen_ms = self.registry.forget(agent);
+        match self.change(QueueCommand::Delete(inbox.clone(), force), now).await {
+            // Somebody else's was faster: gone it is.
+            Err(error) if error.code == Code::UnknownQueue => {}
+            Err(error) => {
+                if self.backend.info(&inbox).is_some() {
+                    self.registry.know(agent, last_seen_ms);
+                }
+                return Err(error);
+            }
+            Ok(_) => {}
+        }
         self.facts.delete(&metadata_key(agent), now).await?;
         self.facts.delete(&crate::hub::seen_key(agent), now).await?;
         Ok(Answer::Done { changed: true })

@@ -44,9 +44,12 @@ impl Registry {
         });
     }
 
-    /// An agent is known no more.
-    pub(crate) fn forget(&self, agent: &AgentId) {
-        self.change(agent, |presence| presence.known = false);
+    /// An agent is known no more. Answers when it was last seen, for who may have to take that back.
+    pub(crate) fn forget(&self, agent: &AgentId) -> Option<u64> {
+        self.change(agent, |presence| {
+            presence.known = false;
+            presence.last_seen_ms
+        })
     }
 
     /// A session acts as an agent from now on.
@@ -107,14 +110,15 @@ impl Registry {
         nearest(name, known.iter().map(AgentId::as_str)).first().and_then(|near| AgentId::new(near).ok())
     }
 
-    fn change(&self, agent: &AgentId, change: impl FnOnce(&mut Presence)) {
+    fn change<T>(&self, agent: &AgentId, change: impl FnOnce(&mut Presence) -> T) -> T {
         let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
         let presence = agents.entry(agent.clone()).or_default();
-        change(presence);
+        let changed = change(presence);
         // Of agents that never registered nothing is kept once they are gone.
         if !presence.known && presence.sessions == 0 {
             agents.remove(agent);
         }
+        changed
     }
 
     fn read<T>(&self, look: impl FnOnce(&BTreeMap<AgentId, Presence>) -> T) -> T {

@@ -1,5 +1,6 @@
 //! The hub's core, seen from outside, on a real store.
 
+mod agents;
 mod close;
 mod connection;
 mod live;
