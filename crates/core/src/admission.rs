@@ -30,6 +30,11 @@ pub(crate) enum Way {
 /// Attributes that promise what is not built yet; better refused than silently ignored.
 const UNSUPPORTED: [&str; 3] = ["partitionkey", "notbefore", "expirytime"];
 
+/// What the sources begin with under which the hub itself speaks, such as that of its notices.
+const HUB_SOURCES: &str = "skep/";
+/// The source of a message that came over HTTP from no agent and names none: anybody's.
+pub const HTTP_SOURCE: &str = "skep/http";
+
 impl Hub {
     /// Judges one message.
     pub(crate) fn admit(&self, party: &Party, message: &Message) -> Way {
@@ -115,9 +120,14 @@ fn check_options(message: &MessageRef<'_>) -> Result<(), Error> {
     }
 }
 
-/// An agent speaks for itself only; a foreign event keeps its source, and the party travels beside it.
+/// An agent speaks for itself only, and nobody for the hub; a foreign event keeps its source, and the party travels beside it.
 fn check_source(party: &Party, message: &MessageRef<'_>) -> Result<(), Error> {
-    let Some(named) = message.source().strip_prefix("agent/") else { return Ok(()) };
+    let source = message.source();
+    if source.starts_with(HUB_SOURCES) && source != HTTP_SOURCE {
+        let text = format!("source {source:.64}: the hub alone speaks under {HUB_SOURCES}; choose another source");
+        return Err(Error::new(Code::Forbidden, text));
+    }
+    let Some(named) = source.strip_prefix("agent/") else { return Ok(()) };
     if party.agent.as_ref().map(AgentId::as_str) == Some(named) {
         return Ok(());
     }

@@ -27,6 +27,7 @@ pub mod session;
 mod subscription;
 mod telemetry;
 
+pub use admission::HTTP_SOURCE;
 pub use backend::{
     Backend, BoxFuture, Capabilities, Changed, Completion, Consume, Consumer, End, Kept, Outgoing, QueueCommand, Read,
     Run, Seen, Write,

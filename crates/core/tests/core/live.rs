@@ -73,6 +73,14 @@ async fn nobody_listens_to_the_replies_of_others_or_speaks_as_the_hub() {
     let bob = Message::build(&skep_protocol::MessageId::new("1").expect("an id"), "agent/bob", "note");
     let forged = bob.to(&topic("x")).finish().expect("a message");
     assert_eq!(peer.publish_at(51, &forged).await.expect_err("not yours").code, Code::Forbidden);
+    for source in ["skep/hub", "skep/", "skep/anything"] {
+        let notice = Message::build(&skep_protocol::MessageId::new("2").expect("an id"), source, "sys.deadlettered");
+        let forged = notice.to(&topic("x")).finish().expect("a message");
+        let refused = peer.publish_at(52, &forged).await.expect_err("the hub's own");
+        assert!(refused.code == Code::Forbidden && refused.text.contains(source), "{refused}");
+    }
+    let plain = Message::build(&skep_protocol::MessageId::new("3").expect("an id"), skep_core::HTTP_SOURCE, "note");
+    peer.publish_at(53, &plain.to(&topic("x")).finish().expect("a message")).await.expect("anybody's");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use skep_core::{Party, SessionEvent};
+use skep_core::{HTTP_SOURCE, Party, SessionEvent};
 use skep_protocol::{Accepted, AgentId, Code, Defaults, Error, Message, MessageId, Outcome, Retry, Topic};
 use tokio::time::timeout;
 
@@ -52,7 +52,7 @@ pub(crate) fn message(shared: &Shared, party: &Party, event: &[u8], topic: Optio
     getrandom::fill(&mut random)
         .map_err(|error| Error::new(Code::Internal, format!("the system gives no random bytes: {error}")))?;
     let id = MessageId::v7(shared.hub.now().unix_ms, &random);
-    let source = party.agent.as_ref().map_or_else(|| "skep/http".into(), AgentId::source);
+    let source = party.agent.as_ref().map_or_else(|| HTTP_SOURCE.into(), AgentId::source);
     let defaults =
         Defaults { id: Some(id.as_str()), source: Some(&source), kind: Some("message"), to: topic.map(Topic::as_str) };
     let message = Message::from_json_with(event, &defaults)?;
