@@ -9,7 +9,7 @@ use crate::clock::Now;
 impl Connection {
     pub(super) fn hear(&self, incoming: Incoming) -> Result<Heard, Error> {
         match (incoming, self.form) {
-            (Incoming::Frame(frame), _) => Ok(Heard::Frame(frame)),
+            (Incoming::Frame(frame), _) => frame.check_batch().map(|()| Heard::Frame(frame)),
             (Incoming::Bytes(bytes), Form::Encoded(encoding)) => encoding.hear(&bytes),
             (Incoming::Bytes(_), Form::Values) => {
                 Err(Error::new(Code::InvalidFrame, "bytes came over a link of values"))

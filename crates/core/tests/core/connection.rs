@@ -7,6 +7,7 @@ use std::time::Duration;
 use skep_core::limits::{CONNECT_MAX_MS, HEARTBEAT_MS, SILENCE_MAX_MS, UNANSWERED_BYTES_MAX, UNANSWERED_MESSAGES_MAX};
 use skep_core::{Clock, Connection, Credentials, Form, Hub, HubOptions, Incoming, Now, Transmit};
 use skep_embedded::{Embedded, EmbeddedOptions};
+use skep_protocol::limits::BATCH_MAX;
 use skep_protocol::{
     Action, Binding, Code, Command, Connect, Encoding, Frame, LeaseToken, Manage, ProducerId, Publish, QueueName,
     QueueSpec, Settle, SettleBatch, Settlement, Subscribe, Target, Welcome, Window,
@@ -155,6 +156,23 @@ async fn a_second_connect_and_frames_of_the_hub_are_refused_and_harm_nothing() {
     assert_eq!(line.error().await, Code::InvalidSequence);
     line.say(Frame::Ping(5));
     line.hear(|frame| matches!(frame, Frame::Pong(5))).await;
+}
+
+/// A frame that comes as a value is bounded as one that is read from bytes.
+#[tokio::test]
+async fn a_frame_of_too_many_items_is_refused_over_a_link_of_values_too() {
+    let house = House::new().await;
+    let (mut line, _) = house.open(hello()).await;
+    line.consume("jobs", 0).await;
+    line.say(publish(1, BATCH_MAX + 1));
+    assert_eq!(line.error().await, Code::TooLarge);
+    let settles = vec![Settle { lease: LeaseToken([7; 16]), action: Action::Ack }; BATCH_MAX + 1];
+    line.say(Frame::Settle(SettleBatch { tag: 1, settles, atomic: false, publish: None }));
+    assert_eq!(line.error().await, Code::TooLarge);
+    line.say(publish(1, BATCH_MAX));
+    let receipt = line.hear(|frame| matches!(frame, Frame::Receipt(_))).await;
+    let Frame::Receipt(runs) = receipt else { unreachable!() };
+    assert_eq!((runs[0].sequence, runs.iter().map(|run| run.count as usize).sum::<usize>()), (1, BATCH_MAX));
 }
 
 #[tokio::test]

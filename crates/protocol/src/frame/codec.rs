@@ -53,7 +53,7 @@ impl Encoding {
             })?,
             Encoding::Compact => decode_compact(bytes)?,
         };
-        check_batch(&frame)?;
+        frame.check_batch()?;
         Ok(frame)
     }
 
@@ -79,17 +79,24 @@ impl Encoding {
     }
 }
 
-fn check_batch(frame: &Frame) -> Result<(), Error> {
-    let count = match frame {
-        Frame::Publish(publish) => publish.messages.len(),
-        Frame::Settle(batch) => batch.settles.len() + batch.publish.as_ref().map_or(0, |p| p.messages.len()),
-        Frame::Connect(connect) => connect.held.len(),
-        _ => 0,
-    };
-    if count > BATCH_MAX {
-        return Err(Error::new(Code::TooLarge, format!("frame holds {count} items; at most {BATCH_MAX} are taken")));
+impl Frame {
+    /// Checks how much it holds. [`Encoding::decode`] does; a frame that came as a value needs it, too.
+    ///
+    /// # Errors
+    /// `too_large`.
+    pub fn check_batch(&self) -> Result<(), Error> {
+        let count = match self {
+            Frame::Publish(publish) => publish.messages.len(),
+            Frame::Settle(batch) => batch.settles.len() + batch.publish.as_ref().map_or(0, |p| p.messages.len()),
+            Frame::Connect(connect) => connect.held.len(),
+            _ => 0,
+        };
+        if count > BATCH_MAX {
+            let text = format!("frame holds {count} items; at most {BATCH_MAX} are taken");
+            return Err(Error::new(Code::TooLarge, text));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Appends the compact form of a live frame, of messages that are held elsewhere.
