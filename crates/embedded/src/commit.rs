@@ -75,7 +75,7 @@ impl Committer {
                 return Next::Stop;
             }
             let now = store.clock.now();
-            if shared.engine.next_tick().is_some_and(|at| at <= now.mono_ms) {
+            if shared.engine.next_tick(now).is_some_and(|at| at <= now.mono_ms) {
                 let mut fx = Effects::default();
                 shared.engine.tick(now, &mut fx);
                 store.settle_effects(shared, &mut fx);
@@ -100,7 +100,7 @@ impl Committer {
             if proof_at.is_some_and(|at| at <= now.mono_ms) {
                 return Next::Prove;
             }
-            let until = [shared.engine.next_tick(), proof_at, flush_at].into_iter().flatten().min();
+            let until = [shared.engine.next_tick(now), proof_at, flush_at].into_iter().flatten().min();
             shared.knows_staged = flush_at.is_some();
             shared.sleeps_until_ms = Some(until.unwrap_or(u64::MAX));
             shared = self.sleep(shared, until);

@@ -40,6 +40,9 @@ pub(crate) const SLICE_STEPS_MAX: usize = 16_384;
 pub(crate) const GIVE_WAY: Duration = Duration::from_micros(50);
 /// A notice for which the log has no room is tried again after so long, in milliseconds.
 pub(crate) const NOTICE_RETRY_MS: u64 = 1_000;
+/// How long at most the hub sleeps while messages wait for a moment by the clock on the wall, in
+/// milliseconds: nobody tells that the clock was set.
+pub(crate) const CALENDAR_LOOK_MS: u64 = 1_000;
 /// Dead letters that one redrive moves; more by asking again.
 pub(crate) const REDRIVE_MAX: usize = 100_000;
 /// Queues; beyond it a declaration is answered `busy`.

@@ -138,8 +138,9 @@ impl Store {
 
     /// Hands on what a step brought, then releases the lock and wakes.
     pub(crate) fn settle_effects(&self, mut shared: MutexGuard<'_, Shared>, fx: &mut Effects) {
-        let to_read = shared.apply(self.clock.now(), fx);
-        let to_write = shared.is_wanted();
+        let now = self.clock.now();
+        let to_read = shared.apply(now, fx);
+        let to_write = shared.is_wanted(now);
         if to_write {
             shared.sleeps_until_ms = None;
         }
@@ -265,11 +266,11 @@ impl Shared {
 
     /// Whether the writer sleeps and should not: something is to be written, or time asks for
     /// something earlier than it knew.
-    fn is_wanted(&self) -> bool {
+    fn is_wanted(&self, now: Now) -> bool {
         let Some(until) = self.sleeps_until_ms else { return false };
         self.engine.is_due()
             || (self.engine.has_staged() && !self.knows_staged)
-            || self.engine.next_tick().is_some_and(|at| at < until)
+            || self.engine.next_tick(now).is_some_and(|at| at < until)
     }
 
     /// Takes nothing any more; everybody who waits is answered `unknown`. The first reason stays.

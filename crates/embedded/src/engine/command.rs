@@ -53,7 +53,7 @@ impl Engine {
         let leased = self.leases.values().filter(|lease| lease.queue == *id && lease.entry.position >= from);
         let leased = leased.map(|lease| (lease.entry, Some(lease)));
         let delayed = self.delayed.range((*id, from)..=(*id, u64::MAX)).take(limit);
-        let delayed = delayed.map(|(_, (entry, _))| (*entry, None));
+        let delayed = delayed.map(|(_, waiting)| (waiting.entry, None));
         let ready = queue.ready_from(from, limit).map(|entry| (*entry, None));
         let mut entries: Vec<(Entry, Option<&Lease>)> = ready.chain(leased).chain(delayed).collect();
         entries.sort_unstable_by_key(|(entry, _)| entry.position);
@@ -130,6 +130,7 @@ impl Engine {
 
     /// A queue is no more, and nothing in it.
     pub(super) fn forget(&mut self, id: QueueId) {
+        self.end_delays(id);
         let Some(queue) = self.queues.remove(&id) else { return };
         self.names.remove(&queue.name);
         let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +138,6 @@ impl Engine {
             router.remove(filter, |known| *known == id);
         }
         drop(router);
-        self.delayed.retain(|(of, _), _| *of != id);
         let leases: Vec<u64> =
             self.leases.iter().filter(|(_, lease)| lease.queue == id).map(|(count, _)| *count).collect();
         leases.into_iter().for_each(|count| self.lapse_deleted(count));

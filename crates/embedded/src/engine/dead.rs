@@ -110,7 +110,8 @@ impl Engine {
         let (bytes, records) = outgoing.as_ref().map_or((0, 0), |outgoing| Self::cost(&plan, &write, outgoing));
         let (bytes, records) = (bytes + refused.len() + TOLD_BYTES, records + 1);
         if !self.staging.has_room(bytes, records) {
-            return self.timers.set(now.mono_ms + NOTICE_RETRY_MS, Timer::Notice(at));
+            self.timers.set(now.mono_ms + NOTICE_RETRY_MS, Timer::Notice(at));
+            return;
         }
         self.staging.together(bytes, records);
         if let Some(outgoing) = &outgoing {

@@ -9,7 +9,7 @@ use skep_protocol::{Holder, LeaseToken};
 use super::consumer::ConsumerId;
 use super::lapse::Lapse;
 use super::queue::Entry;
-use super::timers::Timer;
+use super::timers::{Handle, Timer};
 use super::{Due, Effects, Engine};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 
@@ -26,6 +26,7 @@ pub(super) struct Lease {
     pub(super) is_handed_over: bool,
     /// On the monotonic clock.
     pub(super) deadline_ms: u64,
+    pub(super) timer: Handle,
     pub(super) progress: Option<String>,
 }
 
@@ -94,6 +95,7 @@ impl Engine {
         state.leases.insert(token.count);
         state.held_bytes += entry.bytes();
         let deadline_ms = now.mono_ms.saturating_add(queue.spec.lease_ms);
+        let timer = self.timers.set(deadline_ms, Timer::Lease(token.count));
         let lease = Lease {
             queue: id,
             entry,
@@ -101,10 +103,10 @@ impl Engine {
             party: Arc::clone(&state.party),
             is_handed_over: false,
             deadline_ms,
+            timer,
             progress: None,
         };
         self.staging.append(&Record::Lease { lease: lease.of(token), party: &state.party });
-        self.timers.set(deadline_ms, Timer::Lease(token.count));
         fx.due.push(Due {
             outlet: state.outlet.clone(),
             queue: queue.name.clone(),
@@ -122,7 +124,7 @@ impl Engine {
     /// A lease is no more; what becomes of its message, the caller says.
     pub(super) fn end_lease(&mut self, count: u64) -> Option<Lease> {
         let lease = self.leases.remove(&count)?;
-        self.timers.clear(lease.deadline_ms, Timer::Lease(count));
+        self.timers.clear(lease.timer, Timer::Lease(count));
         if let Some(consumer) = self.consumers.get_mut(&lease.consumer) {
             consumer.leases.remove(&count);
             consumer.held_bytes -= lease.entry.bytes();
@@ -152,32 +154,16 @@ impl Engine {
     /// Does what time asks for.
     pub(crate) fn tick(&mut self, now: Now, fx: &mut Effects) {
         // The newest first: what goes back to the front of a queue then costs little.
-        let due: Vec<Timer> = std::iter::from_fn(|| self.timers.take(now.mono_ms)).collect();
+        let due = self.timers.take(now.mono_ms);
         self.withdraw(due.iter().filter_map(|timer| if let Timer::Lease(count) = timer { Some(*count) } else { None }));
-        for timer in due.into_iter().rev() {
+        for timer in due.into_iter().rev().chain(self.calendar.take(now.unix_ms)) {
             match timer {
                 Timer::Lease(count) => self.expire(count),
                 Timer::Notice(at) => self.notices.push(at),
-                Timer::Delayed(queue, position) => {
-                    // A timer may be left over from an earlier delay of the same message.
-                    let key = (queue, position);
-                    if self.delayed.get(&key).is_none_or(|(_, until_ms)| *until_ms > now.mono_ms) {
-                        continue;
-                    }
-                    if let (Some((entry, _)), Some(held)) = (self.delayed.remove(&key), self.queues.get_mut(&queue)) {
-                        held.delayed -= 1;
-                        held.put(entry);
-                        self.touched.push(queue);
-                    }
-                }
+                Timer::Delayed(queue, position) => self.come_due(queue, position),
             }
         }
         self.dispatch_touched(now, fx);
-    }
-
-    /// When [`tick`](Self::tick) is next to be called, on the monotonic clock.
-    pub(crate) fn next_tick(&self) -> Option<u64> {
-        self.timers.next()
     }
 
     fn expire(&mut self, count: u64) {

@@ -10,6 +10,7 @@ mod command;
 mod consumer;
 mod dead;
 pub(crate) mod dedup;
+mod delay;
 mod deliver;
 mod facts;
 mod lapse;
@@ -37,6 +38,7 @@ pub(crate) use self::consumer::ConsumerId;
 use self::consumer::ConsumerState;
 pub(crate) use self::dead::{HUB, Notice};
 use self::dedup::{Ids, Producers};
+use self::delay::Waiting;
 use self::deliver::Lease;
 use self::facts::FactTable;
 use self::lapse::Lapses;
@@ -64,9 +66,12 @@ pub(crate) struct Engine {
     next_consumer: ConsumerId,
     leases: HashMap<u64, Lease>,
     next_lease: u64,
-    /// Messages that wait, and until when.
-    delayed: BTreeMap<(QueueId, u64), (Entry, u64)>,
+    /// Messages that wait, by queue and position.
+    delayed: BTreeMap<(QueueId, u64), Waiting>,
+    /// On the monotonic clock.
     timers: Timers,
+    /// On the clock on the wall.
+    calendar: Timers,
     settled: Settled,
     lapses: Lapses,
     producers: Producers,
@@ -149,6 +154,7 @@ impl Engine {
             next_lease: 1,
             delayed: BTreeMap::new(),
             timers: Timers::default(),
+            calendar: Timers::default(),
             settled: Settled::default(),
             lapses: Lapses::default(),
             producers: Producers::new(seed),

@@ -48,9 +48,7 @@ impl Engine {
             Record::Nack { lease, not_before_ms, reason } => {
                 self.note_replayed(&lease, reason);
                 let entry = self.pull(&lease)?;
-                self.queue(lease.queue)?.delayed += 1;
-                // In wall time until the end of the replay.
-                self.delayed.insert((lease.queue, lease.position), (entry, not_before_ms));
+                self.delay(lease.queue, entry, not_before_ms);
                 self.remember(lease.token, Some(Kind::Nack), view);
             }
             Record::Return { lease, charged, reason } => {
@@ -94,11 +92,8 @@ impl Engine {
         for ((queue, _), held) in std::mem::take(&mut self.recovering) {
             self.restart(queue, held);
         }
-        self.timers = super::Timers::default();
-        self.owed.keys().for_each(|at| self.timers.set(now.mono_ms, Timer::Notice(*at)));
-        for ((queue, position), (_, until_ms)) in &mut self.delayed {
-            *until_ms = now.mono_ms + until_ms.saturating_sub(now.unix_ms);
-            self.timers.set(*until_ms, Timer::Delayed(*queue, *position));
+        for at in self.owed.keys() {
+            self.timers.set(now.mono_ms, Timer::Notice(*at));
         }
     }
 
@@ -192,8 +187,7 @@ impl Engine {
         if let Some(held) = self.recovering.remove(&key) {
             return Ok(held.entry);
         }
-        if let Some((entry, _)) = self.delayed.remove(&key) {
-            self.queue(queue)?.delayed -= 1;
+        if let Some(entry) = self.end_delay(queue, position) {
             return Ok(entry);
         }
         self.queue(queue)?.take_at(position).ok_or_else(|| missing(position))

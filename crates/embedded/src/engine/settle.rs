@@ -186,7 +186,7 @@ impl Engine {
         let not_before_ms = now.unix_ms.saturating_add(delay_ms);
         self.note(lease, reason);
         let at = self.staging.append(&Record::Nack { lease: lease.of(token), not_before_ms, reason });
-        self.delay(lease.queue, lease.entry, now.mono_ms.saturating_add(delay_ms));
+        self.delay(lease.queue, lease.entry, not_before_ms);
         at
     }
 
@@ -194,13 +194,13 @@ impl Engine {
         let Some(lease) = self.leases.get_mut(&token.count) else { return 0 };
         let queue_ms = self.queues.get(&lease.queue).map_or(0, |queue| queue.spec.lease_ms);
         let lease_ms = lease_ms.unwrap_or(queue_ms).clamp(100, 24 * 3_600_000);
-        self.timers.clear(lease.deadline_ms, Timer::Lease(token.count));
+        self.timers.clear(lease.timer, Timer::Lease(token.count));
         lease.deadline_ms = now.mono_ms.saturating_add(lease_ms);
         if let Some(progress) = progress.filter(|progress| !progress.is_empty()) {
             lease.progress = Some(progress.to_owned());
         }
         let record = Record::Extend { lease: lease.of(token), lease_ms, progress: progress.unwrap_or_default() };
-        self.timers.set(lease.deadline_ms, Timer::Lease(token.count));
+        lease.timer = self.timers.set(lease.deadline_ms, Timer::Lease(token.count));
         self.staging.append(&record)
     }
 
@@ -229,14 +229,6 @@ impl Engine {
         if let Some(queue) = self.queues.get_mut(&lease.queue) {
             let ended = Ended { reason: reason.to_owned(), progress: lease.progress.clone() };
             queue.notes.insert(lease.entry.position, ended);
-        }
-    }
-
-    fn delay(&mut self, queue: u32, entry: Entry, until_ms: u64) {
-        if let Some(held) = self.queues.get_mut(&queue) {
-            held.delayed += 1;
-            self.delayed.insert((queue, entry.position), (entry, until_ms));
-            self.timers.set(until_ms, Timer::Delayed(queue, entry.position));
         }
     }
 

@@ -9,7 +9,7 @@ impl Engine {
     /// Everything that must outlive a restart, as it is after one: a message under a lease is ready,
     /// and its attempt counts.
     pub(super) fn describe(&self, now: Now) -> Vec<String> {
-        let mut lines: Vec<String> = self.queues.keys().flat_map(|id| self.describe_queue(*id, now)).collect();
+        let mut lines: Vec<String> = self.queues.keys().flat_map(|id| self.describe_queue(*id)).collect();
         lines.extend(self.names.iter().map(|(name, id)| format!("name {name} {id}")));
         lines.extend(self.facts("").into_iter().map(|fact| format!("{fact:?}")));
         lines.extend(self.settled.describe(now.unix_ms));
@@ -21,7 +21,7 @@ impl Engine {
         lines
     }
 
-    fn describe_queue(&self, id: u32, now: Now) -> Vec<String> {
+    fn describe_queue(&self, id: u32) -> Vec<String> {
         let queue = &self.queues[&id];
         let mut lines = vec![format!(
             "queue {id} {} held {} of {} bytes",
@@ -37,8 +37,8 @@ impl Engine {
             let ended = skep_protocol::Ended { reason: "hub_restarted".into(), progress: lease.progress.clone() };
             notes.insert(lease.entry.position, ended);
         }
-        for (_, (delayed, until_ms)) in self.delayed.iter().filter(|((of, _), _)| *of == id) {
-            entry(delayed, &format!("delayed until {}", until_ms + now.unix_ms - now.mono_ms));
+        for (_, waiting) in self.delayed.iter().filter(|((of, _), _)| *of == id) {
+            entry(&waiting.entry, &format!("delayed until {}", waiting.until_ms));
         }
         assert_eq!(queue.held, lines.len() as u64 - 1, "of queue {id} every message is somewhere");
         assert_eq!(queue.leased, self.leases.values().filter(|lease| lease.queue == id).count() as u64);
