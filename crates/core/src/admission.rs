@@ -3,6 +3,8 @@
 
 use skep_protocol::{AgentId, Code, Error, Guarantee, Message, MessageRef, Topic};
 
+use crate::clock::Now;
+use crate::expiry::check_moments;
 use crate::hub::Hub;
 use crate::policy::{Action, Party};
 use crate::request;
@@ -28,7 +30,7 @@ pub(crate) enum Way {
 }
 
 /// Attributes that promise what is not built yet; better refused than silently ignored.
-const UNSUPPORTED: [&str; 3] = ["partitionkey", "notbefore", "expirytime"];
+const UNSUPPORTED: [&str; 1] = ["partitionkey"];
 
 /// What the sources begin with under which the hub itself speaks, such as that of its notices.
 const HUB_SOURCES: &str = "skep/";
@@ -37,15 +39,16 @@ pub const HTTP_SOURCE: &str = "skep/http";
 
 impl Hub {
     /// Judges one message.
-    pub(crate) fn admit(&self, party: &Party, message: &Message) -> Way {
+    pub(crate) fn admit(&self, party: &Party, message: &Message, now: Now) -> Way {
         let view = message.view();
         let checked = self
             .check_limits(&view)
             .and_then(|()| check_options(&view))
             .and_then(|()| check_source(party, &view))
-            .and_then(|()| self.check_destinations(party, &view));
+            .and_then(|()| self.check_destinations(party, &view))
+            .and_then(|()| check_moments(&view, now));
         match checked {
-            Ok(()) => self.way(&view),
+            Ok(is_kept) => self.way(&view, is_kept),
             Err(error) => Way::Refused(error),
         }
     }
@@ -77,8 +80,9 @@ impl Hub {
         Ok(())
     }
 
-    /// Queues are asked for only where the way depends on them.
-    fn way(&self, message: &MessageRef<'_>) -> Way {
+    /// Queues are asked for only where the way depends on them. What is to be kept until a moment
+    /// needs a queue that keeps it.
+    fn way(&self, message: &MessageRef<'_>, is_kept: bool) -> Way {
         let mut topics = message.to();
         let first_is_reply = topics.next().is_some_and(|topic| topic.starts_with(request::ROOT));
         let more = topics.any(|topic| first_is_reply || topic.starts_with(request::ROOT));
@@ -86,6 +90,9 @@ impl Hub {
             _ if more => {
                 Way::Refused(Error::new(Code::InvalidMessage, "a reply goes to one topic only, the request's replyto"))
             }
+            _ if is_kept && first_is_reply => Way::Refused(not_kept("a reply is live")),
+            Some(Guarantee::BestEffort) if is_kept => Way::Refused(not_kept("best_effort keeps nothing")),
+            None if is_kept => Way::Store { required: true, by_id: false },
             _ if first_is_reply => Way::Reply,
             Some(Guarantee::AtLeastOnce) => Way::Store { required: true, by_id: false },
             Some(Guarantee::ExactlyOnce) => Way::Store { required: true, by_id: true },
@@ -103,6 +110,11 @@ impl Hub {
         let text = format!("no agent {agent:?}.{near} Add it: skep agents add {agent}");
         Error::new(Code::UnknownAgent, text)
     }
+}
+
+fn not_kept(why: &str) -> Error {
+    let text = format!("notbefore asks for a message to be kept until then, and {why}; leave one of them out");
+    Error::new(Code::Unsupported, text)
 }
 
 fn check_options(message: &MessageRef<'_>) -> Result<(), Error> {

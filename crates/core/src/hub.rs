@@ -12,6 +12,7 @@ use tokio::time::{interval, timeout};
 
 use crate::backend::{Backend, Read, Seen};
 use crate::clock::{Clock, Now};
+use crate::expiry::{check_expiry, is_early};
 use crate::facts::Facts;
 use crate::limits::{LIVE_COPIES_MAX, PRESENCE_KEEP_MAX};
 use crate::live::LiveMessage;
@@ -194,7 +195,9 @@ impl Hub {
                         return;
                     }
                     let mut wakes = Wakes::default();
-                    batch.drain(..).for_each(|message| { self.publish_live(&message, &mut wakes); });
+                    let now = self.now();
+                    let current = batch.drain(..).filter(|message| check_expiry(&message.view(), now).is_ok());
+                    current.for_each(|message| { self.publish_live(&message, &mut wakes); });
                     wakes.wake();
                 }
                 _ = tick.tick() => self.end_parked(Some(self.now())),
@@ -242,9 +245,11 @@ impl Hub {
         if router.is_empty() {
             return Vec::new();
         }
+        let now = self.now();
         let copy = |(index, message): (u32, &Message)| {
             let count = u32::try_from(listeners(&router, message).len()).unwrap_or(u32::MAX);
-            (count > 0).then(|| (index, count, message.clone()))
+            // What waits for its moment is heard by nobody before it.
+            (count > 0 && !is_early(&message.view(), now)).then(|| (index, count, message.clone()))
         };
         (0..).zip(batch).filter_map(copy).collect()
     }

@@ -12,6 +12,7 @@ use crate::backend::{Outgoing, Write};
 use crate::clock::Now;
 use crate::connection::check_sequence;
 use crate::event::SessionEvent;
+use crate::expiry::check_expiry;
 use crate::mailbox::Wakes;
 use crate::recent::Look;
 use crate::reply::{Asked, Promise, Reply};
@@ -99,6 +100,7 @@ impl Session {
             self.hub.telemetry.duplicates(1);
             return Ok(Accepted { duplicate: true, ..accepted.clone() });
         }
+        check_expiry(&message.view(), now)?;
         let accepted = match way {
             Way::Reply => self.reply(message, wakes)?,
             Way::Both => self.publish_both(message, now, wakes)?,
@@ -163,7 +165,7 @@ impl Session {
     }
 
     /// Checks a settle with its publishes; answers which of them must find a queue.
-    pub(crate) fn check_settle(&self, batch: &SettleBatch, messages: &[Message]) -> Result<Vec<bool>, Error> {
+    pub(crate) fn check_settle(&self, batch: &SettleBatch, messages: &[Message], now: Now) -> Result<Vec<bool>, Error> {
         batch.settles.iter().try_for_each(|settle| settle.action.check())?;
         batch.publish.iter().try_for_each(|publish| check_sequence(publish.sequence))?;
         if !messages.is_empty() && !batch.atomic {
@@ -172,7 +174,7 @@ impl Session {
                 "publishes beside settles must be atomic; else publish them alone",
             ));
         }
-        let judge = |message| match self.hub.admit(&self.party, message) {
+        let judge = |message| match self.hub.admit(&self.party, message, now) {
             Way::Store { required, by_id: false } => Ok(required),
             Way::Live => Ok(false),
             Way::Refused(error) => Err(error),

@@ -20,6 +20,7 @@ use crate::admission::Way;
 use crate::backend::{BoxFuture, Consumer, End, Outgoing, Write};
 use crate::clock::Now;
 use crate::event::SessionEvent;
+use crate::expiry::check_expiry;
 use crate::hub::Hub;
 use crate::limits::{
     UNANSWERED_BYTES_MAX, UNANSWERED_COMMANDS_MAX, UNANSWERED_MESSAGES_MAX, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX,
@@ -100,7 +101,7 @@ impl Session {
     /// number, when what the receipt says is true.
     pub fn publish(&mut self, sequence: u64, batch: &[Message], now: Now) {
         let mut wakes = Wakes::default();
-        let ways: Vec<Way> = batch.iter().map(|message| self.hub.admit(&self.party, message)).collect();
+        let ways: Vec<Way> = batch.iter().map(|message| self.hub.admit(&self.party, message, now)).collect();
         let mut at = 0;
         while let (Some(way), Some(message)) = (ways.get(at), batch.get(at)) {
             let number = sequence + at as u64;
@@ -126,7 +127,7 @@ impl Session {
         let publish = batch.publish.as_ref();
         let messages = publish.map_or(&[][..], |publish| &publish.messages);
         let sequence = publish.map_or(0, |publish| publish.sequence);
-        let required = match self.check_settle(batch, messages) {
+        let required = match self.check_settle(batch, messages, now) {
             Ok(required) => required,
             Err(error) => {
                 let reply = self.promise_settle(batch, sequence, messages);
@@ -274,7 +275,9 @@ impl Session {
         if *dropped > 0 {
             into.push(SessionEvent::Dropped(std::mem::take(dropped)));
         }
-        into.extend(live.drain(..).map(SessionEvent::Live));
+        // A slow listener misses what expired while it waited.
+        let current = live.drain(..).filter(|live| check_expiry(&live.message().view(), now).is_ok());
+        into.extend(current.map(SessionEvent::Live));
     }
 
     fn end(&mut self, end: End, now: Now) {

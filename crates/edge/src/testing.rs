@@ -247,6 +247,7 @@ impl Backend for Memory {
                     previous: None,
                     message: message.clone(),
                     holder: None,
+                    due_ms: None,
                 };
                 Seen::Messages(queue.ready.iter().take(limit as usize).map(stored).collect(), None)
             }),

@@ -15,7 +15,7 @@
 //! | Extend | lease of a message, lease ms 8, progress |
 //! | Purge | queue id 4, runs of positions: first 8, count 8 |
 //! | Redrive | dead-letter queue 4, queue 4, position 8 |
-//! | Drop | lease of a dead letter, reason; the flags say by what |
+//! | Drop | lease of a message that is gone without a dead letter, reason; the flags say by what |
 //! | Told | position of a Dead record 8, position of its message 8, why its sender got no notice although one was tried |
 //!
 //! "Lease of a message" is: queue id 4, position 8, token 16 (open count 8, counter 8), attempt 4. A token of zeros is of no

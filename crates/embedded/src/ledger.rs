@@ -35,6 +35,7 @@ pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32)
                 previous: None,
                 message,
                 holder: None,
+                due_ms: None,
             });
         }
     }

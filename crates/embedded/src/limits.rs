@@ -43,6 +43,10 @@ pub(crate) const NOTICE_RETRY_MS: u64 = 1_000;
 /// How long at most the hub sleeps while messages wait for a moment by the clock on the wall, in
 /// milliseconds: nobody tells that the clock was set.
 pub(crate) const CALENDAR_LOOK_MS: u64 = 1_000;
+/// Messages of one queue that expire under one hold of the lock; the others at the next.
+pub(crate) const EXPIRE_MAX: usize = 1024;
+/// Expired messages for which the log has no room are tried again after so long, in milliseconds.
+pub(crate) const EXPIRE_RETRY_MS: u64 = 20;
 /// Dead letters that one redrive moves; more by asking again.
 pub(crate) const REDRIVE_MAX: usize = 100_000;
 /// Queues; beyond it a declaration is answered `busy`.

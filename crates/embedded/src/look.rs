@@ -7,6 +7,7 @@ use skep_core::{BoxFuture, Read, Seen};
 use skep_protocol::{Code, Error, Position, QueueName, Stored};
 use tokio::sync::oneshot;
 
+use crate::engine::Held;
 use crate::ledger;
 use crate::limits::{LOOK_BYTES_MAX, LOOKS_MAX};
 use crate::log::Batch;
@@ -66,7 +67,7 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
     let held = store.lock().engine.held(queue, from, limit.saturating_add(1), now)?;
     let (mut messages, mut bytes) = (Vec::new(), 0);
     let mut read: Option<Batch> = None;
-    for (entry, previous, holder) in held {
+    for Held { entry, previous, holder, due_ms } in held {
         bytes += entry.place.len as usize;
         if messages.len() >= limit || (bytes > LOOK_BYTES_MAX && !messages.is_empty()) {
             return Ok(Seen::Messages(messages, Some(Position::Number(entry.position))));
@@ -79,7 +80,7 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
         if let Some(message) = message(&batch.bytes, &entry.place) {
             let position = Position::Number(entry.position);
             let time_ms = batch.header.time_ms;
-            messages.push(Stored { position, time_ms, attempts: entry.attempts, previous, message, holder });
+            messages.push(Stored { position, time_ms, attempts: entry.attempts, previous, message, holder, due_ms });
         }
         read = Some(batch);
     }

@@ -1,6 +1,7 @@
 //! One message handed to one consumer, and how that ends.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::limits::{DELAY_MS_MAX, LEASE_MS_MAX, LEASE_MS_MIN, PROGRESS_BYTES_MAX, REASON_BYTES_MAX};
 use crate::{Code, Error, LeaseToken, Message, Position, QueueName, SubscriptionId};
@@ -38,7 +39,7 @@ pub struct Ended {
 }
 
 /// A message as a look at a queue or a replay shows it: no lease, nothing is taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Stored {
     /// Where the message stands.
     pub position: Position,
@@ -52,8 +53,33 @@ pub struct Stored {
     /// The message.
     pub message: Message,
     /// Who has it now; none while it waits, or where nobody asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub holder: Option<Holder>,
+    /// Until when it waits, in unix milliseconds, if it is delayed.
+    #[serde(default)]
+    pub due_ms: Option<u64>,
+}
+
+impl Serialize for Stored {
+    /// What is none at the end is left out. In the compact form, where elements have no names, one
+    /// that is none before one that is not stays.
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let holds = self.holder.is_some() || (self.due_ms.is_some() && !s.is_human_readable());
+        let count = 5 + usize::from(holds) + usize::from(self.due_ms.is_some());
+        let mut out = s.serialize_struct("Stored", count)?;
+        out.serialize_field("position", &self.position)?;
+        out.serialize_field("time_ms", &self.time_ms)?;
+        out.serialize_field("attempts", &self.attempts)?;
+        out.serialize_field("previous", &self.previous)?;
+        out.serialize_field("message", &self.message)?;
+        if holds {
+            out.serialize_field("holder", &self.holder)?;
+        }
+        if self.due_ms.is_some() {
+            out.serialize_field("due_ms", &self.due_ms)?;
+        }
+        out.end()
+    }
 }
 
 /// Who has a message under a lease.

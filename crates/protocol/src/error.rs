@@ -110,6 +110,8 @@ codes! {
     NameTaken "name_taken" Refused Never;
     /// It still holds messages or consumers.
     InUse "in_use" Refused Never;
+    /// Its `expirytime` has passed.
+    Expired "expired" Refused Never;
     /// A fact has another revision than expected.
     Conflict "conflict" Refused Never;
     /// No such thing.

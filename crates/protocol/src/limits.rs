@@ -43,5 +43,7 @@ pub const LEASE_MS_MIN: u64 = 100;
 pub const LEASE_MS_MAX: u64 = 24 * 3_600_000;
 /// Longest wait before a message is delivered again, in milliseconds: a week.
 pub const DELAY_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// How far ahead `notbefore` may lie, in milliseconds: a year. What lies further is a slip of the pen.
+pub const NOT_BEFORE_MS_MAX: u64 = 365 * 24 * 3_600_000;
 /// Most filters of one queue.
 pub const FILTERS_MAX: usize = 64;

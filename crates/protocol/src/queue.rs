@@ -31,6 +31,27 @@ pub struct QueueSpec {
     /// Most bytes of messages held.
     #[serde(default = "QueueSpec::default_bytes_max")]
     pub bytes_max: u64,
+    /// Where messages go whose `expirytime` has passed.
+    #[serde(default, skip_serializing_if = "Expired::is_default")]
+    pub expired: Expired,
+}
+
+/// What becomes of a message whose `expirytime` has passed before it was handed to a consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expired {
+    /// It goes to the dead letters with the reason `expired`, and its sender is told.
+    #[default]
+    DeadLetter,
+    /// It is dropped; the log and the trace tell, and nobody else is told.
+    Drop,
+}
+
+impl Expired {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    fn is_default(&self) -> bool {
+        *self == Expired::default()
+    }
 }
 
 impl QueueSpec {
@@ -46,6 +67,7 @@ impl QueueSpec {
             backoff_max_ms: Self::default_backoff_max_ms(),
             messages_max: Self::default_messages_max(),
             bytes_max: Self::default_bytes_max(),
+            expired: Expired::default(),
         }
     }
 
@@ -103,7 +125,7 @@ pub struct QueueInfo {
     pub ready: u64,
     /// Messages a consumer holds under a lease.
     pub leased: u64,
-    /// Messages that wait for their backoff to pass.
+    /// Messages that wait for their backoff to pass, or for the moment that their sender named.
     pub delayed: u64,
     /// Bytes of all of them.
     pub bytes: u64,

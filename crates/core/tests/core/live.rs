@@ -1,5 +1,6 @@
 //! Live messages and requests between sessions of one hub.
 
+use skep_protocol::limits::NOT_BEFORE_MS_MAX;
 use skep_protocol::{Ask, Code, Command, Guarantee, Message, Page, QueueSpec};
 use skep_testkit::{Peer, message, topic};
 
@@ -87,12 +88,50 @@ async fn nobody_listens_to_the_replies_of_others_or_speaks_as_the_hub() {
 async fn what_is_not_built_yet_is_refused_and_not_ignored() {
     let house = House::new().await;
     let mut peer = Peer::attach(&house.hub, None);
-    for (name, value) in [("partitionkey", "k"), ("notbefore", "2026-01-01T00:00:00Z"), ("durability", "memory")] {
+    for (name, value) in [("partitionkey", "k"), ("durability", "memory")] {
         let asked = message("x").attribute(name, skep_protocol::Attribute::Text(value));
         let refused = peer.publish(asked).await.expect_err("not built");
         assert_eq!(refused.code, Code::Unsupported);
         assert!(refused.text.contains(name), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn what_names_a_moment_that_nobody_can_keep_is_refused() {
+    let house = House::new().await;
+    let mut peer = Peer::attach(&house.hub, None);
+    let now_ms = house.hub.now().unix_ms;
+    let (soon, later) = (now_ms + 60_000, now_ms + 120_000);
+    let live = peer.publish(message("x").not_before(soon)).await.expect_err("no queue keeps it");
+    assert_eq!(live.code, Code::NoQueue);
+    let weak =
+        peer.publish(message("x").not_before(soon).guarantee(Guarantee::BestEffort)).await.expect_err("not kept");
+    assert_eq!(weak.code, Code::Unsupported);
+    assert!(weak.text.contains("notbefore") && weak.text.contains("best_effort"), "{weak}");
+    let text = |name, value| message("x").attribute(name, skep_protocol::Attribute::Text(value));
+    for (wrong, said) in [
+        (text("notbefore", "tomorrow"), "RFC 3339"),
+        (text("expirytime", "tomorrow"), "RFC 3339"),
+        (message("x").not_before(now_ms + NOT_BEFORE_MS_MAX + 60_000), "365 days"),
+        (message("x").not_before(later).expires(soon), "not after its notbefore"),
+    ] {
+        let refused = peer.publish(wrong).await.expect_err("wrong");
+        assert_eq!(refused.code, Code::InvalidMessage);
+        assert!(refused.text.contains(said), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_live_message_that_expired_is_refused_and_heard_by_nobody() {
+    let house = House::new().await;
+    let (mut peer, mut ear) = (Peer::attach(&house.hub, None), Peer::attach(&house.hub, None));
+    ear.listen_to("x").await.expect("a subscription");
+    let now_ms = house.hub.now().unix_ms;
+    let late = peer.publish(message("x").expires(now_ms).text("late")).await.expect_err("expired");
+    assert_eq!(late.code, Code::Expired);
+    let accepted = peer.publish(message("x").expires(now_ms + 600_000).text("in time")).await.expect("a receipt");
+    assert_eq!(accepted.live, 1);
+    assert_eq!(&ear.live().await.payload()[..], b"in time");
 }
 
 /// A queue that takes everything does not make an agent known.

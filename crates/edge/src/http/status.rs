@@ -19,7 +19,7 @@ pub(crate) fn status_of(code: Code) -> StatusCode {
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::UnknownAgent | Code::UnknownQueue | Code::UnknownSubscription | Code::NotFound => StatusCode::NOT_FOUND,
         Code::NoQueue | Code::NameTaken | Code::InUse | Code::Conflict => StatusCode::CONFLICT,
-        Code::LeaseLost => StatusCode::GONE,
+        Code::LeaseLost | Code::Expired => StatusCode::GONE,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
         Code::Unsupported => StatusCode::NOT_IMPLEMENTED,

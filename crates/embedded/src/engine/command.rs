@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use skep_core::{Now, QueueCommand, unknown_queue};
 use skep_protocol::{Code, Ended, Error, Holder, QueueInfo, QueueName, QueueSpec};
 
-use super::deliver::Lease;
 use super::queue::{Entry, Queue};
+use super::timers::Timer;
 use super::{Effects, Engine, Pending};
 use crate::journal::{QueueId, Record};
 use crate::limits::{QUEUES_MAX, REDRIVE_MAX};
@@ -14,8 +14,17 @@ use crate::limits::{QUEUES_MAX, REDRIVE_MAX};
 /// Positions of a purge that go into one record.
 const PURGE_RUNS_MAX: usize = 4096;
 
-/// A message that a queue holds, how the last attempt on it ended, and who has it.
-type Held = (Entry, Option<Ended>, Option<Holder>);
+/// A message that a queue holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) entry: Entry,
+    /// How the last attempt on it ended.
+    pub(crate) previous: Option<Ended>,
+    /// Who has it.
+    pub(crate) holder: Option<Holder>,
+    /// Until when it waits, if it is delayed.
+    pub(crate) due_ms: Option<u64>,
+}
 
 impl Engine {
     /// Runs a command; answers how much it changed. It holds once everything staged is durable.
@@ -27,7 +36,7 @@ impl Engine {
             QueueCommand::Declare(spec) => self.declare(spec, now, fx),
             QueueCommand::Delete(name, force) => self.delete(name, *force),
             QueueCommand::Purge(name) => self.purge(name),
-            QueueCommand::Redrive(name, limit) => self.redrive(name, *limit),
+            QueueCommand::Redrive(name, limit) => self.redrive(name, *limit, now),
         }
     }
 
@@ -51,15 +60,18 @@ impl Engine {
         let id = self.names.get(name).ok_or_else(|| unknown_queue(name))?;
         let queue = self.queues.get(id).ok_or_else(|| unknown_queue(name))?;
         let leased = self.leases.values().filter(|lease| lease.queue == *id && lease.entry.position >= from);
-        let leased = leased.map(|lease| (lease.entry, Some(lease)));
+        let leased = leased.map(|lease| (lease.entry, Some(lease.holder(now)), None));
         let delayed = self.delayed.range((*id, from)..=(*id, u64::MAX)).take(limit);
-        let delayed = delayed.map(|(_, waiting)| (waiting.entry, None));
-        let ready = queue.ready_from(from, limit).map(|entry| (*entry, None));
-        let mut entries: Vec<(Entry, Option<&Lease>)> = ready.chain(leased).chain(delayed).collect();
-        entries.sort_unstable_by_key(|(entry, _)| entry.position);
+        let delayed = delayed.map(|(_, waiting)| (waiting.entry, None, Some(waiting.until_ms)));
+        let ready = queue.ready_from(from, limit).map(|entry| (*entry, None, None));
+        let mut entries: Vec<(Entry, Option<Holder>, Option<u64>)> = ready.chain(leased).chain(delayed).collect();
+        entries.sort_unstable_by_key(|(entry, ..)| entry.position);
         entries.truncate(limit);
-        let held = |(entry, lease): (Entry, Option<&Lease>)| {
-            (entry, queue.notes.get(&entry.position).cloned(), lease.map(|lease| lease.holder(now)))
+        let held = |(entry, holder, due_ms): (Entry, Option<Holder>, Option<u64>)| Held {
+            entry,
+            previous: queue.notes.get(&entry.position).cloned(),
+            holder,
+            due_ms,
         };
         Ok(entries.into_iter().map(held).collect())
     }
@@ -133,6 +145,9 @@ impl Engine {
         self.end_delays(id);
         let Some(queue) = self.queues.remove(&id) else { return };
         self.names.remove(&queue.name);
+        if let Some((_, alarm)) = queue.alarm {
+            self.calendar.clear(alarm, Timer::Expiry(id));
+        }
         let mut router = self.router.write().unwrap_or_else(PoisonError::into_inner);
         for filter in &queue.spec.filters {
             router.remove(filter, |known| *known == id);
@@ -147,7 +162,9 @@ impl Engine {
     fn purge(&mut self, name: &QueueName) -> Result<u64, Error> {
         let id = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
         let Some(queue) = self.queues.get_mut(&id) else { return Err(unknown_queue(name)) };
-        let entries: Vec<Entry> = std::iter::from_fn(|| queue.take()).collect();
+        let mut entries: Vec<Entry> = std::iter::from_fn(|| queue.take()).collect();
+        entries.append(&mut self.end_delays(id));
+        let Some(queue) = self.queues.get_mut(&id) else { return Err(unknown_queue(name)) };
         entries.iter().for_each(|entry| queue.release(entry));
         let mut positions: Vec<u64> = entries.iter().map(|entry| entry.position).collect();
         positions.sort_unstable();
@@ -159,20 +176,22 @@ impl Engine {
         Ok(positions.len() as u64)
     }
 
-    /// Moves dead letters back, oldest first, as if they had never been tried.
-    fn redrive(&mut self, name: &QueueName, limit: u32) -> Result<u64, Error> {
+    /// Moves dead letters back, oldest first, as if they had never been tried. What expired stays: it
+    /// would only come back.
+    fn redrive(&mut self, name: &QueueName, limit: u32, now: Now) -> Result<u64, Error> {
         let to = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
         let Some(dead) = name.dead().and_then(|dead| self.names.get(&dead).copied()) else { return Ok(0) };
         let Some(queue) = self.queues.get_mut(&dead) else { return Ok(0) };
-        let mut positions: Vec<u64> = queue.ready().map(|entry| entry.position).collect();
+        let mut positions: Vec<u64> =
+            queue.ready().filter(|entry| entry.expires_ms > now.unix_ms).map(|entry| entry.position).collect();
         positions.sort_unstable();
         positions.truncate(usize::try_from(limit).unwrap_or(usize::MAX).min(REDRIVE_MAX));
         for position in &positions {
             let Some(entry) = self.queues.get_mut(&dead).and_then(|queue| queue.take_at(*position)) else { continue };
             let at = self.staging.append(&Record::Redrive { dead, to, position: *position });
             self.revive(dead, to, entry);
-            self.pending
-                .push_back((at, Pending::Show { queue: to, entry: Entry { attempts: 0, ..entry }, is_new: false }));
+            let entry = Entry { attempts: 0, ..entry };
+            self.pending.push_back((at, Pending::Show { queue: to, entry, is_new: false, not_before_ms: 0 }));
         }
         Ok(positions.len() as u64)
     }

@@ -55,7 +55,7 @@ impl Engine {
         self.notices.push(at);
         if let Some(queue) = self.queues.get_mut(&dead) {
             hold_dead(queue, &entry, Ended { reason: reason.to_owned(), progress });
-            self.pending.push_back((at, Pending::Show { queue: dead, entry, is_new: false }));
+            self.pending.push_back((at, Pending::Show { queue: dead, entry, is_new: false, not_before_ms: 0 }));
             // Room is made later: what is dropped for it must not stand between records of one step.
             self.touched.push(dead);
         }

@@ -23,6 +23,7 @@ impl Engine {
     pub(super) fn delay(&mut self, id: QueueId, entry: Entry, until_ms: u64) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         queue.delayed += 1;
+        queue.note_expiry(&entry);
         let handle = self.calendar.set(until_ms, Timer::Delayed(id, entry.position));
         self.delayed.insert((id, entry.position), Waiting { entry, until_ms, handle });
     }

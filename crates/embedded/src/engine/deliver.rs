@@ -42,6 +42,10 @@ impl Engine {
     /// Hands out what the windows of a queue's consumers allow.
     pub(super) fn dispatch(&mut self, id: QueueId, now: Now, fx: &mut Effects) {
         self.trim(id);
+        if !self.expire(id, now) {
+            // The rest of them first: what expired is not handed out.
+            return self.tell_senders(fx);
+        }
         while let Some(consumer) = self.next_consumer(id) {
             let Some(queue) = self.queues.get_mut(&id) else { return };
             let Some(mut entry) = queue.take() else { return };
@@ -158,15 +162,16 @@ impl Engine {
         self.withdraw(due.iter().filter_map(|timer| if let Timer::Lease(count) = timer { Some(*count) } else { None }));
         for timer in due.into_iter().rev().chain(self.calendar.take(now.unix_ms)) {
             match timer {
-                Timer::Lease(count) => self.expire(count),
+                Timer::Lease(count) => self.run_out(count),
                 Timer::Notice(at) => self.notices.push(at),
+                Timer::Expiry(queue) => self.look_for_expired(queue),
                 Timer::Delayed(queue, position) => self.come_due(queue, position),
             }
         }
         self.dispatch_touched(now, fx);
     }
 
-    fn expire(&mut self, count: u64) {
+    fn run_out(&mut self, count: u64) {
         let was_taken = self.leases.get(&count).is_some_and(|lease| lease.is_handed_over);
         let queue = self.lapse(count, if was_taken { Lapse::Expired } else { Lapse::NotTaken });
         self.touched.extend(queue);

@@ -12,6 +12,7 @@ mod dead;
 pub(crate) mod dedup;
 mod delay;
 mod deliver;
+mod expiry;
 mod facts;
 mod lapse;
 mod line;
@@ -34,6 +35,7 @@ use foldhash::HashMap;
 use skep_core::{Completion, Now, Outlet, Reply, Router, Wakes};
 use skep_protocol::{Ended, Error, LeaseToken, QueueName};
 
+pub(crate) use self::command::Held;
 pub(crate) use self::consumer::ConsumerId;
 use self::consumer::ConsumerState;
 pub(crate) use self::dead::{HUB, Notice};
@@ -104,7 +106,7 @@ pub(crate) struct Engine {
 /// What waits for a record to be durable.
 enum Pending {
     /// A message becomes ready.
-    Show { queue: QueueId, entry: Entry, is_new: bool },
+    Show { queue: QueueId, entry: Entry, is_new: bool, not_before_ms: u64 },
     /// A write is answered.
     Answer(Reply, Completion),
     /// A consumer is told that its queue is no more.
@@ -189,11 +191,11 @@ impl Engine {
             }
             let Some((at, pending)) = self.pending.pop_front() else { return false };
             match pending {
-                Pending::Show { queue, mut entry, is_new } => {
+                Pending::Show { queue, mut entry, is_new, not_before_ms } => {
                     if is_new && (written.first..written.end).contains(&at) {
                         entry.place.batch = written.batch;
                     }
-                    self.show(queue, entry, now, fx);
+                    self.show(queue, entry, not_before_ms, now, fx);
                 }
                 Pending::Answer(reply, completion) => reply.complete(completion, &mut fx.wakes),
                 Pending::End(outlet, error) => {
@@ -260,10 +262,14 @@ impl Engine {
         self.pending.back().map_or(at, |(last, _)| at.max(*last))
     }
 
-    fn show(&mut self, queue: QueueId, entry: Entry, now: Now, fx: &mut Effects) {
+    fn show(&mut self, queue: QueueId, entry: Entry, not_before_ms: u64, now: Now, fx: &mut Effects) {
         // A queue that was deleted meanwhile holds nothing any more.
         if let Some(held) = self.queues.get_mut(&queue) {
-            held.put(entry);
+            if not_before_ms > now.unix_ms {
+                self.delay(queue, entry, not_before_ms);
+            } else {
+                held.put(entry);
+            }
             self.dispatch(queue, now, fx);
         }
     }

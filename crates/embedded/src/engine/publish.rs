@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::PoisonError;
 
-use skep_core::{Kept, Now, Outgoing, Write};
+use skep_core::{Kept, Now, Outgoing, Write, check_expiry};
 use skep_protocol::{Code, Durability, Error, MessageRef, Position, ProducerId, QueueName, Topic};
 
 use super::dedup::Seen;
@@ -41,6 +41,9 @@ impl Engine {
             Err(error) => return Plan::Refused(error),
             Ok(Seen::At(position)) => return Plan::Duplicate(position),
             Ok(Seen::New) => {}
+        }
+        if let Err(expired) = check_expiry(&outgoing.message, now) {
+            return Plan::Refused(expired);
         }
         if let Some(full) = full {
             return Plan::Refused(full.clone());
@@ -214,11 +217,14 @@ impl Engine {
         let staged = self.staging.append_message(producer, outgoing.by_id, party, queues, message);
         let batch = BatchAt { segment: 0, offset: 0 };
         let place = Place { batch, offset: staged.offset, len: staged.len };
-        let entry = Entry { position: staged.position, place, attempts: 0, priority: message.priority() };
+        let entry = Entry::of(message, staged.position, place);
+        // Checked when it was admitted.
+        let not_before_ms = message.not_before_ms().ok().flatten().unwrap_or(0);
         for id in queues {
             if let Some(queue) = self.queues.get_mut(id) {
                 queue.hold(&entry);
-                self.pending.push_back((staged.position, Pending::Show { queue: *id, entry, is_new: true }));
+                self.pending
+                    .push_back((staged.position, Pending::Show { queue: *id, entry, is_new: true, not_before_ms }));
             }
         }
         if let Some((id, sequence)) = producer {

@@ -1,9 +1,12 @@
 //! One durable queue in memory: what is ready, by priority, and what it is bounded by.
 
+use std::collections::BTreeSet;
+
 use foldhash::HashMap;
-use skep_protocol::{Ended, Priority, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{Ended, MessageRef, Priority, QueueInfo, QueueName, QueueSpec};
 
 use super::line::Line;
+use super::timers::Handle;
 use crate::log::BatchAt;
 
 /// One take in so many is the message that has waited longest, whatever its priority.
@@ -24,9 +27,20 @@ pub(crate) struct Entry {
     pub(crate) place: Place,
     pub(crate) attempts: u32,
     pub(crate) priority: Priority,
+    /// From this moment on it is not delivered, by the clock on the wall; [`NEVER`] where nobody said so.
+    pub(crate) expires_ms: u64,
 }
 
+/// The expiry of what does not expire.
+pub(crate) const NEVER: u64 = u64::MAX;
+
 impl Entry {
+    /// The entry of a message that nobody has tried. Its expiry was checked when it was admitted.
+    pub(crate) fn of(message: &MessageRef<'_>, position: u64, place: Place) -> Self {
+        let expires_ms = message.expires_ms().ok().flatten().unwrap_or(NEVER);
+        Entry { position, place, attempts: 0, priority: message.priority(), expires_ms }
+    }
+
     /// What it counts against the bounds, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         u64::from(self.place.len)
@@ -48,6 +62,10 @@ pub(crate) struct Queue {
     pub(crate) delayed: u64,
     /// How the last attempt on a message ended, of those that were tried.
     pub(crate) notes: HashMap<u64, Ended>,
+    /// When those of its messages expire that wait here, or did before they were leased.
+    expiring: BTreeSet<(u64, u64)>,
+    /// When it is looked at for what expired.
+    pub(super) alarm: Option<(u64, Handle)>,
     /// Its consumers, and which is next in turn.
     pub(crate) consumers: Vec<u64>,
     pub(crate) turn: usize,
@@ -67,6 +85,8 @@ impl Queue {
             leased: 0,
             delayed: 0,
             notes: HashMap::default(),
+            expiring: BTreeSet::new(),
+            alarm: None,
             consumers: Vec::new(),
             turn: 0,
             routed: 0,
@@ -94,10 +114,36 @@ impl Queue {
         self.held -= 1;
         self.held_bytes -= entry.bytes();
         self.notes.remove(&entry.position);
+        if entry.expires_ms != NEVER {
+            self.expiring.remove(&(entry.expires_ms, entry.position));
+        }
+    }
+
+    /// A message that waits here may expire. A dead letter does not: it is dead.
+    pub(super) fn note_expiry(&mut self, entry: &Entry) {
+        if entry.expires_ms != NEVER && !self.name.is_dead() {
+            self.expiring.insert((entry.expires_ms, entry.position));
+        }
+    }
+
+    /// When the next message may expire.
+    pub(super) fn next_expiry(&self) -> Option<u64> {
+        self.expiring.first().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// Whether one may have.
+    pub(super) fn has_expired(&self, unix_ms: u64) -> bool {
+        self.next_expiry().is_some_and(|at_ms| at_ms <= unix_ms)
+    }
+
+    /// The position of the first to expire, which is then forgotten until it waits here again.
+    pub(super) fn take_expired(&mut self) -> Option<u64> {
+        self.expiring.pop_first().map(|(_, position)| position)
     }
 
     /// Makes a message ready; in order of position, however late it comes.
     pub(crate) fn put(&mut self, entry: Entry) {
+        self.note_expiry(&entry);
         self.ready[usize::from(entry.priority.number())].put(entry);
     }
 
@@ -176,7 +222,7 @@ mod tests {
 
     fn entry(position: u64, priority: Priority) -> Entry {
         let place = Place { batch: BatchAt { segment: 1, offset: 0 }, offset: 0, len: 1 };
-        Entry { position, place, attempts: 0, priority }
+        Entry { position, place, attempts: 0, priority, expires_ms: NEVER }
     }
 
     fn queue() -> Queue {

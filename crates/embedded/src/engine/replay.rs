@@ -92,6 +92,8 @@ impl Engine {
         for ((queue, _), held) in std::mem::take(&mut self.recovering) {
             self.restart(queue, held);
         }
+        let queues: Vec<QueueId> = self.queues.keys().copied().collect();
+        queues.into_iter().for_each(|id| self.watch(id, 0));
         for at in self.owed.keys() {
             self.timers.set(now.mono_ms, Timer::Notice(*at));
         }
@@ -109,11 +111,16 @@ impl Engine {
     fn replay_message(&mut self, view: &RecordView<'_>, record: &MessageRecord<'_>) -> Result<(), Corrupt> {
         let message = MessageRef::parse(record.message).map_err(|error| Corrupt(error.text))?;
         let place = Place { batch: view.batch, offset: view.offset, len: view.len };
-        let entry = Entry { position: view.position, place, attempts: 0, priority: message.priority() };
+        let entry = Entry::of(&message, view.position, place);
+        let not_before_ms = message.not_before_ms().ok().flatten();
         for id in record.queues() {
             let queue = self.queue(id)?;
             queue.hold(&entry);
-            queue.put(entry);
+            match not_before_ms {
+                // Its moment may have come since: time makes ready without a record.
+                Some(until_ms) => self.delay(id, entry, until_ms),
+                None => queue.put(entry),
+            }
         }
         if let Some((id, sequence)) = record.producer {
             self.producers.store(&id, record.party, sequence, view.position, view.time_ms);

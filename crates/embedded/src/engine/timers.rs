@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Lease(u64),
     /// A message may have waited long enough.
     Delayed(QueueId, u64),
+    /// A message of a queue may have expired.
+    Expiry(QueueId),
     /// The sender of a dead letter is to be told, as the record at this position says.
     Notice(u64),
 }

@@ -43,7 +43,8 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
     let refused = Error::new(Code::UnknownAgent, "no agent \"bob\"");
     let publication = |result| Publication { sequence: 4, count: 2, result };
     let position = Position::Number(9);
-    let stored = Stored { position, time_ms: 5, attempts: 1, previous: None, message: message(2), holder: None };
+    let stored =
+        Stored { position, time_ms: 5, attempts: 1, previous: None, message: message(2), holder: None, due_ms: None };
     let settles = vec![
         Settle { lease, action: Action::Ack },
         Settle { lease, action: Action::Nack { after_ms: Some(5), reason: "busy".into() } },

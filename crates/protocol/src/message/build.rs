@@ -161,7 +161,7 @@ impl MessageBuilder {
             return Err(Error::new(Code::TooLarge, text));
         }
         if let Some(time) = &self.time {
-            check_whole_time(time)?;
+            check_whole_time("time", time)?;
         }
         Message::parse(Bytes::from(self.encode()))
     }
@@ -215,10 +215,9 @@ fn put_optional<T>(out: &mut Vec<u8>, value: Option<T>, put: impl Fn(&mut Vec<u8
     }
 }
 
-pub(super) fn check_whole_time(text: &str) -> Result<(), Error> {
-    parse::check_time(text)?;
-    let parsed: Result<jiff::Timestamp, _> = text.parse();
-    parsed.map(|_| ()).map_err(|e| parse::invalid(format!("time {text:?}: {e}; expected RFC 3339")))
+pub(super) fn check_whole_time(name: &str, text: &str) -> Result<jiff::Timestamp, Error> {
+    parse::check_time(name, text)?;
+    text.parse().map_err(|e| parse::invalid(format!("{name} {text:?}: {e}; expected RFC 3339")))
 }
 
 /// A time in unix milliseconds as RFC 3339 text, in UTC.

@@ -22,6 +22,7 @@
 
 mod build;
 mod json;
+mod moment;
 mod parse;
 
 use std::fmt;

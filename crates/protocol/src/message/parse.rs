@@ -65,7 +65,7 @@ fn check_field(field: usize, name: &'static str, reader: &mut Reader<'_>) -> Res
             check_text(name, reader.str().map_err(bad)?)
         }
         REPLYTO => check_topic(reader.str().map_err(bad)?),
-        TIME => check_time(reader.str().map_err(bad)?),
+        TIME => check_time(name, reader.str().map_err(bad)?),
         PRIORITY => known(name, reader.uint().map_err(bad)?, Priority::ALL.len()),
         GUARANTEE => known(name, reader.uint().map_err(bad)?, Guarantee::ALL.len()),
         ATTRIBUTES => check_attributes(reader),
@@ -145,7 +145,7 @@ pub(super) fn check_text(name: &str, text: &str) -> Result<(), Error> {
 }
 
 /// The shape of an RFC 3339 time; the JSON edge and the builder check it wholly.
-pub(super) fn check_time(text: &str) -> Result<(), Error> {
+pub(super) fn check_time(name: &str, text: &str) -> Result<(), Error> {
     let shaped = text.len() >= 20
         && text.len() <= 40
         && text.is_ascii()
@@ -153,7 +153,7 @@ pub(super) fn check_time(text: &str) -> Result<(), Error> {
     if shaped {
         Ok(())
     } else {
-        Err(invalid(format!("time {text:?}: expected RFC 3339, such as 2026-01-31T12:00:00Z")))
+        Err(invalid(format!("{name} {text:?}: expected RFC 3339, such as 2026-01-31T12:00:00Z")))
     }
 }
 

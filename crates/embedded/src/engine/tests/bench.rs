@@ -9,7 +9,7 @@ use skep_protocol::{
     Settle, Topic,
 };
 
-use crate::engine::queue::Entry as Held;
+use crate::engine::queue::Entry as Waiting;
 use crate::engine::{ConsumerId, Effects, Engine, Submission};
 use crate::log::{BATCH_HEADER_BYTES, BatchAt, BatchHeader, Written, records};
 use crate::notice;
@@ -99,6 +99,20 @@ impl Bench {
         Message::build(&id, "test", "note").to(&to).finish().expect("a message")
     }
 
+    /// A message that is not delivered before so long, and not after so long.
+    pub(super) fn timed(&mut self, to: &str, after_ms: Option<u64>, expires_ms: Option<u64>) -> Message {
+        self.messages += 1;
+        let id = MessageId::new(&format!("m{}", self.messages)).expect("an id");
+        let mut message = Message::build(&id, "test", "note").to(&Topic::new(to).expect("a topic"));
+        if let Some(ms) = after_ms {
+            message = message.not_before(self.now.unix_ms + ms);
+        }
+        if let Some(ms) = expires_ms {
+            message = message.expires(self.now.unix_ms + ms);
+        }
+        message.finish().expect("a message")
+    }
+
     /// A message with so many bytes in it.
     pub(super) fn large(&mut self, to: &str, bytes: usize) -> Message {
         let to = Topic::new(to).expect("a topic");
@@ -162,10 +176,17 @@ impl Bench {
         self.consumers[index].1.withdraw(|_| true)
     }
 
+    /// Takes what lies in a consumer's mailbox; answers where the messages stand.
+    pub(super) fn positions(&mut self, index: usize) -> Vec<u64> {
+        let leases = self.take(index);
+        let held = self.engine.leases_at(&leases);
+        held.into_iter().flatten().collect()
+    }
+
     /// What a queue holds first.
-    pub(super) fn held(&self, queue: &str, limit: usize) -> Vec<(Held, Option<Ended>)> {
+    pub(super) fn held(&self, queue: &str, limit: usize) -> Vec<(Waiting, Option<Ended>)> {
         let held = self.engine.held(&name(queue), 0, limit, self.now).expect("a queue");
-        held.into_iter().map(|(entry, ended, _)| (entry, ended)).collect()
+        held.into_iter().map(|held| (held.entry, held.previous)).collect()
     }
 
     /// Time passes.
@@ -296,10 +317,7 @@ impl Bench {
     /// Rebuilt state equals live state, but for leases.
     pub(super) fn check(&mut self) {
         self.pass(0);
-        let mut rebuilt = self.rebuilt_from(self.batches.len());
-        // What waited until now is ready; what is owed stays so.
-        rebuilt.tick(self.now, &mut Effects::default());
-        let rebuilt = rebuilt.describe(self.now);
+        let rebuilt = self.rebuilt_from(self.batches.len()).describe(self.now);
         let live = self.engine.describe(self.now);
         let only = |of: &[String], other: &[String]| {
             of.iter().filter(|line| !other.contains(line)).cloned().collect::<Vec<_>>().join("\n")

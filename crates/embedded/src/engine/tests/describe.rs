@@ -1,15 +1,17 @@
 //! What an engine holds, as lines that can be compared.
 
 use skep_core::Now;
+use skep_protocol::LeaseToken;
 
 use crate::engine::Engine;
 use crate::engine::queue::Entry;
+use crate::journal::Token;
 
 impl Engine {
     /// Everything that must outlive a restart, as it is after one: a message under a lease is ready,
     /// and its attempt counts.
     pub(super) fn describe(&self, now: Now) -> Vec<String> {
-        let mut lines: Vec<String> = self.queues.keys().flat_map(|id| self.describe_queue(*id)).collect();
+        let mut lines: Vec<String> = self.queues.keys().flat_map(|id| self.describe_queue(*id, now)).collect();
         lines.extend(self.names.iter().map(|(name, id)| format!("name {name} {id}")));
         lines.extend(self.facts("").into_iter().map(|fact| format!("{fact:?}")));
         lines.extend(self.settled.describe(now.unix_ms));
@@ -21,7 +23,13 @@ impl Engine {
         lines
     }
 
-    fn describe_queue(&self, id: u32) -> Vec<String> {
+    /// Where the messages of leases stand.
+    pub(super) fn leases_at(&self, leases: &[LeaseToken]) -> Vec<Option<u64>> {
+        let opened = leases.iter().map(|lease| Token::opened(*lease, self.secret));
+        opened.map(|token| Some(self.leases.get(&token?.count)?.entry.position)).collect()
+    }
+
+    fn describe_queue(&self, id: u32, now: Now) -> Vec<String> {
         let queue = &self.queues[&id];
         let mut lines = vec![format!(
             "queue {id} {} held {} of {} bytes",
@@ -38,7 +46,11 @@ impl Engine {
             notes.insert(lease.entry.position, ended);
         }
         for (_, waiting) in self.delayed.iter().filter(|((of, _), _)| *of == id) {
-            entry(&waiting.entry, &format!("delayed until {}", waiting.until_ms));
+            // What waited until now is ready.
+            match waiting.until_ms {
+                until_ms if until_ms <= now.unix_ms => entry(&waiting.entry, "ready"),
+                until_ms => entry(&waiting.entry, &format!("delayed until {until_ms}")),
+            }
         }
         assert_eq!(queue.held, lines.len() as u64 - 1, "of queue {id} every message is somewhere");
         assert_eq!(queue.leased, self.leases.values().filter(|lease| lease.queue == id).count() as u64);

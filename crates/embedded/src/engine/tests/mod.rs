@@ -3,6 +3,7 @@
 mod bench;
 mod describe;
 mod leases;
+mod moments;
 mod notices;
 mod replay;
 mod steps;

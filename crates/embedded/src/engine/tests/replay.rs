@@ -3,28 +3,80 @@
 
 use proptest::prelude::*;
 use skep_core::{End, Outgoing, QueueCommand};
-use skep_protocol::{Action, Binding, Code, Priority, ProducerId, QueueSpec, Settle};
+use skep_protocol::{Action, Binding, Code, Expired, Priority, ProducerId, QueueSpec, Settle};
 
 use super::bench::{Bench, nack, name, reject, spec};
 use crate::limits::DEDUP_MS;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Publish { to: usize, numbered: bool, by_id: bool, again: bool, party: usize },
-    Attach { queue: usize, window: u32, deadline: bool },
-    Detach { which: usize, lost: bool },
-    Window { which: usize, messages: u32 },
-    Take { which: usize },
-    Settle { back: usize, action: usize },
-    HandOver { back: usize, action: usize, to: usize },
-    Keep { which: usize, every: usize },
-    Declare { queue: usize, attempts_max: u32, small: bool },
-    Delete { queue: usize, force: bool },
-    Purge { queue: usize },
-    Redrive { queue: usize, limit: u32 },
-    Put { key: usize },
-    Forget { key: usize },
-    Pass { ms: u64 },
+    Publish {
+        to: usize,
+        numbered: bool,
+        by_id: bool,
+        again: bool,
+        party: usize,
+    },
+    /// What is not delivered before so long, and not after so long.
+    Timed {
+        to: usize,
+        after_ms: Option<u64>,
+        expires_ms: Option<u64>,
+    },
+    Attach {
+        queue: usize,
+        window: u32,
+        deadline: bool,
+    },
+    Detach {
+        which: usize,
+        lost: bool,
+    },
+    Window {
+        which: usize,
+        messages: u32,
+    },
+    Take {
+        which: usize,
+    },
+    Settle {
+        back: usize,
+        action: usize,
+    },
+    HandOver {
+        back: usize,
+        action: usize,
+        to: usize,
+    },
+    Keep {
+        which: usize,
+        every: usize,
+    },
+    Declare {
+        queue: usize,
+        attempts_max: u32,
+        small: bool,
+    },
+    Delete {
+        queue: usize,
+        force: bool,
+    },
+    Purge {
+        queue: usize,
+    },
+    Redrive {
+        queue: usize,
+        limit: u32,
+    },
+    Put {
+        key: usize,
+    },
+    Forget {
+        key: usize,
+    },
+    Pass {
+        ms: u64,
+    },
     Flush,
     Restart,
 }
@@ -32,11 +84,17 @@ enum Op {
 const QUEUES: [&str; 4] = ["jobs", "mail", "$dead.jobs", "agent.alice.inbox"];
 const PARTIES: [&str; 3] = ["agent/alice", "agent/ghost", "local"];
 
+fn span() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![Just(None), Just(Some(1)), Just(Some(50)), Just(Some(300)), Just(Some(DEDUP_MS))]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let flag = any::<bool>;
     prop_oneof![
         8 => (0..2_usize, flag(), flag(), prop::bool::weighted(0.2), 0..3_usize)
             .prop_map(|(to, numbered, by_id, again, party)| Op::Publish { to, numbered, by_id, again, party }),
+        4 => (0..2_usize, span(), span())
+            .prop_map(|(to, after_ms, expires_ms)| Op::Timed { to, after_ms, expires_ms }),
         3 => (0..4_usize, 1..4_u32, flag()).prop_map(|(queue, window, deadline)| Op::Attach { queue, window, deadline }),
         1 => (0..4_usize, flag()).prop_map(|(which, lost)| Op::Detach { which, lost }),
         1 => (0..4_usize, 0..4_u32).prop_map(|(which, messages)| Op::Window { which, messages }),
@@ -66,7 +124,7 @@ struct Life {
 impl Life {
     fn new() -> Self {
         let mut bench = Bench::with_jobs();
-        bench.declare(spec("mail"));
+        bench.declare(QueueSpec { expired: Expired::Drop, ..spec("mail") });
         bench.declare(spec("agent.alice.inbox"));
         bench.declare(QueueSpec { messages_max: 2, attempts_max: 0, ..spec("$dead.jobs") });
         Life { bench, sequence: 0, last: None }
@@ -87,6 +145,10 @@ impl Life {
                 let message = self.last.as_ref().expect("there is one now");
                 let outgoing = Outgoing { sequence: self.sequence, by_id, ..Outgoing::new(message) };
                 bench.write(&[], &[outgoing], PARTIES[party], numbered.then_some(ProducerId([1; 16])));
+            }
+            Op::Timed { to, after_ms, expires_ms } => {
+                let message = bench.timed(QUEUES[to], after_ms, expires_ms);
+                bench.write(&[], &[Outgoing::new(&message)], PARTIES[0], None);
             }
             Op::Attach { queue, window, deadline } => {
                 let binding = if deadline { Binding::Deadline } else { Binding::Connection };
@@ -122,7 +184,8 @@ impl Life {
             }
             Op::Declare { queue, attempts_max, small } => {
                 let messages_max = if small { 3 } else { 1_000 };
-                bench.declare(QueueSpec { attempts_max, messages_max, ..spec(QUEUES[queue]) });
+                let expired = if small { Expired::Drop } else { Expired::DeadLetter };
+                bench.declare(QueueSpec { attempts_max, messages_max, expired, ..spec(QUEUES[queue]) });
             }
             Op::Delete { queue, force } => bench.command(&QueueCommand::Delete(name(QUEUES[queue]), force)),
             Op::Purge { queue } => bench.command(&QueueCommand::Purge(name(QUEUES[queue]))),
