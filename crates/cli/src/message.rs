@@ -1,12 +1,13 @@
 //! The options of a message, shared by all verbs that publish one.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skep_client::Client;
-use skep_protocol::{Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, format_time};
+use skep_protocol::{Attribute, Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, format_time};
 
 use crate::advice::{Named, advised, near_topic};
 use crate::context::Context;
+use crate::duration;
 use crate::payload::PayloadArgs;
 use crate::receipt::Receipt;
 
@@ -39,6 +40,38 @@ pub(crate) struct MessageArgs {
     /// Where replies go
     #[arg(long, value_name = "TOPIC", help_heading = "Message")]
     replyto: Option<Topic>,
+    #[command(flatten)]
+    moments: MomentArgs,
+}
+
+/// When a message is delivered. What people say from now on is counted on this machine's clock.
+#[derive(Debug, clap::Args)]
+struct MomentArgs {
+    /// Keep it in its queues and deliver it after so long
+    #[arg(long, value_name = "DURATION", help_heading = "Message", value_parser = duration::parse, conflicts_with = "not_before")]
+    delay: Option<Duration>,
+    /// Keep it in its queues and deliver it not before this time, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", help_heading = "Message")]
+    not_before: Option<String>,
+    /// Deliver it no more after so long; it then goes where its queue says, the dead letters by default
+    #[arg(long, value_name = "DURATION", help_heading = "Message", value_parser = duration::parse)]
+    expires: Option<Duration>,
+}
+
+impl MomentArgs {
+    fn set(&self, mut message: MessageBuilder) -> MessageBuilder {
+        let after = |wait: Duration| unix_ms().saturating_add(duration::millis(wait));
+        if let Some(delay) = self.delay {
+            message = message.not_before(after(delay));
+        }
+        if let Some(time) = &self.not_before {
+            message = message.attribute("notbefore", Attribute::Text(time));
+        }
+        match self.expires {
+            Some(wait) => message.expires(after(wait)),
+            None => message,
+        }
+    }
 }
 
 impl MessageArgs {
@@ -95,7 +128,7 @@ impl MessageArgs {
         if !self.header.is_empty() {
             message = message.headers(self.header.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         }
-        Ok(message)
+        Ok(self.moments.set(message))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages as a look at a queue or a replay shows them.
 
 use skep_client::Client;
-use skep_protocol::{Ask, Code, Error, Page, Position, QueueName, Stored};
+use skep_protocol::{Ask, Code, Error, Page, Position, QueueName, Stored, format_time};
 
 use crate::advice::{Named, advise};
 use crate::context::Context;
@@ -83,6 +83,9 @@ fn state(queue: &QueueName, stored: &Stored) -> String {
     let attempts = stored.attempts;
     if let Some(holder) = &stored.holder {
         return format!("leased to {}, {} left, attempt {attempts}", holder.party, until(holder.until_ms));
+    }
+    if let Some(due_ms) = stored.due_ms {
+        return format!("delayed until {}, {} left", format_time(due_ms), until(due_ms));
     }
     let ended = stored.previous.as_ref().map(|ended| one_line(ended.reason.as_bytes()));
     match ended {

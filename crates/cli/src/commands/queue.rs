@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use skep_protocol::{AgentId, Answer, Ask, Command, Error, Filter, Page, Position, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{
+    AgentId, Answer, Ask, Command, Error, Expired, Filter, Page, Position, QueueInfo, QueueName, QueueSpec,
+};
 
 use crate::advice::{Named, advised};
 use crate::context::Context;
@@ -63,7 +65,7 @@ enum Verb {
         #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 100)]
         count: u32,
     },
-    /// Drop what is ready in a queue; what is leased stays
+    /// Drop what is ready or delayed in a queue; what is leased stays
     Purge {
         /// Its name
         queue: QueueName,
@@ -103,6 +105,9 @@ struct Add {
     /// Most bytes of messages held [default: 1073741824]
     #[arg(long, value_name = "BYTES")]
     bytes_max: Option<u64>,
+    /// Drop messages that expire, instead of making dead letters of them
+    #[arg(long)]
+    drop_expired: bool,
 }
 
 impl Add {
@@ -110,6 +115,7 @@ impl Add {
         let default = QueueSpec::new(self.queue.clone());
         let filters = if self.filter.is_empty() { default.filters.clone() } else { self.filter };
         QueueSpec {
+            name: default.name,
             filters,
             lease_ms: self.lease.map_or(default.lease_ms, duration::millis),
             attempts_max: self.attempts.unwrap_or(default.attempts_max),
@@ -117,7 +123,7 @@ impl Add {
             backoff_max_ms: self.backoff_max.map_or(default.backoff_max_ms, duration::millis),
             messages_max: self.messages_max.unwrap_or(default.messages_max),
             bytes_max: self.bytes_max.unwrap_or(default.bytes_max),
-            ..default
+            expired: if self.drop_expired { Expired::Drop } else { Expired::DeadLetter },
         }
     }
 }
@@ -154,7 +160,7 @@ fn redrive(context: &Context, queue: &QueueName, limit: u32) -> anyhow::Result<(
         return Err(Usage(format!("name the queue that the dead letters came from: {redrive}")).into());
     }
     let done = |count| match count {
-        0 => format!("{queue} has no dead letters"),
+        0 => format!("{queue} has no dead letters to move back; those that expired stay"),
         count => format!("{} moved back to {queue}", messages(count)),
     };
     manage(context, queue, Command::Redrive { queue: queue.clone(), limit }, done)

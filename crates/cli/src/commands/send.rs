@@ -24,6 +24,7 @@ Examples:
   skep send bob \"hi\"
   skep send bob --as alice --type task --priority high \"look at issue 7\"
   skep send bob --file report.pdf --content-type application/pdf
+  skep send bob --delay 10m --expires 1h \"stand-up?\"     # or --not-before 2026-01-31T12:00:00Z
   echo '{\"n\":1}' | skep send bob --data-json -
   skep send bob --id order-7 --guarantee exactly_once \"pay\"    # a second one is recognised";
 

@@ -113,7 +113,7 @@ fn what_was_changed_is_told_in_one_line() {
     assert_eq!(changed, "changed jobs: takes a.*; lease 1m, 1 attempt\n");
     said(&["publish", "a.b", "x"]);
     assert_eq!(said(&["queue", "purge", "jobs"]), "1 message dropped from jobs\n");
-    assert_eq!(said(&["queue", "redrive", "jobs"]), "jobs has no dead letters\n");
+    assert_eq!(said(&["queue", "redrive", "jobs"]), "jobs has no dead letters to move back; those that expired stay\n");
     assert_eq!(said(&["queue", "rm", "jobs"]), "removed jobs\n");
     assert_eq!(said(&["agents", "add", "bob", "--metadata", "{\"a\":1}"]), "added bob; it has an inbox now\n");
     assert_eq!(said(&["agents", "add", "bob"]), "bob was there already\n");
