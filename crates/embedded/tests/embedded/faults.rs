@@ -282,7 +282,7 @@ async fn a_full_disk_recognises_what_was_stored_before_and_refuses_what_is_new()
     worker.settle(lease, Action::Ack).await.expect("its lease was left alone, and an ack is taken");
 }
 
-/// A fact is refused rather than left to wait for room that may never come; one that is deleted makes room, as an ack does.
+/// A fact is refused rather than left to wait for room that may never come, and nothing of it holds up the end.
 #[tokio::test]
 async fn a_full_disk_refuses_facts_and_lets_the_hub_close() {
     let disk = RecordingDisk::new();
