@@ -36,8 +36,8 @@ pub trait Backend: Send + Sync + 'static {
     /// What it can give; the same for its whole life.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Takes settles and publishes. Never blocks: without room it completes the reply with
-    /// `busy`. The reply is completed once everything it says is durable, in the order of
+    /// Takes settles and publishes. Never waits for the disk: without room it completes the reply with
+    /// `busy`. Much at once it may take in slices, and sleep for microseconds on the caller's thread in between. The reply is completed once everything it says is durable, in the order of
     /// commits, from any thread. Input is borrowed: what must outlive the call is copied.
     /// A write of which nothing waits is answered before this returns.
     fn submit(&self, write: Write<'_>, now: Now, reply: Reply);
@@ -57,7 +57,8 @@ pub trait Backend: Send + Sync + 'static {
     /// `unknown_queue`, `in_use`, or why it cannot serve now.
     fn manage(&self, command: QueueCommand, now: Now) -> BoxFuture<'_, Result<Changed, Error>>;
 
-    /// Looks, and takes nothing. Shows only what is durable. May be cancelled.
+    /// Looks, and takes nothing. Shows only messages that are durable; queues are shown as they are
+    /// declared and filled just now, perhaps a moment before that is durable. May be cancelled.
     ///
     /// # Errors
     /// `unknown_queue`, `not_found`, or why it cannot serve now.
