@@ -72,8 +72,6 @@ pub struct Written {
     pub end: u64,
     /// Every record below this is durable now.
     pub durable: u64,
-    /// Positions below this may be written now.
-    pub position_limit: u64,
 }
 
 impl Writer {
@@ -103,7 +101,7 @@ impl Writer {
         if sync {
             self.sync()?;
         }
-        Ok(Written { durable: self.tail.durable, position_limit: self.tail.reserved, ..written })
+        Ok(Written { durable: self.tail.durable, ..written })
     }
 
     /// Writes and syncs an empty batch, which proves to recovery that all before it is durable: after a pause, so that damage to
@@ -124,7 +122,7 @@ impl Writer {
         if clean {
             self.write_mark(true)?;
         }
-        Ok(Written { durable: self.tail.durable, position_limit: self.tail.reserved, ..written })
+        Ok(Written { durable: self.tail.durable, ..written })
     }
 
     /// Makes everything written so far durable; returns the position below which that is so. For levels that sync by interval.
@@ -269,8 +267,7 @@ impl Writer {
         self.tail.chain = header.body_hash;
         self.tail.time_ms = header.time_ms;
         self.tail.unsynced = true;
-        let (durable, position_limit) = (self.tail.durable, self.tail.reserved);
-        Ok(Written { batch, first: header.position, end: header.end(), durable, position_limit })
+        Ok(Written { batch, first: header.position, end: header.end(), durable: self.tail.durable })
     }
 
     /// Everything written so far must be synced.

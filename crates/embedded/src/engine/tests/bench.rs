@@ -257,7 +257,7 @@ impl Bench {
             };
             let (first, end) = (buffer.first_position(), buffer.position());
             self.batches.push(Batch { at, header, bytes: Bytes::copy_from_slice(buffer.bytes()) });
-            let written = Written { batch: at, first, end, durable: end, position_limit: u64::MAX };
+            let written = Written { batch: at, first, end, durable: end };
             let mut fx = Effects::default();
             while self.engine.advance(written, self.now, 3, &mut fx) {}
             self.follow(&mut fx);

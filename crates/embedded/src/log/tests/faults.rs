@@ -258,7 +258,7 @@ fn positions_beyond_the_synced_reservation_are_refused_and_a_reserve_record_is_a
     let until = limit + limits::POSITION_BLOCK;
     live.buffer.append_reserve(until);
     let written = live.write(false).expect("writes");
-    assert_eq!((written.position_limit, written.durable), (until, written.end));
+    assert_eq!((live.writer.position_limit(), written.durable), (until, written.end));
     assert_eq!(Live::open(&disk.crash(disk.operations(), Image::OnlySynced)).buffer.position(), until + 1);
 }
 
