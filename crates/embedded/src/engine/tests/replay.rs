@@ -134,17 +134,21 @@ impl Life {
         self.bench.leases.iter().rev().nth(back).copied()
     }
 
+    fn publish(&mut self, to: &str, producer: Option<ProducerId>, by_id: bool, again: bool, party: &str) {
+        if !again || self.last.is_none() {
+            self.sequence += 1;
+            self.last = Some(self.bench.message(to));
+        }
+        let message = self.last.as_ref().expect("there is one now");
+        let outgoing = Outgoing { sequence: self.sequence, by_id, ..Outgoing::new(message) };
+        self.bench.write(&[], &[outgoing], party, producer);
+    }
+
     fn run(&mut self, op: &Op) {
         let bench = &mut self.bench;
         match *op {
             Op::Publish { to, numbered, by_id, again, party } => {
-                if !again || self.last.is_none() {
-                    self.sequence += 1;
-                    self.last = Some(bench.message(QUEUES[to]));
-                }
-                let message = self.last.as_ref().expect("there is one now");
-                let outgoing = Outgoing { sequence: self.sequence, by_id, ..Outgoing::new(message) };
-                bench.write(&[], &[outgoing], PARTIES[party], numbered.then_some(ProducerId([1; 16])));
+                self.publish(QUEUES[to], numbered.then_some(ProducerId([1; 16])), by_id, again, PARTIES[party]);
             }
             Op::Timed { to, after_ms, expires_ms } => {
                 let message = bench.timed(QUEUES[to], after_ms, expires_ms);
