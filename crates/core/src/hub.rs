@@ -150,10 +150,8 @@ impl Hub {
         let (resume, replies) = (ResumeToken(random()?), ResumeToken(random()?).to_string());
         self.sessions.fetch_add(1, Ordering::Relaxed);
         self.telemetry.sessions(1);
-        if let Some(agent) = &party.agent {
-            self.registry.arrive(agent, self.now());
-        }
-        let session = Session::new(self.clone(), party, producer, resume, &replies);
+        let mut session = Session::new(self.clone(), party, producer, resume, &replies);
+        session.arrive(self.now());
         // A session without a producer is one of a single request: nobody comes back for it.
         if producer.is_some() {
             let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -270,14 +268,12 @@ impl Hub {
     }
 
     /// A session ended.
-    pub(crate) fn gone(&self, party: &Party, resume: ResumeToken, now: Now) {
+    pub(crate) fn gone(&self, resume: ResumeToken) {
         let held = self.attached.lock().unwrap_or_else(PoisonError::into_inner).remove(&resume);
         if let Some((_, mailbox)) = held {
             mailbox.let_go.notify_waiters();
         }
         self.sessions.fetch_sub(1, Ordering::Relaxed);
-        let Some(agent) = &party.agent else { return };
-        self.registry.leave(agent, now);
     }
 }
 

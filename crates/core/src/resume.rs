@@ -29,7 +29,8 @@ impl Session {
 
     /// Parks the session of a lost connection: nothing more is delivered to it until it is
     /// resumed; after the grace it ends, and its leases are lost.
-    pub fn park(self, now: Now) {
+    pub fn park(mut self, now: Now) {
+        self.depart(now);
         self.subscriptions.consumers().for_each(|(consumer, _)| consumer.set_window(0, 0));
         let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
         let mut parked = hub.parked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,8 +92,9 @@ impl Hub {
         if parked.0.get(&token).is_none_or(|(session, _)| session.party() != party) {
             return None;
         }
-        let (session, _) = parked.0.remove(&token)?;
+        let (mut session, _) = parked.0.remove(&token)?;
         drop(parked);
+        session.arrive(now);
         session.mailbox.taken_up();
         session.mailbox.forget_deliveries();
         let mut kept: Vec<LeaseToken> =

@@ -50,6 +50,8 @@ pub struct Session {
     taken: Taken,
     pub(crate) unanswered_messages: usize,
     pub(crate) unanswered_bytes: usize,
+    /// Its agent counts as connected through it.
+    is_here: bool,
 }
 
 /// A cold verb is done.
@@ -82,6 +84,7 @@ impl Session {
             taken: Taken::default(),
             unanswered_messages: 0,
             unanswered_bytes: 0,
+            is_here: false,
         }
     }
 
@@ -280,6 +283,22 @@ impl Session {
         into.extend(current.map(SessionEvent::Live));
     }
 
+    /// Its agent is connected from now on.
+    pub(crate) fn arrive(&mut self, now: Now) {
+        if let Some(agent) = self.party.agent.as_ref().filter(|_| !self.is_here) {
+            self.hub.registry.arrive(agent, now);
+            self.is_here = true;
+        }
+    }
+
+    /// And no more: nobody hears what comes, until the session is taken up again.
+    pub(crate) fn depart(&mut self, now: Now) {
+        if let Some(agent) = self.party.agent.as_ref().filter(|_| self.is_here) {
+            self.hub.registry.leave(agent, now);
+            self.is_here = false;
+        }
+    }
+
     fn end(&mut self, end: End, now: Now) {
         // What it gives back is for others, not for it.
         self.subscriptions.consumers().for_each(|(consumer, _)| consumer.set_window(0, 0));
@@ -288,7 +307,8 @@ impl Session {
         self.subscriptions.drain().for_each(|subscription| subscription.end(&hub, &mailbox, end, now));
         hub.replies.close(&self.replies);
         self.replies.clear();
-        hub.gone(&self.party, self.resume, now);
+        self.depart(now);
+        hub.gone(self.resume);
     }
 }
 

@@ -12,7 +12,7 @@ use skep_protocol::{
     Action, Binding, Code, Command, Connect, Encoding, Frame, LeaseToken, Manage, ProducerId, Publish, QueueName,
     QueueSpec, Settle, SettleBatch, Settlement, Subscribe, Target, Welcome, Window,
 };
-use skep_testkit::{Anyone, message};
+use skep_testkit::{Anyone, Peer, message};
 
 pub(crate) struct House {
     _folder: tempfile::TempDir,
@@ -376,4 +376,25 @@ async fn a_session_that_ends_while_another_connection_wants_it_is_waited_for_no_
     tokio::join!(waiting, leaving);
     assert!(matches!(&out.values[..], [Frame::Welcome(welcome)] if !welcome.resumed), "{:?}", out.values);
     assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
+}
+
+/// Who is parked hears nothing: a sender who is told that they are connected would wait in vain.
+#[tokio::test]
+async fn an_agent_whose_connection_is_lost_is_not_told_to_be_connected() {
+    let house = House::new().await;
+    let mut peer = Peer::attach(&house.hub, None);
+    let agent = "kim".parse().expect("an id");
+    peer.manage(Command::Register { agent, metadata: "{}".into() }).await.expect("an agent");
+    let (line, welcome) = house.open(as_agent("kim")).await;
+    assert_eq!(connected(&mut peer).await, Some(true));
+    line.connection.lost(Transmit::default(), house.hub.now());
+    assert_eq!(connected(&mut peer).await, Some(false));
+    let (_line, resumed) = house.open(Connect { resume: Some(welcome.resume), ..as_agent("kim") }).await;
+    assert!(resumed.resumed);
+    assert_eq!(connected(&mut peer).await, Some(true));
+}
+
+async fn connected(peer: &mut Peer) -> Option<bool> {
+    let receipt = peer.publish(message("agent.kim.inbox")).await.expect("a receipt");
+    receipt.recipient.expect("it is one agent's").connected
 }
