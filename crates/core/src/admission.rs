@@ -30,7 +30,7 @@ pub(crate) enum Way {
 }
 
 /// Attributes that promise what is not built yet; better refused than silently ignored.
-const UNSUPPORTED: [&str; 1] = ["partitionkey"];
+const UNSUPPORTED: [&str; 2] = ["partitionkey", "retry"];
 
 /// What the sources begin with under which the hub itself speaks, such as that of its notices.
 const HUB_SOURCES: &str = "skep/";
