@@ -9,6 +9,7 @@ mod first_hour;
 mod hints;
 mod json;
 mod looks;
+mod moments;
 mod no_hub;
 mod place;
 mod receive;
