@@ -42,6 +42,7 @@ impl House {
         let path = format!("{}:{}", self.root.join("tools").display(), std::env::var("PATH").expect("a path"));
         xtask.args(args).env("PATH", path).env("CARGO", self.root.join("tools/cargo"));
         xtask.env("CARGO_MANIFEST_DIR", self.root.join("xtask")).env("NOTES", self.notes()).stdin(Stdio::null());
+        xtask.env_remove("CARGO_TARGET_DIR");
         xtask
     }
 
@@ -65,12 +66,14 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Notes how it was called; builds a prover that is content; as a test runner it speaks on both of its ways out.
+/// Notes how it was called; builds a prover that is content, where cargo would; as a test runner it speaks on both of
+/// its ways out.
 const TALKING: &str = r#"echo "$*" >> "$NOTES"
+built="${CARGO_TARGET_DIR:-target}/debug"
 case "$*" in *" skep-prove")
-    mkdir -p "$CARGO_TARGET_DIR/debug"
-    printf '#!/bin/sh\n' > "$CARGO_TARGET_DIR/debug/skep-prove"
-    chmod +x "$CARGO_TARGET_DIR/debug/skep-prove";;
+    mkdir -p "$built"
+    printf '#!/bin/sh\n' > "$built/skep-prove"
+    chmod +x "$built/skep-prove";;
 *" test")
     echo "     Running unittests src/lib.rs (target/debug/deps/skep_core-0123456789abcdef)" >&2
     echo "test result: ok. 12 passed; 0 failed"
@@ -89,6 +92,15 @@ fn every_cargo_call_of_a_test_is_locked_and_the_cheap_ones_come_first() {
         text(&ran).lines().filter_map(|line| Some(line.strip_prefix("=== ")?.split_once(':')?.0.to_owned())).collect();
     let order = ["fmt", "tidy", "python", "clippy", "doc", "release", "prover", "prove", "test"];
     assert_eq!(steps.chunks(2).map(|step| step[0].as_str()).collect::<Vec<_>>(), order);
+}
+
+#[test]
+fn a_build_folder_named_in_the_environment_is_told_to_cargo_in_full() {
+    let house = House::new("named-folder", TALKING);
+    let ran = house.xtask(&["test"]).env("CARGO_TARGET_DIR", "target").output().expect("it runs");
+    assert!(ran.status.success(), "{ran:?}");
+    let told = format!("CARGO_TARGET_DIR={} cargo", house.root.join("target").display());
+    assert!(text(&ran).contains(&told), "{ran:?}");
 }
 
 #[test]
