@@ -43,6 +43,7 @@ impl Hub {
         let view = message.view();
         let checked = self
             .check_limits(&view)
+            .and_then(|()| view.check_event())
             .and_then(|()| check_options(&view))
             .and_then(|()| check_source(party, &view))
             .and_then(|()| self.check_destinations(party, &view))

@@ -134,6 +134,19 @@ async fn a_live_message_that_expired_is_refused_and_heard_by_nobody() {
     assert_eq!(&ear.live().await.payload()[..], b"in time");
 }
 
+#[tokio::test]
+async fn a_compact_message_that_is_no_event_in_json_is_refused() {
+    let house = House::new().await;
+    let mut peer = Peer::attach(&house.hub, None);
+    let whole = message("x").time("2026-01-31T12:00:00Z").finish().expect("a message");
+    let mut bytes = whole.bytes().to_vec();
+    let hour = bytes.windows(3).position(|part| part == b"T12").expect("the hour");
+    bytes[hour..hour + 3].copy_from_slice(b"T99");
+    let broken = Message::parse(bytes.into()).expect("the compact form leaves it open");
+    let refused = peer.publish_at(50, &broken).await.expect_err("nobody could read it");
+    assert!(refused.code == Code::InvalidMessage && refused.text.contains("T99"), "{refused}");
+}
+
 /// A queue that takes everything does not make an agent known.
 #[tokio::test]
 async fn an_unknown_agent_is_refused_although_a_queue_takes_what_is_addressed_to_it() {

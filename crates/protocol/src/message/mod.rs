@@ -256,6 +256,24 @@ impl<'a> MessageRef<'a> {
         headers.remove(name)
     }
 
+    /// Checks what its compact form leaves open and CloudEvents do not: that its time is one, and that no attribute stands
+    /// twice. What fails here cannot be read back from its JSON.
+    ///
+    /// # Errors
+    /// `invalid_message`, naming the attribute.
+    pub fn check_event(&self) -> Result<(), Error> {
+        self.time().map_or(Ok(()), build::check_whole_time)?;
+        // At most 64, and most messages have one or none.
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in self.attributes() {
+            if names.contains(&name) {
+                return Err(parse::invalid(format!("attribute {name:?} stands twice")));
+            }
+            names.push(name);
+        }
+        Ok(())
+    }
+
     /// The message as a CloudEvent 1.0 in JSON.
     #[must_use]
     pub fn to_json(&self) -> String {

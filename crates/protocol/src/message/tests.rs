@@ -156,6 +156,21 @@ fn elements_of_a_later_version_are_kept() {
 }
 
 #[test]
+fn a_compact_message_that_its_json_would_not_give_back_is_no_event() {
+    let bytes = full().bytes().to_vec();
+    assert_eq!(full().view().check_event(), Ok(()));
+    for (from, to, why) in [("T12:00", "T99:00", "message: time"), ("sampled", "subject", "\"subject\" stands twice")] {
+        let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+        let mut bytes = bytes.clone();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        let message = Message::parse(Bytes::from(bytes)).unwrap();
+        let error = message.view().check_event().unwrap_err();
+        assert!(error.code == Code::InvalidMessage && error.text.contains(why), "{error}");
+        assert!(Message::from_json(message.to_json().as_bytes()).is_err(), "{why}");
+    }
+}
+
+#[test]
 fn limits_refuse_with_the_limit_in_the_text() {
     let large = Message::build(&id("1"), "s", "t").payload("text/plain", vec![b'x'; 1024 * 1024 + 1]).finish();
     assert_eq!(large.unwrap_err().code, Code::TooLarge);
