@@ -262,7 +262,9 @@ impl<'a> MessageRef<'a> {
     /// # Errors
     /// `invalid_message`, naming the attribute.
     pub fn check_event(&self) -> Result<(), Error> {
-        self.time().map_or(Ok(()), build::check_whole_time)?;
+        if let Some(time) = self.time() {
+            build::check_whole_time("time", time)?;
+        }
         // At most 64, and most messages have one or none.
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in self.attributes() {
