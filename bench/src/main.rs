@@ -6,12 +6,13 @@ mod figures;
 mod hub;
 mod latency;
 mod machine;
+mod peer;
 mod process;
 mod table;
 mod wire;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -21,6 +22,7 @@ use serde::Serialize;
 use crate::case::{Case, Compare, Durable, InProcess, Live, Request, Setting, Start, Work};
 use crate::figures::{Figures, Row};
 use crate::machine::Machine;
+use crate::peer::Peer;
 use crate::table::Table;
 use crate::wire::Kind;
 
@@ -39,6 +41,7 @@ Examples:
   skep-bench all                        # everything, three rounds: the table of bench/RESULTS.md
   skep-bench --scale 0.01 --rounds 1 all   # does it all work? The figures say nothing
   skep-bench durable --in-flight 2048
+  skep-bench --peers target/peers/bin all   # NATS and Redis in the same rounds
   skep-bench --link unix live --listeners 10 --bytes 16384";
 
 /// How it is measured.
@@ -71,6 +74,9 @@ struct How {
     /// Its generator
     #[arg(long, value_name = "GENERATOR", requires = "compare", global = true)]
     compare_gen: Option<PathBuf>,
+    /// Other servers beside each case: where `nats-server` and `redis-server` lie (`cargo xtask peers` fetches them)
+    #[arg(long, value_name = "FOLDER", global = true)]
+    peers: Option<PathBuf>,
 }
 
 /// What is measured.
@@ -96,6 +102,8 @@ enum What {
 #[derive(Serialize)]
 struct Results {
     machine: Machine,
+    /// The other servers, in their own words.
+    peers: Vec<String>,
     rounds: u32,
     rows: Vec<Row>,
     warnings: Vec<String>,
@@ -111,8 +119,10 @@ fn main() -> anyhow::Result<()> {
         warnings.push(format!("the counts were scaled by {}: this shows that it works, not how fast", cli.how.scale));
     }
     warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    let programs = cli.how.peers.as_deref().map(std::path::absolute).transpose()?;
+    let peers = programs.as_deref().map(peer::versions).unwrap_or_default();
     let rows = measure(&cases, &setting, cli.how.rounds)?;
-    let results = Results { machine, rounds: cli.how.rounds, rows, warnings };
+    let results = Results { machine, peers, rounds: cli.how.rounds, rows, warnings };
     print(&results, cli.how.json)
 }
 
@@ -144,10 +154,18 @@ fn cases(cli: &Cli) -> Vec<Case> {
         What::InProcess(case) => vec![Case::InProcess(case.clone())],
         What::Start => vec![Case::Start(Start)],
     };
+    if let Some(programs) = &cli.how.peers {
+        // Side by side, so that what drifts on the machine drifts for both.
+        cases = cases.into_iter().flat_map(|case| [vec![case.clone()], peers_of(&case, programs)].concat()).collect();
+    }
     if let (Some(server), Some(generator)) = (&cli.how.compare, &cli.how.compare_gen) {
         cases.extend(Compare::standard(server, generator).into_iter().map(Case::Compare));
     }
     cases
+}
+
+fn peers_of(case: &Case, programs: &Path) -> Vec<Case> {
+    Peer::of(case, programs).into_iter().map(Case::Peer).collect()
 }
 
 /// Every case once in each round, so that what drifts on the machine drifts for all.
@@ -170,6 +188,7 @@ fn print(results: &Results, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     writeln!(out, "{}\n", results.machine.line())?;
+    results.peers.iter().try_for_each(|peer| writeln!(out, "Beside it: {peer}.\n"))?;
     let rounds = results.rounds;
     let every = if rounds == 1 { "One round.".into() } else { format!("Median (least-most) of {rounds} rounds.") };
     writeln!(out, "{every}")?;

@@ -18,6 +18,7 @@ Skep's own chores. Run them from anywhere inside the repository.
   cargo xtask prove [ARGS]    build the release binary, torment it under real clients and judge
                               whether its promises held: --minutes N, --seed S; see prove/README.md
   cargo xtask python          prepare the Python environment the stories use
+  cargo xtask peers           fetch the servers that `skep-bench --peers` measures beside
   cargo xtask help            this text
 
 A usual round:

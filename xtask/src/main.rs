@@ -5,6 +5,7 @@ mod chore;
 mod demo;
 mod fix;
 mod help;
+mod peers;
 mod prove;
 mod python;
 mod repo;
@@ -38,10 +39,11 @@ fn run(args: &[&str]) -> anyhow::Result<()> {
         ("tidy", []) => tidy::run(&repo),
         ("fix", []) => fix::run(&repo),
         ("python", []) => python::run(&repo),
+        ("peers", []) => peers::run(&repo),
         ("demo", rest) => demo::run(&repo, rest),
         ("prove", rest) => prove::run(&repo, rest),
         ("help" | "--help" | "-h", _) => help::run(),
-        ("tidy" | "fix" | "python", [extra, ..]) => {
+        ("tidy" | "fix" | "python" | "peers", [extra, ..]) => {
             Err(chore::misuse(format!("`{chore}` takes no arguments, but got `{extra}`")))
         }
         (unknown, _) => Err(chore::misuse(format!("there is no chore `{unknown}`"))),

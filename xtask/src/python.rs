@@ -25,7 +25,8 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
 /// Makes sure that the environment exists and is current; returns its interpreter.
 pub(crate) fn prepare(repo: &Repo) -> anyhow::Result<PathBuf> {
     if usable_python().is_none() || !starts("curl") {
-        install_host_tools()?;
+        let why = "the tests need python3 (3.11 or newer, with venv and ensurepip) and curl";
+        install(&["python3-venv", "curl"], why)?;
     }
     let (base, version) = usable_python().context("no python3 of version 3.11 or newer with venv and ensurepip")?;
     if !starts("curl") {
@@ -75,15 +76,13 @@ fn starts(program: &str) -> bool {
 }
 
 /// A bare Debian, as CI has it, is completed; nobody else's machine is changed.
-fn install_host_tools() -> anyhow::Result<()> {
+pub(crate) fn install(packages: &[&str], why: &str) -> anyhow::Result<()> {
+    let names = packages.join(" ");
     if !(Path::new("/etc/debian_version").exists() && is_root()) {
-        bail!(
-            "the tests need python3 (3.11 or newer, with venv and ensurepip) and curl; \
-             install them with your system's packages (Debian: apt-get install python3-venv curl)"
-        );
+        bail!("{why}; install it with your system's packages (Debian: apt-get install {names})");
     }
     chore::run(&mut apt_get(&["update", "-q"]))?;
-    chore::run(&mut apt_get(&["install", "-q", "-y", "python3-venv", "curl"]))
+    chore::run(&mut apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat()))
 }
 
 fn apt_get(args: &[&str]) -> Command {
@@ -97,7 +96,7 @@ fn is_root() -> bool {
 }
 
 /// A command that cannot wait for a person.
-fn quiet(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn quiet(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
     command

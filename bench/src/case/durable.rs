@@ -32,12 +32,18 @@ pub(crate) struct Durable {
 
 impl Durable {
     pub(super) fn standard() -> Vec<Self> {
-        [(1, 1, 5_000), (1, 16, 100_000), (1, 256, 500_000), (1, 2048, 1_000_000), (64, 1, 64_000)]
-            .map(|(connections, in_flight, count)| Durable { connections, in_flight, bytes: 256, count })
-            .into()
+        let small = [(1, 1, 5_000), (1, 16, 100_000), (1, 256, 500_000), (1, 2048, 1_000_000), (64, 1, 64_000)]
+            .map(|(connections, in_flight, count)| Durable { connections, in_flight, bytes: 256, count });
+        let large = [(1024, 300_000), (16 * 1024, 40_000)].map(|(bytes, count)| Durable {
+            connections: 1,
+            in_flight: 256,
+            bytes,
+            count,
+        });
+        [&small[..], &large].concat()
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let Durable { connections, in_flight, bytes, .. } = self;
         let bytes = bytes_in_words(*bytes);
         match connections {

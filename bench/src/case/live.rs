@@ -14,10 +14,10 @@ use crate::wire::{Link, Reader, Said, Template, Writer, listen};
 const TOPIC: &str = "bench.live";
 /// How far the publisher may be ahead of the slowest listener, in messages and in bytes: well
 /// within what the hub keeps for one session (16,384 messages, 8 MiB), so that nothing is dropped.
-const AHEAD_MAX: u64 = 4096;
-const AHEAD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+pub(crate) const AHEAD_MAX: u64 = 4096;
+pub(crate) const AHEAD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long a publisher that is too far ahead waits before it looks again.
-const PAUSE: Duration = Duration::from_micros(20);
+pub(crate) const PAUSE: Duration = Duration::from_micros(20);
 
 /// One publisher and so many listeners, each with a connection of its own.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,7 +51,7 @@ impl Live {
         .into()
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let batch = match self.batch {
             None => String::new(),
             Some(1) => ", one message a frame".into(),
@@ -178,7 +178,7 @@ impl Shared {
 }
 
 /// The number that the slowest listener expects.
-fn slowest(heard: &[&AtomicU64]) -> Option<u64> {
+pub(crate) fn slowest(heard: &[&AtomicU64]) -> Option<u64> {
     heard.iter().map(|expected| expected.load(Ordering::Relaxed)).min()
 }
 

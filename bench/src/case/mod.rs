@@ -16,17 +16,18 @@ use anyhow::Context as _;
 pub(crate) use compare::Compare;
 pub(crate) use durable::Durable;
 pub(crate) use in_process::InProcess;
-pub(crate) use live::Live;
+pub(crate) use live::{AHEAD_BYTES_MAX, AHEAD_MAX, Live, PAUSE, slowest};
 pub(crate) use request::Request;
 pub(crate) use start::Start;
 pub(crate) use work::Work;
 
 use crate::figures::Figures;
 use crate::hub::Hub;
+use crate::peer::Peer;
 use crate::wire::Kind;
 
 /// Before it is measured, a case does this part of its messages once.
-const WARM_PART: u64 = 10;
+pub(crate) const WARM_PART: u64 = 10;
 /// Most messages of one publish frame.
 const FRAME_MESSAGES: u64 = 256;
 /// Bytes of messages at which a publish frame is full.
@@ -51,12 +52,12 @@ impl Setting {
         Hub::start(&self.program, &self.place, self.kind)
     }
 
-    fn scaled(&self, count: u64) -> u64 {
+    pub(crate) fn scaled(&self, count: u64) -> u64 {
         ((count as f64 * self.scale) as u64).max(1)
     }
 
     /// So much is to be done.
-    fn goal(&self, count: u64) -> Goal {
+    pub(crate) fn goal(&self, count: u64) -> Goal {
         Goal { count, until: Instant::now() + self.time_max }
     }
 }
@@ -64,12 +65,12 @@ impl Setting {
 /// How much is to be done at most, and until when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal {
-    count: u64,
-    until: Instant,
+    pub(crate) count: u64,
+    pub(crate) until: Instant,
 }
 
 impl Goal {
-    fn is_late(&self) -> bool {
+    pub(crate) fn is_late(&self) -> bool {
         Instant::now() >= self.until
     }
 }
@@ -84,6 +85,7 @@ pub(crate) enum Case {
     Start(Start),
     InProcess(InProcess),
     Compare(Compare),
+    Peer(Peer),
 }
 
 impl Case {
@@ -97,6 +99,7 @@ impl Case {
             Case::Start(case) => case.name(),
             Case::InProcess(case) => case.name(),
             Case::Compare(case) => case.name(),
+            Case::Peer(case) => case.name(),
         }
     }
 
@@ -113,6 +116,7 @@ impl Case {
             Case::Start(case) => case.run(setting),
             Case::InProcess(case) => case.run(setting),
             Case::Compare(case) => case.run(setting),
+            Case::Peer(case) => case.run(setting),
         };
         figures.with_context(|| self.name())
     }
@@ -133,12 +137,12 @@ impl Case {
 }
 
 /// How many messages of this size fill a frame.
-fn frame_messages(message_bytes: usize) -> u64 {
+pub(crate) fn frame_messages(message_bytes: usize) -> u64 {
     (FRAME_BYTES / message_bytes as u64).clamp(1, FRAME_MESSAGES)
 }
 
 /// Works on every item in a thread of its own, and waits for all.
-fn together<T: Send, R: Send>(
+pub(crate) fn together<T: Send, R: Send>(
     items: &mut [T],
     work: impl Fn(&mut T) -> anyhow::Result<R> + Sync,
 ) -> anyhow::Result<Vec<R>> {

@@ -33,7 +33,7 @@ impl Request {
         [(1, 20_000), (64, 200_000)].map(|(clients, count)| Request { clients, bytes: 64, count }).into()
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let bytes = bytes_in_words(self.bytes);
         match self.clients {
             1 => format!("request and reply, {bytes}, 1 client"),

@@ -37,7 +37,7 @@ impl Work {
         [(1, 64_000), (32, 512_000)].map(|(batch, count)| Work { clients: 64, batch, bytes: 256, count }).into()
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let Work { clients, batch, bytes, .. } = self;
         let together = if *batch == 1 { "single".into() } else { format!("batches of {batch}") };
         format!("work queue, enqueue to ack, {}, {clients} clients, {together}, each job", bytes_in_words(*bytes))
