@@ -5,6 +5,7 @@ use skep_protocol::{AgentId, Code, Error, Guarantee, Message, MessageRef, Topic}
 
 use crate::clock::Now;
 use crate::expiry::check_moments;
+use crate::guard::Sender;
 use crate::hub::Hub;
 use crate::policy::{Action, Party};
 use crate::request;
@@ -39,8 +40,8 @@ pub const HTTP_SOURCE: &str = "skep/http";
 
 impl Hub {
     /// Judges one message.
-    pub(crate) fn admit(&self, party: &Party, message: &Message, now: Now) -> Way {
-        let view = message.view();
+    pub(crate) fn admit(&self, sender: Sender<'_>, message: &Message, now: Now) -> Way {
+        let (party, view) = (sender.party, message.view());
         let checked = self
             .check_limits(&view)
             .and_then(|()| view.check_event())
@@ -49,7 +50,7 @@ impl Hub {
             .and_then(|()| self.check_destinations(party, &view))
             .and_then(|()| check_moments(&view, now));
         match checked {
-            Ok(is_kept) => self.way(&view, is_kept),
+            Ok(is_kept) => self.guarded(sender, &view, self.way(&view, is_kept), now),
             Err(error) => Way::Refused(error),
         }
     }
@@ -100,6 +101,19 @@ impl Hub {
             None | Some(Guarantee::BestEffort) if !self.backend.matches(message) => Way::Live,
             Some(Guarantee::BestEffort) => Way::Both,
             None => Way::Store { required: false, by_id: false },
+        }
+    }
+
+    /// The same way, unless the message is one too many.
+    fn guarded(&self, sender: Sender<'_>, message: &MessageRef<'_>, way: Way, now: Now) -> Way {
+        match way {
+            Way::Refused(_) | Way::Reply => way,
+            Way::Live | Way::Store { .. } | Way::Both => {
+                match self.guard.judge(sender, message, now, &self.telemetry) {
+                    Ok(()) => way,
+                    Err(error) => Way::Refused(error),
+                }
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::backend::{Backend, Read, Seen};
 use crate::clock::{Clock, Now};
 use crate::expiry::{check_expiry, is_early};
 use crate::facts::Facts;
+use crate::guard::{Guard, Guards};
 use crate::limits::{LIVE_COPIES_MAX, PRESENCE_KEEP_MAX};
 use crate::live::LiveMessage;
 use crate::mailbox::{Mailbox, Wakes};
@@ -35,6 +36,8 @@ pub struct HubOptions {
     pub name: String,
     /// Largest payload, in bytes.
     pub payload_bytes_max: usize,
+    /// What stops loops that nobody watches.
+    pub guards: Guards,
 }
 
 /// The hub: one, shared by all sessions.
@@ -48,6 +51,7 @@ pub struct Hub {
     /// Sessions that can be taken up again, parked or not, by the secret for that.
     pub(crate) attached: Mutex<HashMap<ResumeToken, (Party, Arc<Mailbox>)>>,
     pub(crate) telemetry: Telemetry,
+    pub(crate) guard: Guard,
     pub(crate) options: HubOptions,
     /// Committed messages on their way to live listeners.
     pub(crate) tap: mpsc::Sender<Message>,
@@ -79,6 +83,7 @@ impl Hub {
             parked: Mutex::default(),
             attached: Mutex::default(),
             telemetry: Telemetry::default(),
+            guard: Guard::new(options.guards),
             options,
             tap,
             tap_end: Mutex::new(Some(tap_end)),

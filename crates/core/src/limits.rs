@@ -29,6 +29,22 @@ pub const LIVE_COPIES_MAX: usize = 65_536;
 pub const PARKED_MAX: usize = 10_000;
 /// How long such a session waits, in milliseconds; then its leases are lost.
 pub const RESUME_GRACE_MS: u64 = 5_000;
+/// Messages of which the hub knows at least how many hops they have; at most twice as many. Of one that was
+/// forgotten, what it caused counts from one hop on, or from what it says itself.
+pub const HOPS_KNOWN: usize = 65_536;
+/// How long they are known, in milliseconds; a loop that takes longer for one round is none that runs away.
+pub const HOPS_KEEP_MS: u64 = 30 * 60_000;
+/// Conversations of which at least the budget is known, the last heard ones; at most twice as many. One that was
+/// forgotten begins anew.
+pub const CONVERSATIONS_KNOWN: usize = 65_536;
+/// Senders of which at least the rate is known; at most twice as many. One that was forgotten may send as if it were new.
+pub const RATES_KNOWN: usize = 16_384;
+/// How long they are known, in milliseconds: what a sender may send is all there again after a second.
+pub const RATES_KEEP_MS: u64 = 1_000;
+/// In what a sender's rate is counted: thousandths of a message, so that a millisecond at one a second is one.
+pub(crate) const THOUSANDTHS: u64 = 1_000;
+/// Characters of a foreign id that the text of an error repeats.
+pub(crate) const NAMED_CHARS_MAX: usize = 64;
 /// How long after its start the hub says `unknown` of an agent's presence, in milliseconds.
 pub const PRESENCE_UNKNOWN_MS: u64 = 60_000;
 /// How long a hub that closes tries to keep when agents were last seen; after it that is lost, and nothing else.

@@ -174,7 +174,8 @@ impl Session {
                 "publishes beside settles must be atomic; else publish them alone",
             ));
         }
-        let judge = |message| match self.hub.admit(&self.party, message, now) {
+        let sequence = batch.publish.as_ref().map_or(0, |publish| publish.sequence);
+        let judge = |(message, sequence)| match self.hub.admit(self.sender(sequence), message, now) {
             Way::Store { required, by_id: false } => Ok(required),
             Way::Live => Ok(false),
             Way::Refused(error) => Err(error),
@@ -183,7 +184,7 @@ impl Session {
                 Err(Error::new(Code::Unsupported, text))
             }
         };
-        messages.iter().map(judge).collect()
+        messages.iter().zip(sequence..).map(judge).collect()
     }
 }
 

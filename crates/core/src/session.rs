@@ -21,6 +21,7 @@ use crate::backend::{BoxFuture, Consumer, End, Outgoing, Write};
 use crate::clock::Now;
 use crate::event::SessionEvent;
 use crate::expiry::check_expiry;
+use crate::guard::Sender;
 use crate::hub::Hub;
 use crate::limits::{
     UNANSWERED_BYTES_MAX, UNANSWERED_COMMANDS_MAX, UNANSWERED_MESSAGES_MAX, WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX,
@@ -104,7 +105,8 @@ impl Session {
     /// number, when what the receipt says is true.
     pub fn publish(&mut self, sequence: u64, batch: &[Message], now: Now) {
         let mut wakes = Wakes::default();
-        let ways: Vec<Way> = batch.iter().map(|message| self.hub.admit(&self.party, message, now)).collect();
+        let judge = |(message, sequence)| self.hub.admit(self.sender(sequence), message, now);
+        let ways: Vec<Way> = batch.iter().zip(sequence..).map(judge).collect();
         let mut at = 0;
         while let (Some(way), Some(message)) = (ways.get(at), batch.get(at)) {
             let number = sequence + at as u64;
@@ -230,6 +232,10 @@ impl Session {
     /// Leaves: everything it holds returns at once, uncharged.
     pub fn goodbye(mut self, now: Now) {
         self.end(End::Goodbye, now);
+    }
+
+    pub(crate) fn sender(&self, sequence: u64) -> Sender<'_> {
+        Sender { party: &self.party, producer: self.producer, sequence }
     }
 
     pub(crate) fn begin(&mut self, refused: impl FnOnce(Error) -> SessionEvent, verb: BoxFuture<'static, Done>) {

@@ -31,6 +31,12 @@ counters! {
     published,
     /// Publishes that were refused.
     refused,
+    /// Of them, those that were too many hops from their beginning.
+    refused_by_hops,
+    /// Of them, those whose conversation was exhausted.
+    refused_by_conversation,
+    /// Of them, those that came too fast from one sender.
+    refused_by_rate,
     /// Messages handed out under leases.
     delivered,
     /// Settles that took effect.

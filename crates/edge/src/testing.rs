@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use skep_core::{
     Action, Backend, BoxFuture, Capabilities, Changed, Clock, Completion, Consume, Consumer, Credentials, End, Entry,
-    Fact, Facts, Hub, HubOptions, Kept, Now, Outlet, Party, Policy, QueueCommand, Read, Reply, Run, Seen, Wakes, Write,
-    unknown_queue,
+    Fact, Facts, Guards, Hub, HubOptions, Kept, Now, Outlet, Party, Policy, QueueCommand, Read, Reply, Run, Seen,
+    Wakes, Write, unknown_queue,
 };
 use skep_protocol::{
     Action as Settling, Binding, Code, Delivery, Durability, Error, LeaseToken, Message, MessageRef, Position,
@@ -21,7 +21,7 @@ pub(crate) const TOKEN: &str = "secret";
 /// An edge over a hub over the backend.
 pub(crate) async fn edge(options: EdgeOptions) -> (Edge, Arc<Memory>, CancellationToken) {
     let (memory, shutdown) = (Arc::new(Memory::new()), CancellationToken::new());
-    let hub_options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+    let hub_options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
     let hub = Hub::open(hub_options, Clock::new(), memory.clone(), memory.clone(), Arc::new(OneToken)).await.unwrap();
     (Edge::new(hub, options, shutdown.clone()), memory, shutdown)
 }

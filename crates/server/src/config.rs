@@ -15,6 +15,7 @@ mod source;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use skep_core::Guards;
 use skep_protocol::limits::PAYLOAD_BYTES_MAX;
 
 pub use environment::CLIENT_VARIABLES;
@@ -41,6 +42,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Largest payload, in bytes.
     pub payload_bytes_max: usize,
+    /// What stops loops that nobody watches.
+    pub guards: Guards,
     /// What is logged, as a filter of `tracing`: `info`, `warn,skep_core=debug`.
     pub log: String,
     /// Whether the log is JSON, one object a line.
@@ -69,6 +72,7 @@ impl Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             payload_bytes_max: PAYLOAD_BYTES_MAX,
+            guards: Guards::default(),
             log: "info".into(),
             log_json: false,
         }

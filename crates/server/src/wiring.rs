@@ -41,7 +41,7 @@ pub(crate) async fn wire(
     let token = folder.token(random)?;
     let policy = Arc::new(TokenPolicy::new(token.clone()));
     let name = format!("skep {}", env!("CARGO_PKG_VERSION"));
-    let options = HubOptions { name, payload_bytes_max: config.payload_bytes_max };
+    let options = HubOptions { name, payload_bytes_max: config.payload_bytes_max, guards: config.guards };
     let hub = Hub::open(options, clock, backend.clone(), backend, policy).await?;
     let edge_options = EdgeOptions {
         allowed_hosts: config.allowed_hosts.clone(),

@@ -16,6 +16,7 @@ mod receive;
 mod repair;
 mod request_reply;
 mod restart;
+mod runaway;
 mod second_hub;
 mod shutdown;
 mod strangers;

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use skep_core::{Clock, Credentials, Hub, HubOptions, Policy, Router, Session, SessionEvent};
+use skep_core::{Clock, Credentials, Guards, Hub, HubOptions, Policy, Router, Session, SessionEvent};
 use skep_protocol::{Binding, Filter, Message, MessageId, Subscribe, Target, Topic, Window};
 
 use crate::nothing::{Anyone, Nothing};
@@ -88,7 +88,7 @@ fn session_publishes_live(bencher: Bencher<'_, '_>, (listeners, batch): (usize, 
 }
 
 async fn hub() -> Arc<Hub> {
-    let options = HubOptions { name: "bench".into(), payload_bytes_max: 1 << 20 };
+    let options = HubOptions { name: "bench".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
     let nothing = Arc::new(Nothing);
     Hub::open(options, Clock::new(), nothing.clone(), nothing, Arc::new(Anyone)).await.expect("a hub")
 }

@@ -5,14 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use skep_core::{Backend, Clock, Hub, HubOptions, Party, QueueCommand};
+use skep_core::{Backend, Clock, Guards, Hub, HubOptions, Party, QueueCommand};
 use skep_embedded::Embedded;
 use skep_protocol::{AgentId, Answer, Code, Command, QueueName};
 use skep_testkit::{Anyone, Gated, Peer, message};
 
 async fn hub_on(disk: &Gated) -> (Arc<Embedded>, Arc<Hub>) {
     let store = Embedded::open_on(Arc::new(disk.clone()), Clock::new()).expect("a store");
-    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
     let hub = Hub::open(options, Clock::new(), store.clone(), store.clone(), Arc::new(Anyone)).await.expect("a hub");
     (store, hub)
 }

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_core::{BoxFuture, Clock, Fact, Facts, Hub, HubOptions, Now};
+use skep_core::{BoxFuture, Clock, Fact, Facts, Guards, Hub, HubOptions, Now};
 use skep_embedded::{Embedded, EmbeddedOptions};
 use skep_protocol::{Command, Error};
 use skep_testkit::backend_suite::declare;
@@ -33,7 +33,7 @@ impl Facts for Stuck {
 /// A hub on such facts, with an agent that has left.
 async fn stuck(folder: &tempfile::TempDir) -> Arc<Hub> {
     let store = Embedded::open(folder.path(), Clock::new(), EmbeddedOptions::default()).expect("a store");
-    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
     let facts = Arc::new(Stuck(store.clone()));
     let hub = Hub::open(options, Clock::new(), store, facts, Arc::new(Anyone)).await.expect("a hub");
     let mut peer = Peer::attach(&hub, Some("bob"));

@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use skep_core::limits::{CONNECT_MAX_MS, HEARTBEAT_MS, SILENCE_MAX_MS, UNANSWERED_BYTES_MAX, UNANSWERED_MESSAGES_MAX};
-use skep_core::{Clock, Connection, Credentials, Form, Hub, HubOptions, Incoming, Now, Transmit};
+use skep_core::{Clock, Connection, Credentials, Form, Guards, Hub, HubOptions, Incoming, Now, Transmit};
 use skep_embedded::{Embedded, EmbeddedOptions};
 use skep_protocol::limits::BATCH_MAX;
 use skep_protocol::{
@@ -21,9 +21,13 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn new() -> Self {
+        House::guarded(Guards::default()).await
+    }
+
+    pub(crate) async fn guarded(guards: Guards) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Embedded::open(folder.path(), Clock::new(), EmbeddedOptions::default()).expect("a store");
-        let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+        let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards };
         let hub = Hub::open(options, Clock::new(), store.clone(), store, Arc::new(Anyone)).await.expect("a hub");
         House { _folder: folder, hub }
     }

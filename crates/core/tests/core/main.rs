@@ -3,4 +3,5 @@
 mod agents;
 mod close;
 mod connection;
+mod guards;
 mod live;

@@ -41,6 +41,13 @@ fn count(registry: &mut Registry, counters: &Counters) {
     for (name, help, value) in [
         ("messages_published", "Messages that sessions published", counters.published),
         ("messages_refused", "Publishes that were refused", counters.refused),
+        ("messages_refused_by_hops", "Publishes refused for too many hops", counters.refused_by_hops),
+        (
+            "messages_refused_by_conversation",
+            "Publishes refused for an exhausted conversation",
+            counters.refused_by_conversation,
+        ),
+        ("messages_refused_by_rate", "Publishes refused for the rate of their sender", counters.refused_by_rate),
         ("messages_delivered", "Messages handed out under leases", counters.delivered),
         ("messages_settled", "Settles that took effect", counters.settled),
         ("messages_duplicate", "Publishes recognised as resends", counters.duplicates),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skep_core::{Clock, Facts, Hub, HubOptions};
+use skep_core::{Clock, Facts, Guards, Hub, HubOptions};
 use skep_embedded::Embedded;
 use skep_embedded::disk::Disk;
 use skep_embedded::disk::recording::{Image, RecordingDisk};
@@ -27,7 +27,7 @@ pub(crate) async fn hub_on(disk: &RecordingDisk) -> (Arc<Embedded>, Arc<Hub>) {
 
 pub(crate) async fn hub_on_any(disk: Arc<dyn Disk>) -> (Arc<Embedded>, Arc<Hub>) {
     let store = Embedded::open_on(disk, Clock::new()).expect("a store");
-    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
     let hub = Hub::open(options, Clock::new(), store.clone(), store.clone(), Arc::new(Anyone)).await.expect("a hub");
     (store, hub)
 }

@@ -204,7 +204,13 @@ impl<'a> MessageRef<'a> {
     /// The conversation: as given, else this message is its root.
     #[must_use]
     pub fn conversation(&self) -> &'a str {
-        self.text(CONVERSATION).unwrap_or_else(|| self.id())
+        self.given_conversation().unwrap_or_else(|| self.id())
+    }
+
+    /// The conversation, if it names one.
+    #[must_use]
+    pub fn given_conversation(&self) -> Option<&'a str> {
+        self.text(CONVERSATION)
     }
 
     /// When it was made, RFC 3339.

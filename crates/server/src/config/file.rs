@@ -4,7 +4,8 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
 use super::key::{Given, KEYS};
@@ -28,19 +29,45 @@ pub(super) fn read(path: &Path, loaded: &mut Loaded) -> Vec<Problem> {
     };
     let base = path.parent().unwrap_or(Path::new("."));
     let mut problems: Vec<(usize, Problem)> = Vec::new();
-    for (name, value) in &table {
-        let at = name.span().start;
-        let problem = match KEYS.iter().find(|key| key.name == name.get_ref()) {
-            None => Some(Problem::unknown_key(name.get_ref(), &place(path, &text, name.span()))),
+    for said in flat(&table) {
+        let problem = match KEYS.iter().find(|key| key.name == said.name) {
+            None => Some(Problem::unknown_key(&said.name, &place(path, &text, said.at.clone()))),
             Some(key) => {
-                let given = Given::Toml { value: value.get_ref(), base };
-                loaded.set(key, &given, place(path, &text, value.span()))
+                let given = Given::Toml { value: said.value.get_ref(), base };
+                loaded.set(key, &given, place(path, &text, said.value.span()))
             }
         };
-        problems.extend(problem.map(|problem| (at, problem)));
+        problems.extend(problem.map(|problem| (said.at.start, problem)));
     }
     problems.sort_by_key(|(at, _)| *at);
     problems.into_iter().map(|(_, problem)| problem).collect()
+}
+
+/// A key as it stands in a file.
+struct InFile<'a> {
+    /// With the name of its table before it, if it stands in one.
+    name: String,
+    at: Range<usize>,
+    value: &'a Spanned<DeValue<'a>>,
+}
+
+/// The keys of a file and of those of its tables whose names known keys begin with.
+fn flat<'a>(table: &'a DeTable<'a>) -> Vec<InFile<'a>> {
+    let mut found = Vec::new();
+    for (name, value) in table {
+        let within = format!("{}.", name.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) if KEYS.iter().any(|key| key.name.starts_with(&within)) => {
+                found.extend(inner.iter().map(|(name, value)| InFile {
+                    name: format!("{within}{}", name.get_ref()),
+                    at: name.span(),
+                    value,
+                }));
+            }
+            _ => found.push(InFile { name: name.get_ref().to_string(), at: name.span(), value }),
+        }
+    }
+    found
 }
 
 fn unreadable(path: &Path, why: &str) -> Problem {

@@ -51,6 +51,9 @@ pub(super) enum Given<'a> {
     Toml { value: &'a DeValue<'a>, base: &'a Path },
 }
 
+/// What a limit of the guards looks like.
+const LIMIT: &str = "a number from 1 to 4294967295, or 0 for no limit";
+
 /// Every key there is.
 pub const KEYS: &[Key] = &[
     Key {
@@ -141,6 +144,50 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "guards.hops",
+        variable: "SKEP_GUARDS_HOPS",
+        flag: "guards-hops",
+        takes: Takes::One("COUNT"),
+        doc: "Messages in a row of which each caused the next; the one after them is refused",
+        expected: LIMIT,
+        default: "32",
+        show: |config| config.guards.hops.to_string(),
+        set: |config, given| given.limit().map(|hops| config.guards.hops = hops),
+    },
+    Key {
+        name: "guards.conversation_messages",
+        variable: "SKEP_GUARDS_CONVERSATION_MESSAGES",
+        flag: "guards-conversation-messages",
+        takes: Takes::One("COUNT"),
+        doc: "Messages of one conversation; more are refused until it was silent for its hours",
+        expected: LIMIT,
+        default: "1000",
+        show: |config| config.guards.conversation_messages.to_string(),
+        set: |config, given| given.limit().map(|count| config.guards.conversation_messages = count),
+    },
+    Key {
+        name: "guards.conversation_hours",
+        variable: "SKEP_GUARDS_CONVERSATION_HOURS",
+        flag: "guards-conversation-hours",
+        takes: Takes::One("HOURS"),
+        doc: "Hours that a conversation may last; after as many of silence it begins anew",
+        expected: LIMIT,
+        default: "24",
+        show: |config| config.guards.conversation_hours.to_string(),
+        set: |config, given| given.limit().map(|hours| config.guards.conversation_hours = hours),
+    },
+    Key {
+        name: "guards.messages_per_second",
+        variable: "SKEP_GUARDS_MESSAGES_PER_SECOND",
+        flag: "guards-messages-per-second",
+        takes: Takes::One("COUNT"),
+        doc: "Messages a second from one sender; faster ones are refused",
+        expected: LIMIT,
+        default: "0 (no limit)",
+        show: |config| config.guards.messages_per_second.to_string(),
+        set: |config, given| given.limit().map(|count| config.guards.messages_per_second = count),
+    },
+    Key {
         name: "log",
         variable: "SKEP_LOG",
         flag: "log",
@@ -185,6 +232,10 @@ impl Given<'_> {
             Given::Toml { value: DeValue::Integer(n), .. } => usize::from_str_radix(n.as_str(), n.radix()).ok(),
             Given::Toml { .. } => None,
         }
+    }
+
+    fn limit(&self) -> Option<u32> {
+        self.number().and_then(|number| u32::try_from(number).ok())
     }
 
     fn path(&self) -> Option<PathBuf> {

@@ -71,8 +71,8 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let sources = place.sources();
     assert_eq!(sources[0], "flag --listen");
     assert_eq!(sources[5], "env SKEP_PAYLOAD_BYTES_MAX");
-    assert!(sources[6].ends_with("skep.toml:1"), "{sources:?}");
-    assert_eq!(sources[7], "default");
+    assert!(sources[10].ends_with("skep.toml:1"), "{sources:?}");
+    assert_eq!(sources[11], "default");
 }
 
 #[test]
@@ -175,8 +175,8 @@ fn a_named_file_that_is_not_there_is_told() {
 fn the_table_says_the_true_default_and_shows_what_it_takes() {
     let config = Config::new("d");
     for key in KEYS {
-        assert_eq!(key.variable, format!("SKEP_{}", key.name.to_uppercase()));
-        assert_eq!(key.flag, key.name.replace('_', "-"));
+        assert_eq!(key.variable, format!("SKEP_{}", key.name.to_uppercase().replace('.', "_")));
+        assert_eq!(key.flag, key.name.replace(['_', '.'], "-"));
         let shown = (key.show)(&config);
         let toml = format!("value = {shown}");
         let table = toml::de::DeTable::parse(&toml).unwrap();
@@ -202,6 +202,10 @@ const BAD: &[(&str, &[&str], &[&str])] = &[
         &["\"http://a\"", "[true]", "[\"ftp://a\"]"],
     ),
     ("payload_bytes_max", &["0", "1048577", "1MiB", "-1", "1.5", ""], &["0", "-1", "1.5", "\"1000\"", "0x100001"]),
+    ("guards.hops", &["-1", "4294967296", "many", ""], &["-1", "1.5", "\"32\"", "{}"]),
+    ("guards.conversation_messages", &["-1", "4294967296", "1k", ""], &["-1", "true", "[]"]),
+    ("guards.conversation_hours", &["-1", "24h", ""], &["-1", "\"24h\"", "1.5"]),
+    ("guards.messages_per_second", &["-1", "off", ""], &["-1", "false", "4294967296"]),
     ("log", &["lots", "skep_core", "info,", "a=b", ""], &["\"lots\"", "1", "true", "[\"info\"]"]),
     ("log_json", &["yes", "1", "True", ""], &["\"true\"", "1", "\"yes\""]),
 ];
@@ -259,4 +263,29 @@ fn a_data_folder_of_another_user_or_open_to_others_is_passed_over_and_told() {
             chown(&near, Some(65534), None).unwrap();
         }
     }
+}
+
+#[test]
+fn guards_are_told_in_a_table_of_the_file_and_shown_with_their_place() {
+    let text = "log = \"warn\"\n[guards]\nhops = 5\nconversation_messages = 0\n";
+    let place = place().with_file(".skep/skep.toml", text).with_variable("SKEP_GUARDS_HOPS", "6");
+    let loaded = place.load();
+    let expected = Guards { hops: 6, conversation_messages: 0, ..Guards::default() };
+    assert_eq!(loaded.config.guards, expected);
+    let key = |name| KEYS.iter().find(|key| key.name == name).unwrap();
+    assert!(loaded.source(key("guards.conversation_messages")).to_string().ends_with("skep.toml:4"));
+    assert_eq!((key("guards.hops").show)(&loaded.config), "6");
+}
+
+#[test]
+fn a_guard_that_is_none_is_told_with_its_place_and_the_nearest_key() {
+    let text = "[guards]\nhop = 5\nconversation_hours = -1\nmessages_per_second = 4294967296\n";
+    let problems = place().with_file(".skep/skep.toml", text).problems();
+    let parts = ["skep.toml:2:1: unknown key \"guards.hop\"; did you mean \"guards.hops\"?", "3:22", "4:23"];
+    assert_eq!(problems.len(), parts.len(), "{problems:?}");
+    for (problem, part) in problems.iter().zip(parts) {
+        assert!(problem.contains(part), "{problem}");
+    }
+    let whole = place().with_file(".skep/skep.toml", "guards = 5\n").problems();
+    assert!(whole.first().is_some_and(|problem| problem.contains("unknown key \"guards\"")), "{whole:?}");
 }

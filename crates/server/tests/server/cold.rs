@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use skep_core::{Clock, HubOptions};
+use skep_core::{Clock, Guards, HubOptions};
 use skep_edge::{Edge, EdgeOptions};
 use skep_embedded::Embedded;
 use skep_protocol::{Ask, Page, Priority, QueueInfo};
@@ -29,7 +29,7 @@ struct Cold {
 
 async fn open(disk: &Gated) -> Arc<skep_core::Hub> {
     let store = Embedded::open_on(Arc::new(disk.clone()), Clock::new()).expect("a store");
-    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
     skep_core::Hub::open(options, Clock::new(), store.clone(), store, Arc::new(Anyone)).await.expect("a hub")
 }
 

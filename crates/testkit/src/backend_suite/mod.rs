@@ -5,7 +5,7 @@ mod durability;
 
 use std::sync::Arc;
 
-use skep_core::{Backend, Clock, Facts, Hub, HubOptions};
+use skep_core::{Backend, Clock, Facts, Guards, Hub, HubOptions};
 use skep_protocol::{Action, Ask, Command, Message, Page, Position, QueueName, QueueSpec, Settle, Stored};
 
 pub use self::delivery::*;
@@ -18,7 +18,7 @@ pub type Opener<'a> = &'a dyn Fn() -> (Arc<dyn Backend>, Arc<dyn Facts>);
 /// A hub on a backend, where anyone may do anything.
 pub async fn hub(opener: Opener<'_>) -> Arc<Hub> {
     let (backend, facts) = opener();
-    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20 };
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
     Hub::open(options, Clock::new(), backend, facts, Arc::new(Anyone)).await.expect("a hub")
 }
 
