@@ -106,9 +106,9 @@ pub(crate) fn messages(page: Page) -> Result<(Vec<Stored>, Option<Position>), Er
 /// The hub answered another question.
 pub(crate) fn unexpected(page: &Page) -> Error {
     let kind = match page {
-        Page::Queues(_) => "queues",
+        Page::Queues(_) | Page::QueuesPart { .. } => "queues",
         Page::Messages { .. } => "messages",
-        Page::Agents(_) => "agents",
+        Page::Agents(_) | Page::AgentsPart { .. } => "agents",
         Page::Trace(_) => "a trace",
         Page::Status(_) => "a status",
     };

@@ -273,11 +273,20 @@ impl Client {
         self.handle.answer(coming).await
     }
 
-    /// Looks; nothing is taken by looking.
+    /// Looks; nothing is taken by looking. All queues and all agents are asked for page by page.
     ///
     /// # Errors
     /// The hub's refusal, such as `unknown_queue` or `not_found`.
     pub async fn query(&self, ask: Ask) -> Result<Page, Error> {
+        match ask {
+            Ask::Queues => self.queues().await.map(Page::Queues),
+            Ask::Agents => self.agents().await.map(Page::Agents),
+            ask => self.ask(ask).await,
+        }
+    }
+
+    /// Asks one question.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Page, Error> {
         let room = self.handle.room_for_call().await?;
         let coming = self.handle.pass(|asker| Verb::Query { ask, room, asker }).await?;
         self.handle.answer(coming).await

@@ -33,6 +33,7 @@ mod driver;
 mod handle;
 mod limits;
 mod link;
+mod list;
 mod live;
 mod mailbox;
 mod options;

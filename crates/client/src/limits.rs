@@ -67,3 +67,8 @@ pub(crate) const LEASE_MIN: Duration = Duration::from_millis(30);
 
 /// Largest `hub.json` or `token` that is read, in bytes.
 pub(crate) const HUB_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Queues or agents that are asked for at once; the hub shows fewer where it has a lower bound.
+pub(crate) const LIST_PAGE: u32 = 1_000;
+/// How often one page is asked for again while the hub has no room; then its `busy` is told.
+pub(crate) const LIST_TRIES_MAX: u32 = 40;

@@ -209,8 +209,8 @@ pub struct Changed {
 /// What can be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// All queues.
-    Queues,
+    /// Queues by name, those behind one if one is said, at most so many; fewer where they are large, but one at least.
+    Queues(Option<QueueName>, u32),
     /// Messages of a queue, oldest first, from a position on if one is said, at most so many.
     Peek(QueueName, Option<Position>, u32),
     /// Stored messages whose topic matches, from a position on, at most so many.
@@ -222,8 +222,8 @@ pub enum Read {
 /// What there is to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Queues.
-    Queues(Vec<QueueInfo>),
+    /// Queues, and behind which to go on.
+    Queues(Vec<QueueInfo>, Option<QueueName>),
     /// Messages, and where to go on.
     Messages(Vec<Stored>, Option<Position>),
     /// What happened, in order.

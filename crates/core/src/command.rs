@@ -1,8 +1,8 @@
 //! The cold verbs: queues and agents are declared, deleted and looked at.
 
 use skep_protocol::{
-    AgentId, AgentInfo, Answer, Ask, Code, Command, Error, Filter, Page, QueueInfo, QueueName, QueueSpec, Status,
-    Topic, WorkspaceId,
+    AgentId, Answer, Ask, Code, Command, Error, Filter, Page, QueueInfo, QueueName, QueueSpec, Status, Topic,
+    WorkspaceId,
 };
 
 use crate::backend::{Changed, QueueCommand, Read, Seen};
@@ -43,18 +43,26 @@ impl Hub {
     pub async fn look(&self, party: &Party, ask: Ask, now: Now) -> Result<Page, Error> {
         self.policy.authorize(party, Action::Look(&ask))?;
         let seen = match ask {
-            Ask::Queues => self.backend.read(Read::Queues).await?,
-            Ask::Queue { queue } => Seen::Queues(vec![self.queue(&queue)?]),
+            Ask::Queues => return self.all_queues().await.map(Page::Queues),
+            Ask::QueuesAfter { after, limit } => {
+                let (queues, next) = self.queues_after(after, limit).await?;
+                return Ok(Page::QueuesPart { queues, next });
+            }
+            Ask::Queue { queue } => return Ok(Page::Queues(vec![self.queue(&queue)?])),
             Ask::Peek { queue, limit, from } => self.backend.read(Read::Peek(queue, from, limit.min(LOOK_MAX))).await?,
             Ask::Replay { filter, from, limit } => {
                 self.backend.read(Read::Replay(filter, from, limit.min(LOOK_MAX))).await?
             }
             Ask::Trace { message } => self.backend.read(Read::Trace(message)).await?,
-            Ask::Agents => return self.agents(now).await.map(Page::Agents),
+            Ask::Agents => return self.all_agents(now).await.map(Page::Agents),
+            Ask::AgentsAfter { after, limit } => {
+                let (agents, next) = self.agents_after(after, limit, now).await?;
+                return Ok(Page::AgentsPart { agents, next });
+            }
             Ask::Status => return self.status().await.map(Page::Status),
         };
         Ok(match seen {
-            Seen::Queues(queues) => Page::Queues(queues),
+            Seen::Queues(queues, next) => Page::QueuesPart { queues, next },
             Seen::Messages(messages, next) => Page::Messages { messages, next },
             Seen::Events(events) => Page::Trace(events),
         })
@@ -133,37 +141,20 @@ impl Hub {
         Ok(Answer::Done { changed })
     }
 
-    async fn agents(&self, now: Now) -> Result<Vec<AgentInfo>, Error> {
-        let mut agents = Vec::new();
-        for agent in self.registry.known() {
-            let Some(inbox) = self.backend.info(&QueueName::inbox(&agent)) else { continue };
-            let fact = self.facts.get(&metadata_key(&agent)).await.ok().flatten();
-            let metadata = fact.and_then(|fact| String::from_utf8(fact.value).ok()).unwrap_or_else(|| "{}".into());
-            let waiting = inbox.ready + inbox.leased + inbox.delayed;
-            let seen = self.registry.recipient(&agent, waiting, now);
-            agents.push(AgentInfo {
-                agent,
-                metadata,
-                connected: seen.connected,
-                last_seen_ms: seen.last_seen_ms,
-                waiting,
-                workspaces: inbox.spec.filters.iter().filter_map(workspace_of).collect(),
-            });
-        }
-        Ok(agents)
-    }
-
     async fn status(&self) -> Result<Status, Error> {
-        let Seen::Queues(queues) = self.backend.read(Read::Queues).await? else {
-            return Err(Error::new(Code::Internal, "the backend answered another question"));
-        };
+        let (mut queues, mut messages) = (0, 0);
+        self.each_queue(|queue| {
+            queues += 1;
+            messages += queue.ready + queue.leased + queue.delayed;
+        })
+        .await?;
         Ok(Status {
             hub: self.options.name.clone(),
             started_ms: self.registry.started().unix_ms,
             sessions: self.sessions(),
             agents: self.registry.known().len() as u64,
-            queues: queues.len() as u64,
-            messages: queues.iter().map(|queue| queue.ready + queue.leased + queue.delayed).sum(),
+            queues,
+            messages,
             not_ready: self.trouble().map(|error| error.to_string()),
             recovery: self.backend.recovery(),
         })
@@ -206,13 +197,8 @@ fn check_metadata(metadata: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn workspace_of(filter: &Filter) -> Option<WorkspaceId> {
-    let id = filter.as_str().strip_prefix("workspace.")?.strip_suffix(".>")?;
-    WorkspaceId::new(id).ok()
-}
-
 /// The fact that says what an agent says of itself.
-fn metadata_key(agent: &AgentId) -> String {
+pub(crate) fn metadata_key(agent: &AgentId) -> String {
     format!("agent.{agent}.metadata")
 }
 

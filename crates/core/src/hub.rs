@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use foldhash::HashMap;
-use skep_protocol::{AgentId, Code, Error, Filter, Message, ProducerId, ResumeToken, Topic};
+use skep_protocol::{AgentId, Code, Error, Filter, Message, ProducerId, QueueInfo, ResumeToken, Topic};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
-use crate::backend::{Backend, Read, Seen};
+use crate::backend::Backend;
 use crate::clock::{Clock, Now};
 use crate::expiry::{check_expiry, is_early};
 use crate::facts::Facts;
@@ -91,14 +91,14 @@ impl Hub {
             sessions: AtomicU64::new(0),
             clock,
         };
-        if let Seen::Queues(queues) = hub.backend.read(Read::Queues).await? {
-            let inboxes = queues.iter().filter_map(|queue| Topic::agent_of(queue.spec.name.as_str()));
-            for agent in inboxes.filter_map(|id| AgentId::new(id).ok()) {
-                // A damaged store shows queues and no facts; the hub opens on it all the same.
-                let seen = hub.facts.get(&seen_key(&agent)).await.ok().flatten();
-                let seen_ms = seen.and_then(|fact| std::str::from_utf8(&fact.value).ok()?.parse().ok());
-                hub.registry.know(&agent, seen_ms);
-            }
+        let mut inboxes = Vec::new();
+        let agent_of = |queue: QueueInfo| AgentId::new(Topic::agent_of(queue.spec.name.as_str())?).ok();
+        hub.each_queue(|queue| inboxes.extend(agent_of(queue))).await?;
+        for agent in inboxes {
+            // A damaged store shows queues and no facts; the hub opens on it all the same.
+            let seen = hub.facts.get(&seen_key(&agent)).await.ok().flatten();
+            let seen_ms = seen.and_then(|fact| std::str::from_utf8(&fact.value).ok()?.parse().ok());
+            hub.registry.know(&agent, seen_ms);
         }
         Ok(Arc::new(hub))
     }

@@ -15,6 +15,7 @@ mod facts;
 mod guard;
 mod hub;
 pub mod limits;
+mod list;
 mod live;
 mod mailbox;
 mod policy;

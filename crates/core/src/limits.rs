@@ -59,6 +59,12 @@ pub const CONNECT_MAX_MS: u64 = 10_000;
 pub const FRAME_BYTES: usize = 256 * 1024;
 /// Longest JSON an agent may say of itself, in bytes.
 pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Queues or agents that one page shows; more by asking on from `next`. A page is gathered under one hold of a lock.
+pub const LIST_MAX: u32 = 256;
+/// Bytes of such a page; one entry may always come.
+pub const LIST_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of queues or agents that are shown all at once; beyond it the answer is `too_large`, and they are to be asked for page by page.
+pub const LIST_WHOLE_BYTES_MAX: usize = 1024 * 1024;
 /// Largest window of a subscription, in bytes of messages.
 pub const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Largest window of a subscription, in messages.

@@ -2,6 +2,7 @@
 //! to be here is not: for a minute after its start the hub says that it cannot know.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{PoisonError, RwLock};
 
 use skep_protocol::{AgentId, Recipient, nearest};
@@ -76,6 +77,15 @@ impl Registry {
     pub(crate) fn known(&self) -> Vec<AgentId> {
         self.read(|agents| {
             agents.iter().filter(|(_, presence)| presence.known).map(|(agent, _)| agent.clone()).collect()
+        })
+    }
+
+    /// Known agents behind one, by id, at most so many.
+    pub(crate) fn known_after(&self, after: Option<&AgentId>, limit: usize) -> Vec<AgentId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|agents| {
+            let behind = agents.range::<AgentId, _>((from, Bound::Unbounded)).filter(|(_, presence)| presence.known);
+            behind.take(limit).map(|(agent, _)| agent.clone()).collect()
         })
     }
 

@@ -238,7 +238,14 @@ impl Backend for Memory {
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Seen, Error>> {
         let inner = self.lock();
         let seen = match read {
-            Read::Queues => Ok(Seen::Queues(inner.queues.values().map(Queue::info).collect())),
+            Read::Queues(after, limit) => {
+                let behind = inner.queues.iter().filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after));
+                let mut queues: Vec<_> = behind.map(|(_, queue)| queue.info()).collect();
+                let more = queues.len() > limit as usize;
+                queues.truncate(limit as usize);
+                let next = queues.last().filter(|_| more).map(|last| last.spec.name.clone());
+                Ok(Seen::Queues(queues, next))
+            }
             Read::Peek(queue, _, limit) => inner.queues.get(&queue).ok_or_else(|| unknown_queue(&queue)).map(|queue| {
                 let stored = |(number, message): &(u64, Message)| Stored {
                     position: Position::Number(*number),

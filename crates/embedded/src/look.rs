@@ -48,7 +48,7 @@ pub(crate) fn run(store: &Arc<Store>, looks: &Receiver<Look>) {
             continue;
         }
         let seen = match read {
-            Read::Queues => Ok(Seen::Queues(store.lock().engine.infos())),
+            Read::Queues(after, limit) => Ok(queues(store, after.as_ref(), limit)),
             Read::Peek(queue, from, limit) => peek(store, &queue, from, limit),
             Read::Replay(filter, from, limit) => ledger::replay(store, &filter, from, limit),
             Read::Trace(message) => ledger::trace(store, &message),
@@ -56,6 +56,12 @@ pub(crate) fn run(store: &Arc<Store>, looks: &Receiver<Look>) {
         // Whoever asked may have gone.
         drop(answer.send(seen));
     }
+}
+
+fn queues(store: &Store, after: Option<&QueueName>, limit: u32) -> Seen {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (queues, next) = store.lock().engine.infos(after, limit);
+    Seen::Queues(queues, next)
 }
 
 fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) -> Result<Seen, Error> {

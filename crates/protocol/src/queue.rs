@@ -116,6 +116,9 @@ impl QueueSpec {
     }
 }
 
+/// What a queue or an agent takes on the wire besides its texts, about.
+pub(crate) const INFO_BYTES: usize = 400;
+
 /// What a queue holds at a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueInfo {
@@ -133,6 +136,15 @@ pub struct QueueInfo {
     pub consumers: u64,
     /// Messages in its dead letters.
     pub dead: u64,
+}
+
+impl QueueInfo {
+    /// About how many bytes it takes on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let filters: usize = self.spec.filters.iter().map(|filter| filter.as_str().len() + 4).sum();
+        INFO_BYTES + self.spec.name.as_str().len() + filters
+    }
 }
 
 #[cfg(test)]

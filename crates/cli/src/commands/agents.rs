@@ -1,14 +1,13 @@
 //! `skep agents`: who is known to the hub.
 
 use clap::Subcommand;
-use skep_protocol::{AgentId, AgentInfo, Answer, Ask, Command, Page, QueueName, WorkspaceId};
+use skep_protocol::{AgentId, AgentInfo, Answer, Ask, Command, QueueName, WorkspaceId};
 
 use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::output::Table;
 use crate::receipt::presence;
-use crate::stored::unexpected;
 
 /// Show, add and remove agents
 ///
@@ -129,16 +128,14 @@ fn checked(metadata: String) -> Result<String, Usage> {
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    context.attached(async |client| match client.query(Ask::Agents).await? {
-        Page::Agents(agents) => {
-            let table = table(&agents);
-            if table.is_empty() {
-                let add = context.command("agents add bob");
-                context.output().note(format!("no agents yet. Add one: {add}"));
-            }
-            Ok(context.output().answer(&agents, if table.is_empty() { String::new() } else { table.to_string() })?)
+    context.attached(async |client| {
+        let agents = client.agents().await?;
+        let table = table(&agents);
+        if table.is_empty() {
+            let add = context.command("agents add bob");
+            context.output().note(format!("no agents yet. Add one: {add}"));
         }
-        other => Err(unexpected(&other).into()),
+        Ok(context.output().answer(&agents, if table.is_empty() { String::new() } else { table.to_string() })?)
     })
 }
 

@@ -207,7 +207,7 @@ fn terms(spec: &QueueSpec) -> String {
 
 fn ls(context: &Context) -> anyhow::Result<()> {
     context.attached(async |client| {
-        let queues = queues(client.query(Ask::Queues).await?)?;
+        let queues = client.queues().await?;
         if queues.is_empty() {
             context.output().note(format!("no queues yet. Add one: {}", context.command("queue add jobs")));
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use skep_client::{Client, Error};
-use skep_protocol::{AgentId, Ask, Code, Kind, Page, Topic};
+use skep_protocol::{AgentId, Ask, Code, Kind, QueueName, Topic};
 
 use crate::advice::{Named, advised};
 use crate::context::Context;
@@ -70,8 +70,9 @@ impl Args {
 /// The agent of that name, if there is one.
 async fn known_agent(client: &Client, target: &Topic) -> Result<Option<AgentId>, Error> {
     let Ok(agent) = AgentId::new(target.as_str()) else { return Ok(None) };
-    match client.query(Ask::Agents).await? {
-        Page::Agents(agents) => Ok(agents.iter().any(|info| info.agent == agent).then_some(agent)),
-        other => Err(crate::stored::unexpected(&other)),
+    match client.query(Ask::Queue { queue: QueueName::inbox(&agent) }).await {
+        Ok(_) => Ok(Some(agent)),
+        Err(error) if error.code == Code::UnknownQueue => Ok(None),
+        Err(error) => Err(error),
     }
 }

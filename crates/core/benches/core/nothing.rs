@@ -37,7 +37,7 @@ impl Backend for Nothing {
     }
 
     fn read(&self, _: Read) -> BoxFuture<'_, Result<Seen, Error>> {
-        done(Ok(Seen::Queues(Vec::new())))
+        done(Ok(Seen::Queues(Vec::new(), None)))
     }
 
     fn matches(&self, _: &MessageRef<'_>) -> bool {

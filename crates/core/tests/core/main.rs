@@ -4,4 +4,5 @@ mod agents;
 mod close;
 mod connection;
 mod guards;
+mod lists;
 mod live;

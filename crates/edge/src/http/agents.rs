@@ -3,11 +3,12 @@
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use skep_core::limits::LIST_MAX;
 use skep_protocol::{AgentId, AgentInfo, Ask, Command, WorkspaceId};
 
 use super::extract::{Asked, At, AtTwo, Caller, Object};
 use super::problem::Problem;
-use super::queues::{Force, command, page};
+use super::queues::{Force, Listed, command, page};
 use super::{Answered, json};
 
 /// An agent, whose metadata is shown as the object that it is.
@@ -21,16 +22,19 @@ struct Shown {
     workspaces: Vec<WorkspaceId>,
 }
 
-/// `GET /v1/agents`
-pub(crate) async fn list(caller: Caller) -> Answered {
-    Ok(page(caller.visit()?.ask(Ask::Agents).await?))
+/// `GET /v1/agents`: a page of them.
+pub(crate) async fn list(caller: Caller, Asked(how): Asked<Listed>) -> Answered {
+    let after = how.after.as_deref().map(str::parse).transpose()?;
+    let limit = how.limit.unwrap_or(LIST_MAX);
+    Ok(page(caller.visit()?.ask(Ask::AgentsAfter { after, limit }).await?))
 }
 
-/// Agents as they are shown over HTTP.
-pub(crate) fn shown(agents: Vec<AgentInfo>) -> Response {
+/// Agents as they are shown over HTTP, and behind which to go on.
+pub(crate) fn shown(agents: Vec<AgentInfo>, next: Option<AgentId>) -> Response {
     #[derive(Serialize)]
     struct Agents {
         agents: Vec<Shown>,
+        next: Option<AgentId>,
     }
     let agents = agents.into_iter().map(|info| Shown {
         agent: info.agent,
@@ -40,7 +44,7 @@ pub(crate) fn shown(agents: Vec<AgentInfo>) -> Response {
         waiting: info.waiting,
         workspaces: info.workspaces,
     });
-    json(&Agents { agents: agents.collect() })
+    json(&Agents { agents: agents.collect(), next })
 }
 
 /// `PUT /v1/agents/{agent}`

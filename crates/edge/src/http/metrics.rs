@@ -9,10 +9,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use skep_core::Counters;
+use skep_core::limits::LIST_MAX;
 use skep_protocol::{Ask, Code, Error, Page, QueueInfo};
 
 use super::Answered;
 use super::extract::Caller;
+use super::visit::Visit;
 use crate::edge::Shared;
 use crate::limits::METRIC_QUEUES_MAX;
 
@@ -23,13 +25,11 @@ type Labels = [(&'static str, String); 1];
 /// `GET /metrics`
 pub(crate) async fn metrics(caller: Caller) -> Answered {
     let shared = caller.shared.clone();
-    let Page::Queues(queues) = caller.visit()?.ask(Ask::Queues).await? else {
-        return Err(Error::new(Code::Internal, "the hub answered another question").into());
-    };
+    let queues = Queues::seen(&mut caller.visit()?).await?;
     let mut registry = Registry::with_prefix("skep");
     count(&mut registry, &shared.hub.counters());
     gauge_hub(&mut registry, &shared, &queues);
-    gauge_queues(&mut registry, queues);
+    gauge_queues(&mut registry, queues.fullest());
     let mut text = String::new();
     encode(&mut text, &registry)
         .map_err(|error| Error::new(Code::Internal, format!("metrics cannot be written: {error}")))?;
@@ -62,18 +62,73 @@ fn count(registry: &mut Registry, counters: &Counters) {
     }
 }
 
-fn gauge_hub(registry: &mut Registry, shared: &Shared, queues: &[QueueInfo]) {
-    let sum = |part: fn(&QueueInfo) -> u64| queues.iter().map(part).sum::<u64>();
+/// What all queues come to, and the fullest of them.
+#[derive(Default)]
+struct Queues {
+    count: u64,
+    ready: u64,
+    leased: u64,
+    delayed: u64,
+    dead: u64,
+    bytes: u64,
+    /// Twice as many as are shown, at most, besides a page.
+    some: Vec<QueueInfo>,
+}
+
+impl Queues {
+    /// Looks at them page by page.
+    async fn seen(visit: &mut Visit) -> Result<Self, Error> {
+        let (mut all, mut after) = (Queues::default(), None);
+        loop {
+            let Page::QueuesPart { queues, next } = visit.ask(Ask::QueuesAfter { after, limit: LIST_MAX }).await?
+            else {
+                return Err(Error::new(Code::Internal, "the hub answered another question"));
+            };
+            all.add(queues);
+            if next.is_none() {
+                return Ok(all);
+            }
+            after = next;
+        }
+    }
+
+    fn add(&mut self, queues: Vec<QueueInfo>) {
+        for queue in &queues {
+            self.count += 1;
+            self.ready += queue.ready;
+            self.leased += queue.leased;
+            self.delayed += queue.delayed;
+            self.dead += queue.dead;
+            self.bytes += queue.bytes;
+        }
+        self.some.extend(queues);
+        if self.some.len() > 2 * METRIC_QUEUES_MAX {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.some.sort_by_key(|queue| std::cmp::Reverse(queue.ready + queue.leased + queue.delayed + queue.dead));
+        self.some.truncate(METRIC_QUEUES_MAX);
+    }
+
+    fn fullest(mut self) -> Vec<QueueInfo> {
+        self.cut();
+        self.some
+    }
+}
+
+fn gauge_hub(registry: &mut Registry, shared: &Shared, queues: &Queues) {
     for (name, help, value) in [
         ("sessions", "Sessions attached now, parked ones included", shared.hub.sessions()),
         ("connections", "Connections to this edge now", shared.seats.taken() as u64),
         ("ready", "Whether the hub takes publishes", u64::from(shared.hub.trouble().is_none())),
-        ("queues", "Queues declared", queues.len() as u64),
-        ("queues_messages_ready", "Messages ready in all queues", sum(|queue| queue.ready)),
-        ("queues_messages_leased", "Messages under leases in all queues", sum(|queue| queue.leased)),
-        ("queues_messages_delayed", "Messages that wait for their backoff in all queues", sum(|queue| queue.delayed)),
-        ("queues_messages_dead", "Dead letters of all queues", sum(|queue| queue.dead)),
-        ("queues_bytes", "Bytes of messages in all queues", sum(|queue| queue.bytes)),
+        ("queues", "Queues declared", queues.count),
+        ("queues_messages_ready", "Messages ready in all queues", queues.ready),
+        ("queues_messages_leased", "Messages under leases in all queues", queues.leased),
+        ("queues_messages_delayed", "Messages that wait for their backoff in all queues", queues.delayed),
+        ("queues_messages_dead", "Dead letters of all queues", queues.dead),
+        ("queues_bytes", "Bytes of messages in all queues", queues.bytes),
     ] {
         let gauge: Gauge = Gauge::default();
         gauge.set(signed(value));
@@ -82,9 +137,7 @@ fn gauge_hub(registry: &mut Registry, shared: &Shared, queues: &[QueueInfo]) {
 }
 
 /// Every agent has a queue: only the fullest are shown one by one.
-fn gauge_queues(registry: &mut Registry, mut queues: Vec<QueueInfo>) {
-    queues.sort_by_key(|queue| std::cmp::Reverse(queue.ready + queue.leased + queue.delayed + queue.dead));
-    queues.truncate(METRIC_QUEUES_MAX);
+fn gauge_queues(registry: &mut Registry, queues: Vec<QueueInfo>) {
     type Part = fn(&QueueInfo) -> u64;
     let parts: [(&str, &str, Part); 6] = [
         ("queue_messages_ready", "Messages ready, of the fullest queues", |queue| queue.ready),

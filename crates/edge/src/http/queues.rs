@@ -1,9 +1,15 @@
 //! Queues: declared, deleted, looked at.
 
+use std::fmt::Display;
+
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use skep_protocol::{AgentId, Answer, Ask, Code, Command, Error, Event, Page, Position, QueueName, QueueSpec, Stored};
+use skep_core::limits::LIST_MAX;
+use skep_protocol::{
+    AgentId, Answer, Ask, Code, Command, Error, Event, Page, Position, QueueInfo, QueueName, QueueSpec, Stored,
+};
 
 use super::extract::{Asked, At, Caller, Object};
 use super::problem::Problem;
@@ -23,6 +29,14 @@ pub(crate) struct Peeked {
     limit: Option<u32>,
 }
 
+/// Which page of a list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listed {
+    pub(crate) after: Option<String>,
+    pub(crate) limit: Option<u32>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Force {
@@ -30,9 +44,11 @@ pub(crate) struct Force {
     pub(crate) force: bool,
 }
 
-/// `GET /v1/queues`
-pub(crate) async fn list(caller: Caller) -> Answered {
-    Ok(page(caller.visit()?.ask(Ask::Queues).await?))
+/// `GET /v1/queues`: a page of them.
+pub(crate) async fn list(caller: Caller, Asked(how): Asked<Listed>) -> Answered {
+    let after = how.after.as_deref().map(str::parse).transpose()?;
+    let limit = how.limit.unwrap_or(LIST_MAX);
+    Ok(page(caller.visit()?.ask(Ask::QueuesAfter { after, limit }).await?))
 }
 
 /// `GET /v1/queues/{queue}`
@@ -111,6 +127,23 @@ struct Messages {
     next: Option<Position>,
 }
 
+/// Queues, and behind which to go on.
+#[derive(Serialize)]
+struct Queues {
+    queues: Vec<QueueInfo>,
+    next: Option<QueueName>,
+}
+
+/// The answer with a link to the page behind it, if there is one.
+fn with_next(list: &str, next: Option<impl Display>, mut response: Response) -> Response {
+    // Names are of letters that stand in a header and a URL as they are.
+    let link = next.map(|next| format!("</v1/{list}?after={next}>; rel=\"next\""));
+    if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    response
+}
+
 /// What happened, in order.
 #[derive(Serialize)]
 struct Events {
@@ -124,8 +157,10 @@ pub(crate) fn page(page: Page) -> Response {
         Page::Messages { messages, next } => json(&Messages { messages, next }),
         Page::Trace(events) => json(&Events { events }),
         Page::Status(status) => json(&status),
-        Page::Agents(agents) => super::agents::shown(agents),
-        queues @ Page::Queues(_) => json(&queues),
+        Page::Queues(queues) => json(&Queues { queues, next: None }),
+        Page::QueuesPart { queues, next } => with_next("queues", next.clone(), json(&Queues { queues, next })),
+        Page::Agents(agents) => super::agents::shown(agents, None),
+        Page::AgentsPart { agents, next } => with_next("agents", next.clone(), super::agents::shown(agents, next)),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Queues are declared, deleted, purged, redriven; and looked at.
 
+use std::ops::Bound;
 use std::sync::PoisonError;
 
+use skep_core::limits::LIST_BYTES_MAX;
 use skep_core::{Now, QueueCommand, unknown_queue};
 use skep_protocol::{Code, Ended, Error, Holder, QueueInfo, QueueName, QueueSpec};
 
@@ -47,11 +49,20 @@ impl Engine {
         Some(QueueInfo { dead: dead.map_or(0, |dead| dead.held), ..queue.info() })
     }
 
-    /// What all queues hold, by name.
-    pub(crate) fn infos(&self) -> Vec<QueueInfo> {
-        let mut all: Vec<QueueInfo> = self.names.keys().filter_map(|name| self.info(name)).collect();
-        all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-        all
+    /// What queues hold, by name, those behind one: a page of them, and behind which to go on.
+    pub(crate) fn infos(&self, after: Option<&QueueName>, limit: usize) -> (Vec<QueueInfo>, Option<QueueName>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut names = self.names.range::<QueueName, _>((from, Bound::Unbounded)).map(|(name, _)| name).peekable();
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while let Some(name) = names.next() {
+            let Some(info) = self.info(name) else { continue };
+            bytes += info.bytes();
+            page.push(info);
+            if page.len() >= limit || bytes >= LIST_BYTES_MAX {
+                return (page, names.peek().map(|_| name.clone()));
+            }
+        }
+        (page, None)
     }
 
     /// The messages a queue holds from a position on, leased and delayed ones included, oldest

@@ -60,7 +60,8 @@ pub(crate) struct Engine {
     /// Records below this are durable.
     durable: u64,
     queues: HashMap<QueueId, Queue>,
-    names: HashMap<QueueName, QueueId>,
+    /// In order, so that a look goes through them page by page.
+    names: BTreeMap<QueueName, QueueId>,
     next_queue: QueueId,
     /// From topic to queues; shared, so that a publish can ask without the engine's lock.
     router: Arc<RwLock<Router<QueueId>>>,
@@ -147,7 +148,7 @@ impl Engine {
             open: 0,
             durable: 0,
             queues: HashMap::default(),
-            names: HashMap::default(),
+            names: BTreeMap::new(),
             next_queue: 1,
             router: Arc::default(),
             consumers: HashMap::default(),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Settlement;
+use crate::queue::INFO_BYTES;
 use crate::{AgentId, Filter, Position, QueueInfo, QueueName, QueueSpec, Stored, WorkspaceId};
 
 /// A command, and a number that comes back in its answer.
@@ -104,8 +105,16 @@ pub struct Query {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// All queues.
+    /// All queues, as long as they fit into one answer; beyond that `too_large`.
     Queues,
+    /// A page of the queues, in order of their names.
+    QueuesAfter {
+        /// Those behind this name; unsaid, from the first on. It need not exist any more.
+        #[serde(default)]
+        after: Option<QueueName>,
+        /// At most so many; fewer where they are large.
+        limit: u32,
+    },
     /// One queue.
     Queue {
         /// Which.
@@ -121,8 +130,16 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<Position>,
     },
-    /// All agents.
+    /// All agents, as long as they fit into one answer; beyond that `too_large`.
     Agents,
+    /// A page of the agents, in order of their ids.
+    AgentsAfter {
+        /// Those behind this id; unsaid, from the first on. It need not exist any more.
+        #[serde(default)]
+        after: Option<AgentId>,
+        /// At most so many; fewer where they are large.
+        limit: u32,
+    },
     /// The stored messages whose topic matches, settled or not.
     Replay {
         /// Which topics.
@@ -165,6 +182,20 @@ pub enum Page {
     },
     /// Agents.
     Agents(Vec<AgentInfo>),
+    /// A page of the queues, and where to go on.
+    QueuesPart {
+        /// In order of their names.
+        queues: Vec<QueueInfo>,
+        /// Ask for those after it; none when this was the end.
+        next: Option<QueueName>,
+    },
+    /// A page of the agents, and where to go on.
+    AgentsPart {
+        /// In order of their ids.
+        agents: Vec<AgentInfo>,
+        /// Ask for those after it; none when this was the end.
+        next: Option<AgentId>,
+    },
     /// What happened to a message, in order.
     Trace(Vec<Event>),
     /// The hub.
@@ -186,6 +217,15 @@ pub struct AgentInfo {
     pub waiting: u64,
     /// The workspaces whose messages reach its inbox.
     pub workspaces: Vec<WorkspaceId>,
+}
+
+impl AgentInfo {
+    /// About how many bytes it takes on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let workspaces: usize = self.workspaces.iter().map(|workspace| workspace.as_str().len() + 4).sum();
+        INFO_BYTES + self.agent.as_str().len() + self.metadata.len() + workspaces
+    }
 }
 
 /// One thing that happened to a message.

@@ -52,6 +52,14 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
         Settle { lease, action: Action::Extend { lease_ms: None, progress: Some("half".into()) } },
         Settle { lease, action: Action::Return },
     ];
+    let info = AgentInfo {
+        agent: agent.clone(),
+        metadata: "{}".into(),
+        connected: Some(true),
+        last_seen_ms: None,
+        waiting: 2,
+        workspaces: vec!["docs".parse().unwrap()],
+    };
     vec![
         (
             "connect",
@@ -138,7 +146,21 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
         ("goodbye", Frame::Goodbye(Goodbye { reason: "done".into() })),
         (
             "query_from",
-            Frame::Query(Query { tag: 7, ask: Ask::Peek { queue, limit: 10, from: Some(Position::Number(9)) } }),
+            Frame::Query(Query {
+                tag: 7,
+                ask: Ask::Peek { queue: queue.clone(), limit: 10, from: Some(Position::Number(9)) },
+            }),
+        ),
+        (
+            "query_after",
+            Frame::Query(Query { tag: 7, ask: Ask::QueuesAfter { after: Some(queue.clone()), limit: 10 } }),
+        ),
+        (
+            "page_part",
+            Frame::Page(Report {
+                tag: 7,
+                result: Settlement::Ok(Page::AgentsPart { agents: vec![info], next: Some("alice".parse().unwrap()) }),
+            }),
         ),
     ]
 }
@@ -270,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..21usize, at in any::<usize>(), to in any::<u8>()) {
+    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..23usize, at in any::<usize>(), to in any::<u8>()) {
         let mut out = Vec::new();
         Encoding::Compact.encode(&every_frame()[which].1, &mut out);
         let at = at % out.len();

@@ -16,6 +16,7 @@ mod hub;
 mod kill;
 mod ledger;
 mod links;
+mod lists;
 mod neighbour;
 mod raw;
 mod victim;
