@@ -1,7 +1,7 @@
 //! What may be published, and by which way it goes. The order of the checks is the order
 //! of the lines in [`Hub::admit`].
 
-use skep_protocol::{AgentId, Code, Error, Guarantee, Message, MessageRef, Topic};
+use skep_protocol::{AgentId, Attribute, Code, Error, Guarantee, Message, MessageRef, Topic};
 
 use crate::clock::Now;
 use crate::expiry::check_moments;
@@ -31,7 +31,7 @@ pub(crate) enum Way {
 }
 
 /// Attributes that promise what is not built yet; better refused than silently ignored.
-const UNSUPPORTED: [&str; 2] = ["partitionkey", "retry"];
+const UNSUPPORTED: [&str; 1] = ["retry"];
 
 /// What the sources begin with under which the hub itself speaks, such as that of its notices.
 const HUB_SOURCES: &str = "skep/";
@@ -137,6 +137,11 @@ fn check_options(message: &MessageRef<'_>) -> Result<(), Error> {
         if UNSUPPORTED.contains(&name) {
             return Err(Error::new(Code::Unsupported, format!("{name} is not supported by this version of the hub")));
         }
+    }
+    match message.attribute("partitionkey") {
+        None => {}
+        Some(Attribute::Text(key)) if !key.is_empty() => {}
+        Some(_) => return Err(Error::new(Code::InvalidMessage, "partitionkey is not a text that says something")),
     }
     match message.text_attribute("durability") {
         None | Some("fsync") => Ok(()),

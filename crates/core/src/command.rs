@@ -145,7 +145,7 @@ impl Hub {
         let (mut queues, mut messages) = (0, 0);
         self.each_queue(|queue| {
             queues += 1;
-            messages += queue.ready + queue.leased + queue.delayed;
+            messages += queue.held();
         })
         .await?;
         Ok(Status {

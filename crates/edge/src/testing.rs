@@ -189,6 +189,9 @@ impl Queue {
             bytes: 0,
             consumers: self.consumers.len() as u64,
             dead: 0,
+            parked: 0,
+            parked_keys: 0,
+            active: None,
         }
     }
 }

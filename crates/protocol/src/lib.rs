@@ -42,5 +42,5 @@ pub use message::{Attribute, Defaults, Message, MessageBuilder, MessageRef, cont
 pub use name::{AgentId, QueueName, WorkspaceId};
 pub use nearest::nearest;
 pub use options::{Durability, Guarantee, Priority};
-pub use queue::{Expired, QueueInfo, QueueSpec};
+pub use queue::{Consumers, DeadKey, Expired, QueueInfo, QueueSpec};
 pub use topic::{Filter, Topic};

@@ -34,6 +34,12 @@ pub struct QueueSpec {
     /// Where messages go whose `expirytime` has passed.
     #[serde(default, skip_serializing_if = "Expired::is_default")]
     pub expired: Expired,
+    /// What a dead letter means for the messages that have its `partitionkey`.
+    #[serde(default, skip_serializing_if = "DeadKey::is_default")]
+    pub on_dead_key: DeadKey,
+    /// How many of its consumers get messages.
+    #[serde(default, skip_serializing_if = "Consumers::is_default")]
+    pub consumers: Consumers,
 }
 
 /// What becomes of a message whose `expirytime` has passed before it was handed to a consumer.
@@ -45,6 +51,44 @@ pub enum Expired {
     DeadLetter,
     /// It is dropped; the log and the trace tell, and nobody else is told.
     Drop,
+}
+
+/// What becomes of the messages of a `partitionkey` when one of them has become a dead letter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadKey {
+    /// They wait until it is redriven, dropped or expired: order is kept.
+    #[default]
+    Park,
+    /// They go on without it; if it is redriven, it goes before those that wait then.
+    Continue,
+}
+
+/// How many of the consumers of a queue get messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consumers {
+    /// All of them, in turn.
+    #[default]
+    Shared,
+    /// One: a second is refused while the first is there.
+    Exclusive,
+    /// The first; the others stand by, and when it goes the next takes over.
+    SingleActive,
+}
+
+impl DeadKey {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    fn is_default(&self) -> bool {
+        *self == DeadKey::default()
+    }
+}
+
+impl Consumers {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    fn is_default(&self) -> bool {
+        *self == Consumers::default()
+    }
 }
 
 impl Expired {
@@ -68,6 +112,8 @@ impl QueueSpec {
             messages_max: Self::default_messages_max(),
             bytes_max: Self::default_bytes_max(),
             expired: Expired::default(),
+            on_dead_key: DeadKey::default(),
+            consumers: Consumers::default(),
         }
     }
 
@@ -136,6 +182,28 @@ pub struct QueueInfo {
     pub consumers: u64,
     /// Messages in its dead letters.
     pub dead: u64,
+    /// Messages that wait because a dead letter has their `partitionkey`; they are in none of the other counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parked: u64,
+    /// How many keys that concerns, those included of which none waits just now.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parked_keys: u64,
+    /// Who gets its messages, where that is one consumer only; the others stand by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<String>,
+}
+
+impl QueueInfo {
+    /// All messages it holds.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.ready + self.leased + self.delayed + self.parked
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl QueueInfo {

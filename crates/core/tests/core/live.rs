@@ -88,7 +88,7 @@ async fn nobody_listens_to_the_replies_of_others_or_speaks_as_the_hub() {
 async fn what_is_not_built_yet_is_refused_and_not_ignored() {
     let house = House::new().await;
     let mut peer = Peer::attach(&house.hub, None);
-    for (name, value) in [("partitionkey", "k"), ("retry", "3"), ("durability", "memory")] {
+    for (name, value) in [("retry", "3"), ("durability", "memory")] {
         let asked = message("x").attribute(name, skep_protocol::Attribute::Text(value));
         let refused = peer.publish(asked).await.expect_err("not built");
         assert_eq!(refused.code, Code::Unsupported);

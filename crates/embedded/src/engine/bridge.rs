@@ -7,7 +7,6 @@
 use skep_protocol::{Ended, QueueName, QueueSpec};
 
 use super::Engine;
-use super::dead::hold_dead;
 use super::queue::Entry;
 use crate::journal::{QueueId, Record};
 
@@ -61,8 +60,7 @@ impl Engine {
             self.revive(other, queue, entry);
         } else {
             let ended = Ended { reason: "lost".to_owned(), progress: None };
-            self.queues.get_mut(&other).into_iter().for_each(|queue| queue.release(&entry));
-            self.queues.get_mut(&queue).into_iter().for_each(|queue| hold_dead(queue, &entry, ended.clone()));
+            self.die(other, queue, &entry, ended, true);
         }
         let attempts = if is_dead { 0 } else { entry.attempts };
         self.queues.get_mut(&queue).into_iter().for_each(|queue| queue.put(Entry { attempts, ..entry }));

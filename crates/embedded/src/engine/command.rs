@@ -109,6 +109,8 @@ impl Engine {
         let id = self.next_queue;
         self.staging.append(&Record::Declare { queue: id, spec: spec.clone() });
         self.set_spec(id, spec);
+        // What it inherits of dead letters may have expired.
+        self.touched.push(id);
         id
     }
 
@@ -122,10 +124,14 @@ impl Engine {
             router.remove(filter, |known| *known == id);
         }
         spec.filters.iter().for_each(|filter| router.insert(filter, id));
-        match self.queues.get_mut(&id) {
-            Some(queue) => queue.spec = spec,
-            None => drop(self.queues.insert(id, Queue::new(spec))),
+        drop(router);
+        if let Some(queue) = self.queues.get_mut(&id) {
+            return queue.set_spec(spec);
         }
+        let dead = spec.name.dead().and_then(|dead| self.names.get(&dead));
+        let mut queue = Queue::new(spec);
+        dead.and_then(|dead| self.queues.get(dead)).into_iter().for_each(|dead| queue.inherit(dead));
+        self.queues.insert(id, queue);
     }
 
     fn delete(&mut self, name: &QueueName, force: bool) -> Result<u64, Error> {
@@ -156,6 +162,7 @@ impl Engine {
         self.end_delays(id);
         let Some(queue) = self.queues.remove(&id) else { return };
         self.names.remove(&queue.name);
+        queue.dead_with_keys().into_iter().for_each(|position| self.give_up(&queue.name, position));
         if let Some((_, alarm)) = queue.alarm {
             self.calendar.clear(alarm, Timer::Expiry(id));
         }
@@ -173,10 +180,9 @@ impl Engine {
     fn purge(&mut self, name: &QueueName) -> Result<u64, Error> {
         let id = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
         let Some(queue) = self.queues.get_mut(&id) else { return Err(unknown_queue(name)) };
-        let mut entries: Vec<Entry> = std::iter::from_fn(|| queue.take()).collect();
+        let mut entries = queue.take_all();
         entries.append(&mut self.end_delays(id));
-        let Some(queue) = self.queues.get_mut(&id) else { return Err(unknown_queue(name)) };
-        entries.iter().for_each(|entry| queue.release(entry));
+        entries.iter().for_each(|entry| self.release(id, entry));
         let mut positions: Vec<u64> = entries.iter().map(|entry| entry.position).collect();
         positions.sort_unstable();
         for part in runs(&positions).chunks(PURGE_RUNS_MAX) {
@@ -207,13 +213,12 @@ impl Engine {
         Ok(positions.len() as u64)
     }
 
-    /// A dead letter is held by its queue again.
+    /// A dead letter is held by its queue again. Its key is parked until it is there.
     pub(super) fn revive(&mut self, dead: QueueId, to: QueueId, entry: Entry) {
-        if let Some(queue) = self.queues.get_mut(&dead) {
-            queue.release(&entry);
-        }
+        let key = self.queues.get_mut(&dead).and_then(|queue| queue.release(&entry));
         if let Some(queue) = self.queues.get_mut(&to) {
             queue.hold(&entry);
+            key.into_iter().for_each(|key| queue.hold_key(entry.position, key));
         }
     }
 }

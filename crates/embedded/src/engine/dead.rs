@@ -3,6 +3,7 @@
 use skep_core::{Now, Outgoing, Write};
 use skep_protocol::{Ended, Message, QueueName, QueueSpec};
 
+use super::expiry::EXPIRED;
 use super::publish::Plan;
 use super::queue::{Entry, Place, Queue};
 use super::submission::Results;
@@ -38,13 +39,12 @@ impl Engine {
         reason: &str,
         by: By,
     ) -> u64 {
-        let Some(queue) = self.queues.get_mut(&lease.queue) else { return 0 };
+        let Some(queue) = self.queues.get(&lease.queue) else { return 0 };
         let Some(name) = queue.name.dead() else {
-            queue.release(&entry);
+            self.release(lease.queue, &entry);
             return self.staging.append(&Record::Drop { lease: *lease, by, reason });
         };
         let notice = Notice::of(queue, &entry, reason);
-        queue.release(&entry);
         let spec = QueueSpec { filters: Vec::new(), attempts_max: 0, ..QueueSpec::new(name.clone()) };
         let dead = match self.names.get(&name) {
             Some(dead) => *dead,
@@ -53,13 +53,22 @@ impl Engine {
         let at = self.staging.append(&Record::Dead { lease: *lease, to: dead, by, owed: true, reason });
         self.owed.insert(at, notice);
         self.notices.push(at);
-        if let Some(queue) = self.queues.get_mut(&dead) {
-            hold_dead(queue, &entry, Ended { reason: reason.to_owned(), progress });
-            self.pending.push_back((at, Pending::Show { queue: dead, entry, is_new: false, not_before_ms: 0 }));
-            // Room is made later: what is dropped for it must not stand between records of one step.
-            self.touched.push(dead);
-        }
+        let ended = Ended { reason: reason.to_owned(), progress };
+        self.die(lease.queue, dead, &entry, ended, comes_back(by, reason));
+        self.pending.push_back((at, Pending::Show { queue: dead, entry, is_new: false, not_before_ms: 0 }));
+        // Room is made later: what is dropped for it must not stand between records of one step.
+        self.touched.push(dead);
         at
+    }
+
+    /// A message is among the dead letters of its queue, with the reason beside it; if it may come back, its key is parked.
+    pub(super) fn die(&mut self, from: QueueId, dead: QueueId, entry: &Entry, ended: Ended, comes_back: bool) {
+        let key = self.queues.get_mut(&from).and_then(|queue| queue.die(entry, comes_back));
+        if let Some(queue) = self.queues.get_mut(&dead) {
+            queue.hold(entry);
+            queue.notes.insert(entry.position, ended);
+            key.into_iter().for_each(|key| queue.hold_dead_key(entry, key));
+        }
     }
 
     /// Dead letters beyond their bounds drop their oldest, and the log tells. One may always stay.
@@ -69,7 +78,7 @@ impl Engine {
                 return;
             }
             let Some(oldest) = queue.take_oldest() else { return };
-            queue.release(&oldest);
+            self.release(id, &oldest);
             let lease =
                 LeaseOf { queue: id, position: oldest.position, token: Token::default(), attempt: oldest.attempts };
             self.staging.append(&Record::Drop { lease, by: By::Hub, reason: "the dead letters are full" });
@@ -130,8 +139,7 @@ impl Notice {
     }
 }
 
-/// A dead letter is held, with the reason beside it.
-pub(super) fn hold_dead(queue: &mut Queue, entry: &Entry, ended: Ended) {
-    queue.hold(entry);
-    queue.notes.insert(entry.position, ended);
+/// Whether a dead letter may come back: not one that expired.
+pub(super) fn comes_back(by: By, reason: &str) -> bool {
+    by != By::Hub || reason != EXPIRED
 }

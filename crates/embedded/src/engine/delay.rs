@@ -24,6 +24,7 @@ impl Engine {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         queue.delayed += 1;
         queue.note_expiry(&entry);
+        queue.keys_mut().into_iter().for_each(|keys| keys.delay(entry.position, until_ms));
         let handle = self.calendar.set(until_ms, Timer::Delayed(id, entry.position));
         self.delayed.insert((id, entry.position), Waiting { entry, until_ms, handle });
     }
@@ -34,6 +35,7 @@ impl Engine {
         self.calendar.clear(waiting.handle, Timer::Delayed(id, position));
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.delayed -= 1;
+            queue.keys_mut().into_iter().for_each(|keys| keys.end_delay(position, waiting.until_ms));
         }
         Some(waiting.entry)
     }
@@ -46,10 +48,17 @@ impl Engine {
 
     /// The moment of a message has come.
     pub(super) fn come_due(&mut self, id: QueueId, position: u64) {
+        let next = self.staging.position();
+        self.join(id, position, next);
+        self.touched.push(id);
+    }
+
+    /// A message that waited is ready, or joins those of its key, before what is taken from that position on.
+    pub(super) fn join(&mut self, id: QueueId, position: u64, next: u64) {
+        let until_ms = self.delayed.get(&(id, position)).map(|waiting| waiting.until_ms);
         let entry = self.end_delay(id, position);
         if let (Some(entry), Some(queue)) = (entry, self.queues.get_mut(&id)) {
-            queue.put(entry);
-            self.touched.push(id);
+            queue.put_due(entry, until_ms.map(|until_ms| (until_ms, next)));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 use crate::limits::{EXPIRE_MAX, EXPIRE_RETRY_MS};
 
 /// Why they died, as records and notices have it.
-const EXPIRED: &str = "expired";
+pub(super) const EXPIRED: &str = "expired";
 /// More bytes than the records of one take, with the declaration of its dead letters.
 const EXPIRED_BYTES: usize = 256 * 1024;
 
@@ -31,8 +31,10 @@ impl Engine {
             let Some(position) = queue.take_expired() else { return true };
             let ready = queue.take_at(position);
             // One that is leased is not interrupted; it is looked at again if it comes back.
-            if let Some(entry) = ready.or_else(|| self.end_delay(id, position)) {
-                self.expire_one(id, entry);
+            match ready.or_else(|| self.end_delay(id, position)) {
+                Some(entry) => self.expire_one(id, entry),
+                // Or it is a dead letter, which comes back no more.
+                None => self.queues.get_mut(&id).into_iter().for_each(|queue| queue.give_up(position)),
             }
         }
         self.watch(id, 0);
@@ -48,7 +50,7 @@ impl Engine {
                 self.bury(&lease, entry, progress, EXPIRED, By::Hub);
             }
             Expired::Drop => {
-                queue.release(&entry);
+                self.release(id, &entry);
                 self.staging.append(&Record::Drop { lease, by: By::Hub, reason: EXPIRED });
             }
         }

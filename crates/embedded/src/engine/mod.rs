@@ -14,8 +14,10 @@ mod delay;
 mod deliver;
 mod expiry;
 mod facts;
+mod keys;
 mod lapse;
 mod line;
+mod order;
 mod publish;
 pub(crate) mod queue;
 mod replay;
@@ -85,6 +87,8 @@ pub(crate) struct Engine {
     staging: Staging,
     /// Known to this store alone: it makes lease tokens hard to guess.
     secret: u64,
+    /// Makes the hashes of keys its own.
+    seed: u64,
     /// For the jitter of backoff; splitmix64.
     random: u64,
     /// Queues matched by the message at hand, or one after the other by those of an atomic step;
@@ -166,6 +170,7 @@ impl Engine {
             pending: VecDeque::new(),
             staging: Staging::default(),
             secret: 0,
+            seed,
             random: seed,
             matched: Vec::new(),
             routed: 0,

@@ -218,11 +218,13 @@ impl Engine {
         let batch = BatchAt { segment: 0, offset: 0 };
         let place = Place { batch, offset: staged.offset, len: staged.len };
         let entry = Entry::of(message, staged.position, place);
+        let key = self.key_of(message);
         // Checked when it was admitted.
         let not_before_ms = message.not_before_ms().ok().flatten().unwrap_or(0);
         for id in queues {
             if let Some(queue) = self.queues.get_mut(id) {
                 queue.hold(&entry);
+                key.into_iter().for_each(|key| queue.hold_key(entry.position, key));
                 self.pending
                     .push_back((staged.position, Pending::Show { queue: *id, entry, is_new: true, not_before_ms }));
             }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use foldhash::HashMap;
-use skep_protocol::{Ended, MessageRef, Priority, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{DeadKey, Ended, MessageRef, Priority, QueueInfo, QueueName, QueueSpec};
 
+use super::keys::{Key, Keys};
 use super::line::Line;
 use super::timers::Handle;
 use crate::log::BatchAt;
@@ -55,7 +56,9 @@ pub(crate) struct Queue {
     /// Ready messages by priority.
     ready: [Line; Priority::ALL.len()],
     takes: u32,
-    /// Messages held: staged, ready, leased, delayed.
+    /// Order by key; none while no message in it has one.
+    keys: Option<Box<Keys>>,
+    /// Messages held: staged, ready, leased, delayed, waiting behind others of their key.
     pub(crate) held: u64,
     pub(crate) held_bytes: u64,
     pub(crate) leased: u64,
@@ -80,6 +83,7 @@ impl Queue {
             spec,
             ready: Default::default(),
             takes: 0,
+            keys: None,
             held: 0,
             held_bytes: 0,
             leased: 0,
@@ -109,13 +113,121 @@ impl Queue {
         self.held_bytes += entry.bytes();
     }
 
-    /// And no more.
-    pub(crate) fn release(&mut self, entry: &Entry) {
+    /// The same of a message with a key.
+    pub(super) fn hold_key(&mut self, position: u64, key: Key) {
+        self.keyed().hold(position, key);
+    }
+
+    /// And no more; the next of its key is ready by that, if it had one. Answers the key of a dead letter, which
+    /// the queue that it came from is to be told of.
+    pub(super) fn release(&mut self, entry: &Entry) -> Option<Key> {
         self.held -= 1;
         self.held_bytes -= entry.bytes();
         self.notes.remove(&entry.position);
         if entry.expires_ms != NEVER {
             self.expiring.remove(&(entry.expires_ms, entry.position));
+        }
+        let is_dead = self.name.is_dead();
+        let keys = self.keys.as_mut()?;
+        let key = if is_dead { keys.exhume(entry.position) } else { None };
+        let next = keys.leave(entry.position);
+        self.go_on(next);
+        key
+    }
+
+    /// A message dies here; if it had a key and may come back, the key is parked. Answers its key.
+    pub(super) fn die(&mut self, entry: &Entry, comes_back: bool) -> Option<Key> {
+        let key = self.keys.as_ref().and_then(|keys| keys.key_of(entry.position));
+        if let Some(key) = key.filter(|_| comes_back) {
+            self.keyed().bury(entry.position, key, entry.expires_ms, true);
+        }
+        self.release(entry);
+        if key.is_some() && comes_back {
+            self.note_expiry(entry);
+        }
+        key
+    }
+
+    /// A dead letter of a message with a key is held here.
+    pub(super) fn hold_dead_key(&mut self, entry: &Entry, key: Key) {
+        self.keyed().bury(entry.position, key, entry.expires_ms, false);
+    }
+
+    /// The dead letters of the queue that had this name before park their keys here.
+    pub(super) fn inherit(&mut self, dead: &Queue) {
+        for (position, key, expires_ms) in dead.keys.iter().flat_map(|keys| keys.dead()) {
+            self.keyed().bury(position, key, expires_ms, true);
+            if expires_ms != NEVER {
+                self.expiring.insert((expires_ms, position));
+            }
+        }
+    }
+
+    /// A dead letter comes back no more: its key goes on, if no other parks it.
+    pub(super) fn give_up(&mut self, position: u64) {
+        let given_up = self.keys.as_mut().and_then(|keys| keys.give_up(position));
+        if let Some((expires_ms, next)) = given_up {
+            self.expiring.remove(&(expires_ms, position));
+            self.go_on(next);
+        }
+    }
+
+    /// The dead letters that had a key.
+    pub(super) fn dead_with_keys(&self) -> Vec<u64> {
+        self.keys.iter().flat_map(|keys| keys.dead()).map(|(position, ..)| position).collect()
+    }
+
+    /// The queue has this declaration from now on.
+    pub(super) fn set_spec(&mut self, spec: QueueSpec) {
+        self.spec = spec;
+        let parks = self.spec.on_dead_key == DeadKey::Park;
+        if let Some(mut keys) = self.keys.take() {
+            let ready = keys.set_parks(parks, |position| self.take_untried(position));
+            self.keys = Some(keys);
+            ready.into_iter().for_each(|entry| self.make_ready(entry));
+        }
+    }
+
+    /// Takes a ready message if nobody was ever at work on it.
+    fn take_untried(&mut self, position: u64) -> Option<Entry> {
+        let entry = self.take_at(position)?;
+        if entry.attempts == 0 {
+            return Some(entry);
+        }
+        self.make_ready(entry);
+        None
+    }
+
+    /// What is known of its keys.
+    pub(super) fn keys(&self) -> Option<&Keys> {
+        self.keys.as_deref()
+    }
+
+    /// The same, to be told something.
+    pub(super) fn keys_mut(&mut self) -> Option<&mut Keys> {
+        self.keys.as_deref_mut()
+    }
+
+    fn keyed(&mut self) -> &mut Keys {
+        let parks = self.spec.on_dead_key == DeadKey::Park;
+        self.keys.get_or_insert_with(|| Box::new(Keys::new(parks)))
+    }
+
+    /// The next of a key is ready, if there is one.
+    fn go_on(&mut self, next: Option<Entry>) {
+        if let Some(entry) = next {
+            self.make_ready(entry);
+        }
+        if self.keys.as_ref().is_some_and(|keys| keys.is_empty()) {
+            self.keys = None;
+        }
+    }
+
+    /// A message is leased, as the log says: it is the head of its key.
+    pub(super) fn begin(&mut self, position: u64) {
+        if let Some(mut keys) = self.keys.take() {
+            keys.begin(position, |other| self.take_at(other));
+            self.keys = Some(keys);
         }
     }
 
@@ -141,9 +253,25 @@ impl Queue {
         self.expiring.pop_first().map(|(_, position)| position)
     }
 
-    /// Makes a message ready; in order of position, however late it comes.
+    /// Makes a message ready, or lets it wait behind the others of its key.
     pub(crate) fn put(&mut self, entry: Entry) {
+        self.put_due(entry, None);
+    }
+
+    /// The same of one that was delayed: when it came due, and the position that came next then.
+    pub(super) fn put_due(&mut self, entry: Entry, came_due: Option<(u64, u64)>) {
         self.note_expiry(&entry);
+        match self.keys.as_mut() {
+            None => self.make_ready(entry),
+            Some(keys) => {
+                let ready = keys.put(entry, came_due);
+                self.go_on(ready);
+            }
+        }
+    }
+
+    /// In order of position, however late it comes.
+    fn make_ready(&mut self, entry: Entry) {
         self.ready[usize::from(entry.priority.number())].put(entry);
     }
 
@@ -178,24 +306,33 @@ impl Queue {
         self.oldest().and_then(|class| self.ready[class].take())
     }
 
-    /// Takes the ready message at a position, if it is there.
+    /// Takes the message at a position, if it is ready or waits behind others of its key.
     pub(crate) fn take_at(&mut self, position: u64) -> Option<Entry> {
-        self.ready.iter_mut().find_map(|class| class.take_at(position))
+        let waiting = self.keys.as_mut().and_then(|keys| keys.take(position));
+        waiting.or_else(|| self.ready.iter_mut().find_map(|class| class.take_at(position)))
     }
 
-    /// Whether the message at a position is ready.
+    /// Takes all that are ready or wait behind others of their key.
+    pub(super) fn take_all(&mut self) -> Vec<Entry> {
+        let mut all = self.keys.as_mut().map(|keys| keys.take_all()).unwrap_or_default();
+        all.extend(std::iter::from_fn(|| self.take()));
+        all
+    }
+
+    /// Whether the message at a position is ready, or waits behind others of its key.
     pub(crate) fn has_ready(&self, position: u64) -> bool {
-        self.ready.iter().any(|class| class.from(position, 1).any(|entry| entry.position == position))
+        self.ready_from(position, 1).any(|entry| entry.position == position)
     }
 
-    /// All ready messages, in no order.
+    /// All messages that are ready or wait behind others of their key, in no order.
     pub(crate) fn ready(&self) -> impl Iterator<Item = &Entry> {
-        self.ready.iter().flat_map(Line::iter)
+        self.ready.iter().flat_map(Line::iter).chain(self.keys.iter().flat_map(|keys| keys.iter()))
     }
 
-    /// Ready messages from a position on, in no order: of each priority at least the oldest, so many.
+    /// Those from a position on, in no order: of each priority, and of those that wait, at least the oldest, so many.
     pub(crate) fn ready_from(&self, position: u64, limit: usize) -> impl Iterator<Item = &Entry> {
-        self.ready.iter().flat_map(move |class| class.from(position, limit))
+        let waiting = self.keys.iter().flat_map(move |keys| keys.from(position)).take(limit);
+        self.ready.iter().flat_map(move |class| class.from(position, limit)).chain(waiting)
     }
 
     pub(crate) fn ready_count(&self) -> u64 {
@@ -204,14 +341,18 @@ impl Queue {
 
     /// What it holds, as it is shown; the dead letters are counted elsewhere.
     pub(crate) fn info(&self) -> QueueInfo {
+        let (parked_keys, parked) = self.keys.as_ref().map_or((0, 0), |keys| keys.parked());
         QueueInfo {
             spec: self.spec.clone(),
-            ready: self.ready_count(),
+            ready: self.ready_count() + self.keys.as_ref().map_or(0, |keys| keys.waiting()),
             leased: self.leased,
             delayed: self.delayed,
             bytes: self.held_bytes,
             consumers: self.consumers.len() as u64,
             dead: 0,
+            parked,
+            parked_keys,
+            active: None,
         }
     }
 }

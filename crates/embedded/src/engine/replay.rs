@@ -5,7 +5,7 @@ use skep_core::Now;
 use skep_protocol::{Ended, MessageRef};
 
 use super::Engine;
-use super::dead::{Notice, hold_dead};
+use super::dead::{Notice, comes_back};
 use super::queue::{Entry, Place};
 use super::settled::Kind;
 use super::timers::Timer;
@@ -42,7 +42,7 @@ impl Engine {
             Record::Extend { lease, progress, .. } => self.replay_progress(&lease, progress),
             Record::Ack(lease) => {
                 let entry = self.pull(&lease)?;
-                self.queue(lease.queue)?.release(&entry);
+                self.release(lease.queue, &entry);
                 self.remember(lease.token, Some(Kind::Ack), view);
             }
             Record::Nack { lease, not_before_ms, reason } => {
@@ -61,12 +61,12 @@ impl Engine {
                 self.remember(lease.token, (!charged && reason.is_empty()).then_some(Kind::Return), view);
             }
             Record::Dead { lease, to, by, owed, reason } => {
-                self.replay_dead(&lease, to, owed.then_some(view.position), reason)?;
+                self.replay_dead(&lease, to, owed.then_some(view.position), reason, comes_back(by, reason))?;
                 self.remember(lease.token, Kind::behind(by), view);
             }
             Record::Drop { lease, by, .. } => {
                 let entry = self.pull(&lease)?;
-                self.queue(lease.queue)?.release(&entry);
+                self.release(lease.queue, &entry);
                 self.remember(lease.token, Kind::behind(by), view);
             }
             Record::Told { dead, .. } => drop(self.owed.remove(&dead)),
@@ -78,6 +78,8 @@ impl Engine {
             Record::Redrive { dead, to, position } => {
                 let entry = self.pull_at(dead, position)?;
                 self.revive(dead, to, entry);
+                let key = self.queue(to)?.keys().and_then(|keys| keys.key_of(position));
+                key.into_iter().for_each(|key| self.join_due(to, Some(key), view.time_ms, view.position));
                 self.queue(to)?.put(Entry { attempts: 0, ..entry });
             }
         }
@@ -93,7 +95,11 @@ impl Engine {
             self.restart(queue, held);
         }
         let queues: Vec<QueueId> = self.queues.keys().copied().collect();
-        queues.into_iter().for_each(|id| self.watch(id, 0));
+        for id in queues {
+            self.settle_keys(id, position, now);
+            self.watch(id, 0);
+        }
+        self.touched.clear();
         for at in self.owed.keys() {
             self.timers.set(now.mono_ms, Timer::Notice(*at));
         }
@@ -113,13 +119,18 @@ impl Engine {
         let place = Place { batch: view.batch, offset: view.offset, len: view.len };
         let entry = Entry::of(&message, view.position, place);
         let not_before_ms = message.not_before_ms().ok().flatten();
+        let key = self.key_of(&message);
         for id in record.queues() {
+            self.queue(id)?.hold(&entry);
+            if let Some(key) = key {
+                self.join_due(id, Some(key), view.time_ms, view.position);
+                self.queue(id)?.hold_key(view.position, key);
+            }
             let queue = self.queue(id)?;
-            queue.hold(&entry);
             match not_before_ms {
                 // Its moment may have come since: time makes ready without a record.
-                Some(until_ms) => self.delay(id, entry, until_ms),
-                None => queue.put(entry),
+                Some(until_ms) if key.is_none() || until_ms > view.time_ms => self.delay(id, entry, until_ms),
+                _ => queue.put(entry),
             }
         }
         if let Some((id, sequence)) = record.producer {
@@ -139,21 +150,28 @@ impl Engine {
         }
         let mut entry = self.pull(lease)?;
         entry.attempts = lease.attempt;
+        self.queue(lease.queue)?.begin(lease.position);
         self.recovering.insert((lease.queue, lease.position), Recovering { entry, progress: None });
         Ok(())
     }
 
     /// A message died; a notice is owed for it under this position, if one is.
-    fn replay_dead(&mut self, lease: &LeaseOf, to: QueueId, owed: Option<u64>, reason: &str) -> Result<(), Corrupt> {
+    fn replay_dead(
+        &mut self,
+        lease: &LeaseOf,
+        to: QueueId,
+        owed: Option<u64>,
+        reason: &str,
+        comes_back: bool,
+    ) -> Result<(), Corrupt> {
         let progress = self.progress(lease);
         let entry = self.pull(lease)?;
         let queue = self.queue(lease.queue)?;
         let notice = Notice::of(queue, &entry, reason);
-        queue.release(&entry);
         self.owed.extend(owed.map(|at| (at, notice)));
-        let dead = self.queue(to)?;
-        hold_dead(dead, &entry, Ended { reason: reason.to_owned(), progress });
-        dead.put(entry);
+        self.queue(to)?;
+        self.die(lease.queue, to, &entry, Ended { reason: reason.to_owned(), progress }, comes_back);
+        self.queue(to)?.put(entry);
         Ok(())
     }
 
@@ -176,7 +194,7 @@ impl Engine {
                     continue;
                 }
                 let entry = self.pull_at(queue, position)?;
-                self.queue(queue)?.release(&entry);
+                self.release(queue, &entry);
             }
         }
         Ok(())

@@ -172,9 +172,7 @@ impl Engine {
     }
 
     fn ack(&mut self, lease: &Lease, token: Token) -> u64 {
-        if let Some(queue) = self.queues.get_mut(&lease.queue) {
-            queue.release(&lease.entry);
-        }
+        self.release(lease.queue, &lease.entry);
         self.staging.append(&Record::Ack(lease.of(token)))
     }
 

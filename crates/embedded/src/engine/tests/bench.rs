@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skep_core::{Completion, Consume, End, Entry, Mailbox, Now, Outgoing, Outlet, QueueCommand, Reply, Write};
 use skep_protocol::{
-    Action, Binding, Delivery, Ended, LeaseToken, Message, MessageId, Position, ProducerId, QueueName, QueueSpec,
-    Settle, Topic,
+    Action, Attribute, Binding, Delivery, Ended, LeaseToken, Message, MessageId, Position, ProducerId, QueueName,
+    QueueSpec, Settle, Topic,
 };
 
 use crate::engine::queue::Entry as Waiting;
@@ -101,6 +101,11 @@ impl Bench {
 
     /// A message that is not delivered before so long, and not after so long.
     pub(super) fn timed(&mut self, to: &str, after_ms: Option<u64>, expires_ms: Option<u64>) -> Message {
+        self.keyed(to, "", after_ms, expires_ms)
+    }
+
+    /// The same with a key, if it is not empty.
+    pub(super) fn keyed(&mut self, to: &str, key: &str, after_ms: Option<u64>, expires_ms: Option<u64>) -> Message {
         self.messages += 1;
         let id = MessageId::new(&format!("m{}", self.messages)).expect("an id");
         let mut message = Message::build(&id, "test", "note").to(&Topic::new(to).expect("a topic"));
@@ -109,6 +114,9 @@ impl Bench {
         }
         if let Some(ms) = expires_ms {
             message = message.expires(self.now.unix_ms + ms);
+        }
+        if !key.is_empty() {
+            message = message.attribute("partitionkey", Attribute::Text(key));
         }
         message.finish().expect("a message")
     }

@@ -29,6 +29,19 @@ impl Engine {
         opened.map(|token| Some(self.leases.get(&token?.count)?.entry.position)).collect()
     }
 
+    /// Of a key at most one message is ready or leased.
+    fn check_keys(&self, id: u32) {
+        let Some(keys) = self.queues[&id].keys() else { return };
+        let waiting: Vec<u64> = keys.iter().map(|entry| entry.position).collect();
+        let ready = self.queues[&id].ready().map(|entry| entry.position).filter(|at| !waiting.contains(at));
+        let leased = self.leases.values().filter(|lease| lease.queue == id).map(|lease| lease.entry.position);
+        let mut handed_out: Vec<u64> = ready.chain(leased).filter_map(|at| keys.key_of(at)).collect();
+        let all = handed_out.len();
+        handed_out.sort_unstable();
+        handed_out.dedup();
+        assert_eq!(handed_out.len(), all, "of queue {id} one key is handed out twice");
+    }
+
     fn describe_queue(&self, id: u32, now: Now) -> Vec<String> {
         let queue = &self.queues[&id];
         let mut lines = vec![format!(
@@ -37,6 +50,8 @@ impl Engine {
             queue.held,
             queue.held_bytes
         )];
+        self.check_keys(id);
+        let of_keys: Vec<String> = queue.keys().into_iter().flat_map(|keys| keys.describe()).collect();
         let mut notes = queue.notes.clone();
         let mut entry = |entry: &Entry, how: &str| lines.push(format!("queue {id} {how} {entry:?}"));
         queue.ready().for_each(|ready| entry(ready, "ready"));
@@ -55,6 +70,7 @@ impl Engine {
         assert_eq!(queue.held, lines.len() as u64 - 1, "of queue {id} every message is somewhere");
         assert_eq!(queue.leased, self.leases.values().filter(|lease| lease.queue == id).count() as u64);
         assert_eq!(queue.delayed, self.delayed.keys().filter(|(of, _)| *of == id).count() as u64);
+        lines.extend(of_keys.iter().map(|line| format!("queue {id} {line}")));
         lines.extend(notes.iter().map(|(position, ended)| format!("queue {id} note {position} {ended:?}")));
         lines
     }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod describe;
+mod keys;
 mod leases;
 mod moments;
 mod notices;

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use skep_core::{End, Outgoing, QueueCommand};
-use skep_protocol::{Action, Binding, Code, Expired, Priority, ProducerId, QueueSpec, Settle};
+use skep_protocol::{Action, Binding, Code, DeadKey, Expired, Priority, ProducerId, QueueSpec, Settle};
 
 use super::bench::{Bench, nack, name, reject, spec};
 use crate::limits::DEDUP_MS;
@@ -16,10 +16,12 @@ enum Op {
         by_id: bool,
         again: bool,
         party: usize,
+        key: usize,
     },
     /// What is not delivered before so long, and not after so long.
     Timed {
         to: usize,
+        key: usize,
         after_ms: Option<u64>,
         expires_ms: Option<u64>,
     },
@@ -56,6 +58,7 @@ enum Op {
         queue: usize,
         attempts_max: u32,
         small: bool,
+        goes_on: bool,
     },
     Delete {
         queue: usize,
@@ -82,6 +85,8 @@ enum Op {
 }
 
 const QUEUES: [&str; 4] = ["jobs", "mail", "$dead.jobs", "agent.alice.inbox"];
+/// The first is none.
+const KEYS: [&str; 3] = ["", "one", "other"];
 const PARTIES: [&str; 3] = ["agent/alice", "agent/ghost", "local"];
 
 fn span() -> impl Strategy<Value = Option<u64>> {
@@ -91,10 +96,10 @@ fn span() -> impl Strategy<Value = Option<u64>> {
 fn op() -> impl Strategy<Value = Op> {
     let flag = any::<bool>;
     prop_oneof![
-        8 => (0..2_usize, flag(), flag(), prop::bool::weighted(0.2), 0..3_usize)
-            .prop_map(|(to, numbered, by_id, again, party)| Op::Publish { to, numbered, by_id, again, party }),
-        4 => (0..2_usize, span(), span())
-            .prop_map(|(to, after_ms, expires_ms)| Op::Timed { to, after_ms, expires_ms }),
+        10 => (0..2_usize, flag(), flag(), prop::bool::weighted(0.2), 0..3_usize, 0..3_usize)
+            .prop_map(|(to, numbered, by_id, again, party, key)| Op::Publish { to, numbered, by_id, again, party, key }),
+        6 => (0..2_usize, 0..3_usize, span(), span())
+            .prop_map(|(to, key, after_ms, expires_ms)| Op::Timed { to, key, after_ms, expires_ms }),
         3 => (0..4_usize, 1..4_u32, flag()).prop_map(|(queue, window, deadline)| Op::Attach { queue, window, deadline }),
         1 => (0..4_usize, flag()).prop_map(|(which, lost)| Op::Detach { which, lost }),
         1 => (0..4_usize, 0..4_u32).prop_map(|(which, messages)| Op::Window { which, messages }),
@@ -102,7 +107,8 @@ fn op() -> impl Strategy<Value = Op> {
         10 => (0..6_usize, 0..7_usize).prop_map(|(back, action)| Op::Settle { back, action }),
         2 => (0..4_usize, 0..5_usize, 0..2_usize).prop_map(|(back, action, to)| Op::HandOver { back, action, to }),
         1 => (0..4_usize, 1..4_usize).prop_map(|(which, every)| Op::Keep { which, every }),
-        1 => (0..2_usize, 0..4_u32, flag()).prop_map(|(queue, attempts_max, small)| Op::Declare { queue, attempts_max, small }),
+        1 => (0..2_usize, 0..4_u32, flag(), flag())
+            .prop_map(|(queue, attempts_max, small, goes_on)| Op::Declare { queue, attempts_max, small, goes_on }),
         1 => (0..4_usize, flag()).prop_map(|(queue, force)| Op::Delete { queue, force }),
         1 => (0..4_usize).prop_map(|queue| Op::Purge { queue }),
         1 => (0..2_usize, 1..3_u32).prop_map(|(queue, limit)| Op::Redrive { queue, limit }),
@@ -134,10 +140,10 @@ impl Life {
         self.bench.leases.iter().rev().nth(back).copied()
     }
 
-    fn publish(&mut self, to: &str, producer: Option<ProducerId>, by_id: bool, again: bool, party: &str) {
+    fn publish(&mut self, to: &str, key: &str, producer: Option<ProducerId>, by_id: bool, again: bool, party: &str) {
         if !again || self.last.is_none() {
             self.sequence += 1;
-            self.last = Some(self.bench.message(to));
+            self.last = Some(self.bench.keyed(to, key, None, None));
         }
         let message = self.last.as_ref().expect("there is one now");
         let outgoing = Outgoing { sequence: self.sequence, by_id, ..Outgoing::new(message) };
@@ -147,11 +153,18 @@ impl Life {
     fn run(&mut self, op: &Op) {
         let bench = &mut self.bench;
         match *op {
-            Op::Publish { to, numbered, by_id, again, party } => {
-                self.publish(QUEUES[to], numbered.then_some(ProducerId([1; 16])), by_id, again, PARTIES[party]);
+            Op::Publish { to, numbered, by_id, again, party, key } => {
+                self.publish(
+                    QUEUES[to],
+                    KEYS[key],
+                    numbered.then_some(ProducerId([1; 16])),
+                    by_id,
+                    again,
+                    PARTIES[party],
+                );
             }
-            Op::Timed { to, after_ms, expires_ms } => {
-                let message = bench.timed(QUEUES[to], after_ms, expires_ms);
+            Op::Timed { to, key, after_ms, expires_ms } => {
+                let message = bench.keyed(QUEUES[to], KEYS[key], after_ms, expires_ms);
                 bench.write(&[], &[Outgoing::new(&message)], PARTIES[0], None);
             }
             Op::Attach { queue, window, deadline } => {
@@ -186,10 +199,11 @@ impl Life {
                 let held: Vec<_> = bench.leases.iter().step_by(every).copied().collect();
                 bench.step(|engine, now, fx| drop(engine.keep(id, &held, now, fx)));
             }
-            Op::Declare { queue, attempts_max, small } => {
+            Op::Declare { queue, attempts_max, small, goes_on } => {
                 let messages_max = if small { 3 } else { 1_000 };
                 let expired = if small { Expired::Drop } else { Expired::DeadLetter };
-                bench.declare(QueueSpec { attempts_max, messages_max, expired, ..spec(QUEUES[queue]) });
+                let on_dead_key = if goes_on { DeadKey::Continue } else { DeadKey::Park };
+                bench.declare(QueueSpec { attempts_max, messages_max, expired, on_dead_key, ..spec(QUEUES[queue]) });
             }
             Op::Delete { queue, force } => bench.command(&QueueCommand::Delete(name(QUEUES[queue]), force)),
             Op::Purge { queue } => bench.command(&QueueCommand::Purge(name(QUEUES[queue]))),
