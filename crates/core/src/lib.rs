@@ -28,6 +28,7 @@ mod resume;
 mod router;
 pub mod session;
 mod subscription;
+mod sync;
 mod telemetry;
 
 pub use admission::HTTP_SOURCE;
@@ -44,6 +45,8 @@ pub use facts::{Fact, Facts};
 pub use guard::Guards;
 pub use hub::{Hub, HubOptions};
 pub use live::LiveMessage;
+#[cfg(skep_loom)]
+pub use mailbox::models as mailbox_models;
 pub use mailbox::{Entry, Mailbox, Outlet, Wakes};
 pub use policy::{Action, Credentials, Party, Policy};
 pub use recent::{Look, Recent};

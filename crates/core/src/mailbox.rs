@@ -5,7 +5,7 @@
 //! session's limit on unanswered verbs, a delivery by its window, a live message by the
 //! byte bound of the live queue, an end by its subscription.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use skep_protocol::{Delivery, Error, LeaseToken, SubscriptionId};
@@ -13,6 +13,10 @@ use tokio::sync::Notify;
 
 use crate::live::{LiveMessage, LiveQueue};
 use crate::reply::Answer;
+use crate::sync::{Mutex, MutexGuard};
+
+#[cfg(skep_loom)]
+pub mod models;
 
 /// Something that came back to a session.
 #[derive(Debug)]

@@ -74,13 +74,11 @@ impl Embedded {
         let new_store_id = id.try_into().expect("16 of 24 bytes");
         let seed = seed.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
         let with = OpenWith::new(new_store_id, now.unix_ms);
-        let (recovered, full) = match recover(disk.clone(), with, seed) {
-            Err(OpenError::DiskFull { .. }) => (recover(disk, OpenWith { full: true, ..with }, seed), true),
+        let (recovered, full) = match recover(disk.clone(), with, seed, now) {
+            Err(OpenError::DiskFull { .. }) => (recover(disk, OpenWith { full: true, ..with }, seed, now), true),
             recovered => (recovered, false),
         };
-        let (mut engine, opened) = recovered.map_err(|error| unopened(&error))?;
-        let secret = xxh3_64(&opened.store_id);
-        engine.recovered(opened.next_position, opened.open_count, secret, now);
+        let (engine, opened) = recovered.map_err(|error| unopened(&error))?;
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
         let router = engine.router();
@@ -111,14 +109,14 @@ impl Embedded {
         Ok(Arc::new(Embedded { store, router, looks, recovery, is_read_only, threads: Mutex::new(threads) }))
     }
 
-    fn begin_close(&self) {
-        let mut shared = self.store.lock();
-        if matches!(shared.state, State::Open) {
-            shared.state = State::Closing;
-        }
-        drop(shared);
-        self.store.to_write.notify_all();
-        self.store.stop_reading();
+    /// Recovers a store on any disk and lets it go: what the fuzzer asks, thousands of times a second.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    #[cfg(fuzzing)]
+    pub fn recover_on(disk: Arc<dyn Disk>, with: OpenWith) -> Result<(), Error> {
+        let now = Now { mono_ms: with.time_ms, unix_ms: with.time_ms };
+        recover(disk, with, 1, now).map(|_| ()).map_err(|error| unopened(&error))
     }
 
     fn join(&self) {
@@ -130,7 +128,7 @@ impl Embedded {
 impl Drop for Embedded {
     /// Finishes what was accepted, as [`Backend::close`] does.
     fn drop(&mut self) {
-        self.begin_close();
+        self.store.begin_close();
         self.join();
     }
 }
@@ -200,7 +198,7 @@ impl Backend for Embedded {
 
     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
-            self.begin_close();
+            self.store.begin_close();
             // The writer finishes within the time of some syncs, and nothing else is left to serve.
             self.join();
             match &self.store.lock().state {
@@ -219,10 +217,12 @@ impl Embedded {
     }
 }
 
-/// The engine, rebuilt from the log.
-fn recover(disk: Arc<dyn Disk>, with: OpenWith, seed: u64) -> Result<(Engine, Opened), OpenError> {
+/// Opens the log, and rebuilds the engine from it.
+pub(crate) fn recover(disk: Arc<dyn Disk>, with: OpenWith, seed: u64, now: Now) -> Result<(Engine, Opened), OpenError> {
     let mut engine = Engine::new(seed);
     let opened = open(disk, with, &mut |view| engine.replay(&view))?;
+    let secret = xxh3_64(&opened.store_id);
+    engine.recovered(opened.next_position, opened.open_count, secret, now);
     Ok((engine, opened))
 }
 

@@ -3,7 +3,7 @@
 //! While one batch is on its way to disk the next one fills, so batches grow with load and
 //! nobody waits to fill one.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,10 @@ use crate::engine::Effects;
 use crate::limits::IDLE_PROOF_MS;
 use crate::log::{LogBuffer, LogError, Spares, Writer, Written};
 use crate::store::{Shared, State, Store};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+
+#[cfg(skep_loom)]
+pub mod models;
 
 /// Effects that are let out under one hold of the lock.
 const ADVANCE_MAX: usize = 256;

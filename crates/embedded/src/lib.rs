@@ -20,5 +20,9 @@ mod look;
 mod notice;
 pub mod offline;
 mod store;
+mod sync;
+
+#[cfg(skep_loom)]
+pub use commit::models as commit_models;
 
 pub use backend::{Embedded, EmbeddedOptions};

@@ -5,7 +5,7 @@
 //! all that follow them do, too, so that none overtakes another.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::thread;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::journal::MessageRecord;
 use crate::limits::{COPY_BYTES_MAX, GIVE_WAY};
 use crate::log::{BatchAt, ReadError, Reader};
 use crate::notice;
+use crate::sync::{Condvar, Mutex, MutexGuard, is_poisoned};
 
 /// What the threads of a store share.
 pub(crate) struct Store {
@@ -82,16 +83,27 @@ impl Store {
 
     /// Whether somebody panicked under the lock.
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.shared.is_poisoned()
+        is_poisoned(&self.shared)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.shared.is_poisoned() && !matches!(shared.state, State::Stopped(_)) {
+        if self.is_poisoned() && !matches!(shared.state, State::Stopped(_)) {
             // Somebody panicked halfway through a change: nothing staged since can be trusted.
             shared.stop(Error::new(Code::StoreFailed, "the engine failed; restart the hub, nothing durable is lost"));
         }
         shared
+    }
+
+    /// Takes nothing new; the threads finish what was accepted and end.
+    pub(crate) fn begin_close(&self) {
+        let mut shared = self.lock();
+        if matches!(shared.state, State::Open) {
+            shared.state = State::Closing;
+        }
+        drop(shared);
+        self.to_write.notify_all();
+        self.stop_reading();
     }
 
     /// Runs a step of the engine, sees its effects through, and wakes whom they concern.
