@@ -44,11 +44,22 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     judge(command, status)
 }
 
-/// The same, and shows every line to `look` after it was printed: stdout and stderr in one, in order.
+/// The same, and shows every line to `look` after it was printed.
 ///
 /// # Errors
 /// As [`run`].
 pub(crate) fn run_watching(command: &mut Command, mut look: impl FnMut(&str)) -> anyhow::Result<()> {
+    run_reading(command, |line| {
+        println!("{line}");
+        look(line);
+    })
+}
+
+/// The same, and prints nothing: every line goes to `look`, stdout and stderr in one, in order.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_reading(command: &mut Command, mut look: impl FnMut(&str)) -> anyhow::Result<()> {
     let watch = Watch::begin()?;
     let (said, says) = std::io::pipe().context("cannot make a pipe")?;
     command.stdout(says.try_clone().context("cannot make a pipe")?).stderr(says);
@@ -58,9 +69,7 @@ pub(crate) fn run_watching(command: &mut Command, mut look: impl FnMut(&str)) ->
     let mut child = started.with_context(|| format!("cannot start `{}`", line(command)))?;
     for part in BufReader::new(said).split(b'\n') {
         let part = part.context("cannot read what a child says")?;
-        let text = String::from_utf8_lossy(&part);
-        println!("{text}");
-        look(&text);
+        look(&String::from_utf8_lossy(&part));
     }
     let status = child.wait().with_context(|| format!("cannot wait for `{}`", line(command)))?;
     judge(command, status)

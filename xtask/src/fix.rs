@@ -7,6 +7,6 @@ use crate::repo::Repo;
 pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
     let clippy = ["clippy", "--fix", "--all-targets", "--allow-dirty", "--allow-staged"];
     let repaired = chore::run(&mut repo.cargo(clippy));
-    chore::run(&mut repo.cargo(["fmt", "--all"]))?;
+    repo.workspaces().iter().try_for_each(|at| chore::run(repo.cargo(["fmt", "--all"]).current_dir(at)))?;
     repaired
 }

@@ -4,7 +4,10 @@
 mod chore;
 mod demo;
 mod fix;
+mod fuzz;
 mod help;
+mod host;
+mod loom;
 mod peers;
 mod prove;
 mod python;
@@ -42,8 +45,10 @@ fn run(args: &[&str]) -> anyhow::Result<()> {
         ("peers", []) => peers::run(&repo),
         ("demo", rest) => demo::run(&repo, rest),
         ("prove", rest) => prove::run(&repo, rest),
+        ("fuzz", rest) => fuzz::run(&repo, rest),
+        ("loom", []) => loom::run(&repo),
         ("help" | "--help" | "-h", _) => help::run(),
-        ("tidy" | "fix" | "python" | "peers", [extra, ..]) => {
+        ("tidy" | "fix" | "python" | "loom" | "peers", [extra, ..]) => {
             Err(chore::misuse(format!("`{chore}` takes no arguments, but got `{extra}`")))
         }
         (unknown, _) => Err(chore::misuse(format!("there is no chore `{unknown}`"))),

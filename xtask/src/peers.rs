@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::chore;
-use crate::python::{self, quiet};
+use crate::host::{self, quiet};
+use crate::python;
 use crate::repo::Repo;
 
 /// The NATS server as a Python wheel.
@@ -38,7 +39,7 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
 fn redis() -> anyhow::Result<PathBuf> {
     let program = PathBuf::from("/usr/bin/redis-check-rdb");
     if !program.exists() {
-        python::install(&[REDIS], "the bench runs beside redis-server")?;
+        host::install("the bench runs beside redis-server", &[REDIS])?;
     }
     Ok(program)
 }

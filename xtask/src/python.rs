@@ -1,11 +1,12 @@
 //! `python`: the interpreter the stories drive Skep with, in a folder of its own under `target`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 
 use crate::chore;
+use crate::host::{self, quiet, starts};
 use crate::repo::Repo;
 
 /// A WebSocket client that is not ours, so that the wire is tested by a stranger.
@@ -25,8 +26,8 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
 /// Makes sure that the environment exists and is current; returns its interpreter.
 pub(crate) fn prepare(repo: &Repo) -> anyhow::Result<PathBuf> {
     if usable_python().is_none() || !starts("curl") {
-        let why = "the tests need python3 (3.11 or newer, with venv and ensurepip) and curl";
-        install(&["python3-venv", "curl"], why)?;
+        let needed = "the tests need python3 (3.11 or newer, with venv and ensurepip) and curl";
+        host::install(needed, &["python3-venv", "curl"])?;
     }
     let (base, version) = usable_python().context("no python3 of version 3.11 or newer with venv and ensurepip")?;
     if !starts("curl") {
@@ -69,37 +70,6 @@ fn usable_python() -> Option<(&'static str, String)> {
         let version = String::from_utf8_lossy(&probe.stdout).trim().to_owned();
         probe.status.success().then_some((python, version))
     })
-}
-
-fn starts(program: &str) -> bool {
-    quiet(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-}
-
-/// A bare Debian, as CI has it, is completed; nobody else's machine is changed.
-pub(crate) fn install(packages: &[&str], why: &str) -> anyhow::Result<()> {
-    let names = packages.join(" ");
-    if !(Path::new("/etc/debian_version").exists() && is_root()) {
-        bail!("{why}; install it with your system's packages (Debian: apt-get install {names})");
-    }
-    chore::run(&mut apt_get(&["update", "-q"]))?;
-    chore::run(&mut apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat()))
-}
-
-fn apt_get(args: &[&str]) -> Command {
-    let mut command = quiet("apt-get");
-    command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
-    command
-}
-
-fn is_root() -> bool {
-    quiet("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
-}
-
-/// A command that cannot wait for a person.
-pub(crate) fn quiet(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.stdin(Stdio::null());
-    command
 }
 
 #[cfg(test)]

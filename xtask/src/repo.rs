@@ -28,6 +28,11 @@ impl Repo {
         &self.root
     }
 
+    /// The folders of all workspaces. Those beside the root are built with flags of their own.
+    pub(crate) fn workspaces(&self) -> [PathBuf; 3] {
+        [self.root.clone(), self.root.join("fuzz"), self.root.join("loom")]
+    }
+
     /// A path in the build folder, absolute.
     pub(crate) fn in_target(&self, path: &str) -> PathBuf {
         self.target.join(path)
@@ -53,6 +58,15 @@ impl Repo {
         if std::env::var_os("CARGO_TARGET_DIR").is_some() {
             cargo.env("CARGO_TARGET_DIR", &self.target);
         }
+        cargo
+    }
+
+    /// The same in a workspace beside the root, with the build folder of its own within ours and the flags of its own.
+    pub(crate) fn cargo_in(&self, workspace: &str, verb: &str) -> Command {
+        let mut cargo = self.cargo([verb]);
+        cargo.arg("--target-dir").arg(self.in_target(workspace)).current_dir(self.root.join(workspace));
+        // Set outside, they would take the place of those the workspace is for.
+        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         cargo
     }
 

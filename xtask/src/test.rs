@@ -1,6 +1,8 @@
 //! `test`: everything a change must pass. CI runs exactly this.
 
 use crate::chore;
+use crate::fuzz;
+use crate::loom;
 use crate::prove;
 use crate::python;
 use crate::repo::Repo;
@@ -26,7 +28,9 @@ pub(crate) fn run(repo: &Repo, args: &[&str]) -> anyhow::Result<()> {
 ///
 /// Clippy, doc and test name no package: one shape, so that no dependency is built twice.
 fn run_steps(repo: &Repo, quick: bool, steps: &mut Steps) -> anyhow::Result<()> {
-    steps.command("fmt", &mut repo.cargo(["fmt", "--all", "--check"]))?;
+    steps.step("fmt", "cargo xtask fix", || {
+        repo.workspaces().iter().try_for_each(|at| chore::run(repo.cargo(["fmt", "--all", "--check"]).current_dir(at)))
+    })?;
     steps.step("tidy", "cargo xtask tidy", || tidy::run(repo))?;
     let python = steps.step("python", "cargo xtask python", || python::prepare(repo))?;
     steps.command("clippy", &mut repo.cargo(["clippy", "--all-targets", "--", "-D", "warnings"]))?;
@@ -35,6 +39,10 @@ fn run_steps(repo: &Repo, quick: bool, steps: &mut Steps) -> anyhow::Result<()> 
         steps.command("release", &mut repo.cargo_release_build())?;
         steps.command("prover", &mut prove::build(repo))?;
         steps.command("prove", &mut prove::bounded(repo))?;
+        steps.step("c++", "c++ --version", fuzz::prepare)?;
+        steps.command("fuzzers", &mut fuzz::build(repo))?;
+        steps.step("fuzz", "cargo xtask fuzz --seconds 8", || fuzz::bounded(repo))?;
+        steps.tests("loom", &mut loom::command(repo))?;
     }
     let mut tests = repo.cargo(["test"]);
     tests.env("SKEP_PYTHON", python);

@@ -90,7 +90,7 @@ impl Hub {
         let inbox = self.backend.info(&QueueName::inbox(&agent))?;
         let fact = self.facts.get(&metadata_key(&agent)).await.ok().flatten();
         let metadata = fact.and_then(|fact| String::from_utf8(fact.value).ok()).unwrap_or_else(|| "{}".into());
-        let waiting = inbox.ready + inbox.leased + inbox.delayed;
+        let waiting = inbox.held();
         let seen = self.registry.recipient(&agent, waiting, now);
         let workspaces = inbox.spec.filters.iter().filter_map(workspace_of).collect();
         let (connected, last_seen_ms) = (seen.connected, seen.last_seen_ms);

@@ -25,4 +25,6 @@ mod wire;
 pub use edge::{Edge, EdgeOptions};
 pub use error::EdgeError;
 pub use in_process::InProcess;
+#[cfg(fuzzing)]
+pub use prefixed::frames_in;
 pub use unix::BoundSocket;

@@ -29,19 +29,21 @@ thread_local! {
 /// Frames over one Unix stream.
 pub(crate) struct PrefixedWire {
     stream: UnixStream,
-    /// The beginning of a frame that has not come whole yet.
-    partial: Vec<u8>,
+    frames: Frames,
     /// Bytes already written of the first block and its length.
     written: usize,
+}
+
+/// The frames in bytes that come in pieces.
+#[derive(Default)]
+struct Frames {
+    /// The beginning of a frame that has not come whole yet.
+    partial: Vec<u8>,
     /// Its first frame has come whole.
     has_spoken: bool,
 }
 
-impl PrefixedWire {
-    pub(crate) fn new(stream: UnixStream) -> Self {
-        PrefixedWire { stream, partial: Vec::new(), written: 0, has_spoken: false }
-    }
-
+impl Frames {
     /// Takes the whole frames out of what came; keeps the rest.
     fn take(&mut self, mut came: &[u8], into: &mut Vec<Incoming>) -> Result<(), Gone> {
         while !came.is_empty() {
@@ -85,6 +87,29 @@ impl PrefixedWire {
         }
         Ok(Some(PREFIX + bytes))
     }
+}
+
+/// The frames that pieces hold, and how many bytes wait for the rest of theirs: the way in of the fuzzer.
+///
+/// # Errors
+/// `too_large`, when a frame announces too much.
+#[cfg(fuzzing)]
+pub fn frames_in<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<Incoming>, usize), Error> {
+    let (mut frames, mut into) = (Frames::default(), Vec::new());
+    for piece in pieces {
+        match frames.take(piece, &mut into) {
+            Err(Gone::Broken(error)) => return Err(error),
+            Err(Gone::Closed(why)) => unreachable!("{why}, and there is no connection"),
+            Ok(()) => {}
+        }
+    }
+    Ok((into, frames.partial.len()))
+}
+
+impl PrefixedWire {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        PrefixedWire { stream, frames: Frames::default(), written: 0 }
+    }
 
     /// Answers how many bytes the system took.
     fn write_some(&mut self, cx: &mut Context<'_>, blocks: &[Block]) -> Poll<io::Result<usize>> {
@@ -119,7 +144,7 @@ impl Wire for PrefixedWire {
             if came.is_empty() {
                 return Poll::Ready(Err(Gone::Closed("it closed".into())));
             }
-            self.take(came, into)?;
+            self.frames.take(came, into)?;
             Poll::Ready(Ok(came.len()))
         })
     }
@@ -153,11 +178,6 @@ mod tests {
         frames.iter().flat_map(|f| [&u32::try_from(f.len()).unwrap().to_le_bytes()[..], f].concat()).collect()
     }
 
-    fn wire() -> (PrefixedWire, UnixStream) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        (PrefixedWire::new(ours), theirs)
-    }
-
     fn lengths(frames: &[Incoming]) -> Vec<usize> {
         let len = |frame: &Incoming| match frame {
             Incoming::Bytes(bytes) => bytes.len(),
@@ -166,40 +186,41 @@ mod tests {
         frames.iter().map(len).collect()
     }
 
-    #[tokio::test]
-    async fn frames_are_found_however_the_bytes_are_cut() {
+    #[test]
+    fn frames_are_found_however_the_bytes_are_cut() {
         let bytes = framed(&[&[1; 5], &[], &[2; 300]]);
         for cut in 1..bytes.len() {
-            let (mut wire, _theirs) = wire();
+            let mut came = Frames::default();
             let mut frames = Vec::new();
-            bytes.chunks(cut).for_each(|chunk| wire.take(chunk, &mut frames).unwrap());
+            bytes.chunks(cut).for_each(|chunk| came.take(chunk, &mut frames).unwrap());
             assert_eq!(lengths(&frames), [5, 0, 300], "cut every {cut} bytes");
-            assert!(wire.partial.is_empty());
+            assert!(came.partial.is_empty());
         }
     }
 
-    #[tokio::test]
-    async fn a_frame_that_announces_too_much_is_refused_before_it_comes() {
-        let (mut wire, _theirs) = wire();
-        let error = wire.take(&u32::MAX.to_le_bytes(), &mut Vec::new()).unwrap_err();
+    #[test]
+    fn a_frame_that_announces_too_much_is_refused_before_it_comes() {
+        let mut came = Frames::default();
+        let error = came.take(&u32::MAX.to_le_bytes(), &mut Vec::new()).unwrap_err();
         assert!(matches!(error, Gone::Broken(Error { code: Code::TooLarge, .. })), "{error:?}");
     }
 
-    #[tokio::test]
-    async fn a_first_frame_is_no_larger_than_a_connect_and_the_second_may_be() {
-        let (mut wire, _theirs) = wire();
+    #[test]
+    fn a_first_frame_is_no_larger_than_a_connect_and_the_second_may_be() {
+        let mut came = Frames::default();
         let large = u32::try_from(CONNECT_BYTES_MAX + 1).unwrap().to_le_bytes();
-        let error = wire.take(&large, &mut Vec::new()).unwrap_err();
+        let error = came.take(&large, &mut Vec::new()).unwrap_err();
         assert!(matches!(&error, Gone::Broken(e) if e.code == Code::TooLarge && e.text.contains("first")), "{error:?}");
-        let (mut wire, _theirs) = self::wire();
+        let mut came = Frames::default();
         let mut frames = Vec::new();
-        wire.take(&[&framed(&[&vec![1; CONNECT_BYTES_MAX]])[..], &large].concat(), &mut frames).unwrap();
+        came.take(&[&framed(&[&vec![1; CONNECT_BYTES_MAX]])[..], &large].concat(), &mut frames).unwrap();
         assert_eq!(lengths(&frames), [CONNECT_BYTES_MAX]);
     }
 
     #[tokio::test]
     async fn what_is_written_in_pieces_arrives_whole() {
-        let (mut wire, mut theirs) = wire();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut wire = PrefixedWire::new(ours);
         let blocks: Vec<Vec<u8>> = (0..100u8).map(|n| vec![n; 20_000]).collect();
         let mut out = Outbox::default();
         out.transmit().blocks = blocks.iter().map(|block| Bytes::from(block.clone()).into()).collect();

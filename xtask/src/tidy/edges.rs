@@ -23,7 +23,7 @@ const fn row(package: &'static str, may_know: Known, never: &'static [&'static s
 /// What a spoke may know: the hub and the words, never a sibling.
 const SPOKE: Known = Only(&["skep-core", "skep-protocol"]);
 
-const HOUSE: [Row; 13] = [
+const HOUSE: [Row; 15] = [
     row("skep-protocol", Only(&[]), &["tokio", "futures", "async-std", "smol"]),
     row("skep-core", Only(&["skep-protocol"]), &["axum", "hyper", "tungstenite", "tokio-tungstenite"]),
     row("skep-embedded", SPOKE, &[]),
@@ -36,6 +36,8 @@ const HOUSE: [Row; 13] = [
     row("skep-testkit", All, &[]),
     row("skep-bench", All, &[]),
     row("skep-prove", All, &[]),
+    row("skep-fuzz", All, &[]),
+    row("skep-loom", All, &[]),
     row("xtask", Only(&[]), &["tokio", "clap"]),
 ];
 

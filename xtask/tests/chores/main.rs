@@ -18,7 +18,7 @@ impl House {
     fn new(name: &str, cargo: &str) -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&root);
-        for folder in ["xtask", "tools", "target/debug"] {
+        for folder in ["xtask", "tools", "target/debug", "fuzz/src/bin", "loom"] {
             fs::create_dir_all(root.join(folder)).expect("a folder");
         }
         // It takes the folder it stands in for the build folder.
@@ -28,6 +28,8 @@ impl House {
         // It says a version, and makes an environment with itself in it.
         house.tool("python3", r#"case "$2" in venv) mkdir -p "$3/bin"; cp "$0" "$3/bin/python";; *) echo 3.14;; esac"#);
         house.tool("curl", "true");
+        house.tool("c++", "true");
+        fs::write(house.root.join("fuzz/src/bin/topic.rs"), "").expect("written");
         house
     }
 
@@ -87,10 +89,21 @@ fn every_cargo_call_of_a_test_is_locked_and_the_cheap_ones_come_first() {
     let noted = house.noted();
     assert!(noted.iter().all(|call| call.split(' ').any(|arg| arg == "--locked")), "{noted:?}");
     let verbs: Vec<&str> = noted.iter().filter_map(|call| call.split(' ').find(|arg| !arg.starts_with('-'))).collect();
-    assert_eq!(verbs, ["fmt", "clippy", "doc", "build", "build", "test"]);
+    // The driver of `prove`, and the targets of `fuzz`, are built apart; `loom` is a test of its own.
+    let expected = ["fmt", "fmt", "fmt", "clippy", "doc", "build", "build", "build", "run", "test", "test"];
+    assert_eq!(verbs, expected);
+    // What is built with flags of its own is built apart, within the one build folder.
+    let built_in = |folder: &str| {
+        let at = format!("--target-dir {}", house.root.join("target").join(folder).display());
+        noted.iter().filter(|call| call.contains(&at)).count()
+    };
+    assert_eq!((built_in("fuzz"), built_in("loom")), (2, 1), "{noted:?}");
     let steps: Vec<String> =
         text(&ran).lines().filter_map(|line| Some(line.strip_prefix("=== ")?.split_once(':')?.0.to_owned())).collect();
-    let order = ["fmt", "tidy", "python", "clippy", "doc", "release", "prover", "prove", "test"];
+    let order = [
+        "fmt", "tidy", "python", "clippy", "doc", "release", "prover", "prove", "c++", "fuzzers", "fuzz", "loom",
+        "test",
+    ];
     assert_eq!(steps.chunks(2).map(|step| step[0].as_str()).collect::<Vec<_>>(), order);
 }
 

@@ -1,0 +1,9 @@
+//! A log that lives as a script says, on a disk in memory, and what was promised of it.
+
+mod harm;
+mod life;
+mod verdict;
+
+pub use harm::{Harm, harm};
+pub use life::{Life, Seen, open_log};
+pub use verdict::judge;
