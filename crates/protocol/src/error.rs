@@ -110,6 +110,12 @@ codes! {
     NameTaken "name_taken" Refused Never;
     /// It still holds messages or consumers.
     InUse "in_use" Refused Never;
+    /// Each message was caused by one before it, and there are too many: a loop.
+    HopsExceeded "hops_exceeded" Refused Never;
+    /// The conversation has had all the messages, or all the time, that one may have.
+    ConversationExhausted "conversation_exhausted" Refused After(1000);
+    /// The sender publishes faster than the hub was told to take from one.
+    RateExceeded "rate_exceeded" Refused After(1000);
     /// Its `expirytime` has passed.
     Expired "expired" Refused Never;
     /// A fact has another revision than expected.
