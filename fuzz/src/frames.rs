@@ -41,6 +41,10 @@ pub fn says_the_same(message: &Message) {
     assert!(!view.conversation().is_empty());
     assert!(view.attributes().all(|(name, _)| view.attribute(name).is_some()));
     let _ = (view.header("a"), format!("{message:?}"));
+    for (name, moment) in [("notbefore", view.not_before_ms()), ("expirytime", view.expires_ms())] {
+        assert!(moment.is_err() || moment.as_ref().is_ok_and(Option::is_some) == view.attribute(name).is_some());
+        assert!(moment.is_ok() || moment.is_err_and(|error| error.text.contains(name)), "{name}");
+    }
 
     let json = message.to_json();
     if let Err(error) = view.check_event() {
@@ -61,5 +65,6 @@ fn meaning(message: &Message) -> impl PartialEq + std::fmt::Debug + '_ {
     let said = (view.id(), view.kind(), view.source(), view.to().collect::<Vec<_>>());
     let options = (view.priority(), view.guarantee(), view.replyto(), view.correlation());
     let rest = (view.causation(), view.conversation(), view.time(), view.content_type());
-    (said, options, rest, view.attributes().collect::<Vec<_>>(), view.payload())
+    let moments = (view.not_before_ms().ok(), view.expires_ms().ok());
+    (said, options, rest, moments, view.attributes().collect::<Vec<_>>(), view.payload())
 }

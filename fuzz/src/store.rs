@@ -5,5 +5,5 @@ mod life;
 mod verdict;
 
 pub use harm::{Harm, harm};
-pub use life::{Life, Seen, open_log};
-pub use verdict::judge;
+pub use life::{Life, Seen, open_log, plan_repair, scripts};
+pub use verdict::{image, judge, what};

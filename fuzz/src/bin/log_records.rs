@@ -26,7 +26,7 @@ fuzz_target!(init: seeds::lay(records()), |data: &[u8]| {
     let mut script = Script(data);
     while !script.is_done() {
         let (kind, flags, len) = (script.byte(), script.byte(), script.short());
-        let Ok(kind) = RecordKind::try_from(kind % 16) else { continue };
+        let Ok(kind) = RecordKind::try_from(kind % 18) else { continue };
         let body = script.bytes(len);
         if buffer.fits(body.len(), 1) {
             buffer.append(kind, flags, |bytes| bytes.extend_from_slice(body));
@@ -71,12 +71,15 @@ fn records() -> Vec<Vec<u8>> {
         (9, 0, [&lease(6)[..], b"agent/b"].concat()),
         (10, 0, [&lease(6)[..], &[1], b"lease_expired"].concat()),
         (9, 0, [&lease(7)[..], b"agent/b"].concat()),
-        (6, 0, [&lease(7)[..], &dead, b"bad"].concat()),
+        (6, 4, [&lease(7)[..], &dead, b"bad"].concat()),
         (15, 0, [&dead[..], &jobs, &7_u64.to_le_bytes()].concat()),
         (14, 0, [&jobs[..], &7_u64.to_le_bytes(), &1_u64.to_le_bytes()].concat()),
         (11, 0, [&3_u64.to_le_bytes()[..], &[3, 0], b"a.b", b"value"].concat()),
         (12, 0, b"a.b".to_vec()),
         (2, 0, (1_u64 << 21).to_le_bytes().to_vec()),
+        (9, 0, [&lease(8)[..], b"agent/b"].concat()),
+        (16, 2, [&lease(8)[..], b"expired"].concat()),
+        (17, 0, [&17_u64.to_le_bytes()[..], &7_u64.to_le_bytes(), b"full"].concat()),
         (8, 0, dead.to_vec()),
         (14, 0, [&jobs[..], &run].concat()),
     ];

@@ -25,6 +25,7 @@ fn events() -> Vec<Vec<u8>> {
         r#"{"data":{"n":1}}"#,
         r#"{"id":"1","source":"s","type":"t","to":"a.b, c.d","data_base64":"/w=="}"#,
         r#"{"data":"hello","datacontenttype":"text/plain","priority":"low","notbefore":"2026-01-31T12:00:00Z"}"#,
+        r#"{"data":1,"notbefore":"2026-01-31T12:00:00.5+01:00","expirytime":"2027-01-31T12:00:00Z"}"#,
         r#"{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-01-31T12:00:00Z","own":"x","hops":3,"b":true,"data":null}"#,
     ]
     .map(|text| text.as_bytes().to_vec())

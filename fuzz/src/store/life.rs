@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use skep_embedded::disk::recording::{Image, RecordingDisk};
 use skep_embedded::log::{
-    BatchAt, LogBuffer, Mode, OpenError, OpenWith, Opened, RecordKind, SegmentSizes, Writer, limits, open,
+    BatchAt, LogBuffer, Mode, OpenError, OpenWith, Opened, Plan, RecordKind, RecordView, SegmentSizes, Writer, limits,
+    open, plan,
 };
 
 use crate::script::Script;
@@ -31,19 +32,41 @@ pub struct Seen {
     pub offset: u32,
 }
 
+impl Seen {
+    fn of(view: &RecordView<'_>) -> Self {
+        let (kind, body) = ((view.kind, view.flags), view.body.to_vec());
+        Seen { position: view.position, kind, body, batch: view.batch, offset: view.offset }
+    }
+}
+
 /// Opens a log with short segments; answers every record that was visited.
 ///
 /// # Errors
 /// What the log answers.
 pub fn open_log(disk: &RecordingDisk) -> Result<(Opened, Vec<Seen>), OpenError> {
     let mut seen = Vec::new();
-    let with = OpenWith { sizes: SMALL, ..OpenWith::new(STORE, 1_000) };
-    let opened = open(Arc::new(disk.clone()), with, &mut |view| {
-        let (kind, body) = ((view.kind, view.flags), view.body.to_vec());
-        seen.push(Seen { position: view.position, kind, body, batch: view.batch, offset: view.offset });
+    let opened = open(Arc::new(disk.clone()), with(), &mut |view| {
+        seen.push(Seen::of(&view));
         Ok(())
     })?;
     Ok((opened, seen))
+}
+
+/// What a repair of it would do, and the records it foresees.
+///
+/// # Errors
+/// What the log answers.
+pub fn plan_repair(disk: &RecordingDisk) -> Result<(Plan, Vec<Seen>), OpenError> {
+    let mut seen = Vec::new();
+    let plan = plan(Arc::new(disk.clone()), with(), &mut |view| {
+        seen.push(Seen::of(&view));
+        Ok(())
+    })?;
+    Ok((plan, seen))
+}
+
+fn with() -> OpenWith {
+    OpenWith { sizes: SMALL, ..OpenWith::new(STORE, 1_000) }
 }
 
 /// A log, and all that is known of it.
@@ -138,4 +161,32 @@ impl Life {
 fn writable(opened: Opened) -> (Box<Writer>, LogBuffer) {
     let Mode::ReadWrite(writer) = opened.mode else { panic!("read-only, unharmed: {}", opened.report) };
     (writer, LogBuffer::new(opened.next_position))
+}
+
+/// Lives in which everything happens once, and each kind of harm at their end.
+#[must_use]
+pub fn scripts() -> Vec<Vec<u8>> {
+    // Two records synced, a proof, a write not synced; then as the life goes on.
+    let first = [1, 1, 7, 3, 8, 90, 0, 3, 0x81, 0, 9, 40, 0];
+    let lives: [&[u8]; 6] = [
+        &[],
+        &[4, 1, 0, 5, 200, 0],
+        &[5, 1, 2, 1, 200, 2, 200, 3, 200, 0, 6, 1, 0, 4, 200, 0, 3],
+        &[7, 3, 1, 0, 5, 9, 1],
+        &[7 + 24, 1, 1, 0, 5, 9, 0, 3, 4],
+        &[7 + 16, 9, 6, 0x81, 3, 1, 250, 2, 250, 3, 250, 4, 250, 1, 5],
+    ];
+    // How, which file, where, and what else it takes.
+    let harms: [&[u8]; 8] = [
+        &[],
+        &[1, 0, 70, 16, 1],
+        &[2, 0, 0, 0],
+        &[3, 0, 80, 16],
+        &[4, 0, 4, 16, 8, 1, 2, 3, 4, 5, 6, 7, 8],
+        &[5, 1, 0, 16, 40, 0],
+        &[6, 0, 200, 16, 0, 0, 16, 100, 0],
+        &[1, 0, 32, 16, 3, 0, 0, 0, 16],
+    ];
+    let script = |life: &[u8], harm: &[u8]| [&first, life, &[0], harm].concat();
+    lives.iter().flat_map(|life| harms.iter().map(move |harm| script(life, harm))).collect()
 }

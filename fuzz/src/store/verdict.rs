@@ -39,11 +39,15 @@ pub fn judge(disk: &RecordingDisk) -> Option<Vec<Seen>> {
     Some(seen)
 }
 
-fn what(seen: &[Seen]) -> Vec<(u64, u8, &[u8])> {
+/// Records without where they lie.
+#[must_use]
+pub fn what(seen: &[Seen]) -> Vec<(u64, u8, &[u8])> {
     seen.iter().map(|record| (record.position, record.kind.1, record.body.as_slice())).collect()
 }
 
-fn image(disk: &RecordingDisk) -> BTreeMap<String, Option<Vec<u8>>> {
+/// All files and what they hold.
+#[must_use]
+pub fn image(disk: &RecordingDisk) -> BTreeMap<String, Option<Vec<u8>>> {
     let names = disk.list().expect("a folder in memory");
     names.into_iter().map(|name| (name.clone(), disk.contents(&name))).collect()
 }
