@@ -108,7 +108,7 @@ codes! {
     LeaseLost "lease_lost" Refused Never;
     /// A queue or an agent already has that name.
     NameTaken "name_taken" Refused Never;
-    /// It still holds messages or consumers.
+    /// It still holds messages or consumers, or has the one consumer that it takes.
     InUse "in_use" Refused Never;
     /// Each message was caused by one before it, and there are too many: a loop.
     HopsExceeded "hops_exceeded" Refused Never;

@@ -1,12 +1,13 @@
 //! What a queue is declared as, and what it is seen to hold.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::limits::{DELAY_MS_MAX, FILTERS_MAX, LEASE_MS_MAX, LEASE_MS_MIN};
 use crate::{Code, Error, Filter, QueueName};
 
 /// The declaration of a durable queue. Its defaults suit work that takes seconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct QueueSpec {
     /// Its name.
     pub name: QueueName,
@@ -32,13 +33,13 @@ pub struct QueueSpec {
     #[serde(default = "QueueSpec::default_bytes_max")]
     pub bytes_max: u64,
     /// Where messages go whose `expirytime` has passed.
-    #[serde(default, skip_serializing_if = "Expired::is_default")]
+    #[serde(default)]
     pub expired: Expired,
     /// What a dead letter means for the messages that have its `partitionkey`.
-    #[serde(default, skip_serializing_if = "DeadKey::is_default")]
+    #[serde(default)]
     pub on_dead_key: DeadKey,
     /// How many of its consumers get messages.
-    #[serde(default, skip_serializing_if = "Consumers::is_default")]
+    #[serde(default)]
     pub consumers: Consumers,
 }
 
@@ -77,28 +78,22 @@ pub enum Consumers {
     SingleActive,
 }
 
-impl DeadKey {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-    fn is_default(&self) -> bool {
-        *self == DeadKey::default()
-    }
-}
-
-impl Consumers {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-    fn is_default(&self) -> bool {
-        *self == Consumers::default()
-    }
-}
-
-impl Expired {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-    fn is_default(&self) -> bool {
-        *self == Expired::default()
-    }
-}
-
 impl QueueSpec {
+    /// The members of a declaration, as they are written in JSON.
+    pub const MEMBERS: [&'static str; 11] = [
+        "name",
+        "filters",
+        "lease_ms",
+        "attempts_max",
+        "backoff_min_ms",
+        "backoff_max_ms",
+        "messages_max",
+        "bytes_max",
+        "expired",
+        "on_dead_key",
+        "consumers",
+    ];
+
     /// A queue with all defaults, that takes what is published to its own name.
     #[must_use]
     pub fn new(name: QueueName) -> Self {
@@ -165,6 +160,41 @@ impl QueueSpec {
 /// What a queue or an agent takes on the wire besides its texts, about.
 pub(crate) const INFO_BYTES: usize = 400;
 
+/// What is as it is by default is left out of the members that came later, so that older readers understand the rest. In MessagePack a
+/// declaration is a list, and only its end can be left out.
+impl Serialize for QueueSpec {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let said = [
+            self.expired != Expired::default(),
+            self.on_dead_key != DeadKey::default(),
+            self.consumers != Consumers::default(),
+        ];
+        let last = said.iter().rposition(|said| *said);
+        let is_list = !to.is_human_readable();
+        let written: [bool; 3] = std::array::from_fn(|n| said[n] || is_list && last.is_some_and(|last| n < last));
+        let count = Self::MEMBERS.len() - written.iter().filter(|written| !**written).count();
+        let mut to = to.serialize_struct("QueueSpec", count)?;
+        to.serialize_field("name", &self.name)?;
+        to.serialize_field("filters", &self.filters)?;
+        to.serialize_field("lease_ms", &self.lease_ms)?;
+        to.serialize_field("attempts_max", &self.attempts_max)?;
+        to.serialize_field("backoff_min_ms", &self.backoff_min_ms)?;
+        to.serialize_field("backoff_max_ms", &self.backoff_max_ms)?;
+        to.serialize_field("messages_max", &self.messages_max)?;
+        to.serialize_field("bytes_max", &self.bytes_max)?;
+        if written[0] {
+            to.serialize_field("expired", &self.expired)?;
+        }
+        if written[1] {
+            to.serialize_field("on_dead_key", &self.on_dead_key)?;
+        }
+        if written[2] {
+            to.serialize_field("consumers", &self.consumers)?;
+        }
+        to.end()
+    }
+}
+
 /// What a queue holds at a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueInfo {
@@ -183,10 +213,10 @@ pub struct QueueInfo {
     /// Messages in its dead letters.
     pub dead: u64,
     /// Messages that wait because a dead letter has their `partitionkey`; they are in none of the other counts.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub parked: u64,
     /// How many keys that concerns, those included of which none waits just now.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub parked_keys: u64,
     /// Who gets its messages, where that is one consumer only; the others stand by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,14 +229,7 @@ impl QueueInfo {
     pub fn held(&self) -> u64 {
         self.ready + self.leased + self.delayed + self.parked
     }
-}
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-impl QueueInfo {
     /// About how many bytes it takes on the wire.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -223,6 +246,54 @@ mod tests {
     fn a_spec_of_only_a_name_takes_the_defaults() {
         let spec: QueueSpec = serde_json::from_str(r#"{"name":"jobs"}"#).unwrap();
         assert_eq!(spec.checked().unwrap(), QueueSpec::new(QueueName::new("jobs").unwrap()));
+    }
+
+    #[test]
+    fn every_member_of_a_declaration_is_named() {
+        let spec = QueueSpec {
+            expired: Expired::Drop,
+            on_dead_key: DeadKey::Continue,
+            consumers: Consumers::SingleActive,
+            ..QueueSpec::new(QueueName::new("jobs").unwrap())
+        };
+        let written = serde_json::to_value(&spec).unwrap();
+        let mut names: Vec<&str> = written.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut known = QueueSpec::MEMBERS;
+        names.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(names, known);
+        assert_eq!(written["consumers"], "single_active");
+    }
+
+    #[test]
+    fn a_declaration_is_read_as_it_was_written_whatever_is_left_out() {
+        for said in 0..8 {
+            let spec = QueueSpec {
+                expired: if said & 1 > 0 { Expired::Drop } else { Expired::DeadLetter },
+                on_dead_key: if said & 2 > 0 { DeadKey::Continue } else { DeadKey::Park },
+                consumers: if said & 4 > 0 { Consumers::Exclusive } else { Consumers::Shared },
+                ..QueueSpec::new(QueueName::new("jobs").unwrap())
+            };
+            let json = serde_json::to_string(&spec).unwrap();
+            assert_eq!(serde_json::from_str::<QueueSpec>(&json).unwrap(), spec);
+            assert_eq!(json.contains("expired"), said & 1 > 0, "{json}");
+            assert_eq!(rmp_serde::from_slice::<QueueSpec>(&rmp_serde::to_vec(&spec).unwrap()).unwrap(), spec);
+            let active = (said & 4 > 0).then(|| "agent/bob".to_owned());
+            let (parked_keys, bytes) = (said, 0);
+            let info = QueueInfo {
+                spec,
+                ready: 1,
+                leased: 2,
+                delayed: 3,
+                bytes,
+                consumers: 4,
+                dead: 5,
+                parked: 0,
+                parked_keys,
+                active,
+            };
+            assert_eq!(rmp_serde::from_slice::<QueueInfo>(&rmp_serde::to_vec(&info).unwrap()).unwrap(), info);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use skep_core::limits::LIST_BYTES_MAX;
 use skep_core::{Now, QueueCommand, unknown_queue};
-use skep_protocol::{Code, Ended, Error, Holder, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{Code, Consumers, Ended, Error, Holder, QueueInfo, QueueName, QueueSpec};
 
 use super::queue::{Entry, Queue};
 use super::timers::Timer;
@@ -46,7 +46,8 @@ impl Engine {
     pub(crate) fn info(&self, name: &QueueName) -> Option<QueueInfo> {
         let queue = self.queues.get(self.names.get(name)?)?;
         let dead = name.dead().and_then(|dead| self.queues.get(self.names.get(&dead)?));
-        Some(QueueInfo { dead: dead.map_or(0, |dead| dead.held), ..queue.info() })
+        let active = self.first_consumer(queue).filter(|_| queue.spec.consumers != Consumers::Shared);
+        Some(QueueInfo { dead: dead.map_or(0, |dead| dead.held), active: active.map(str::to_owned), ..queue.info() })
     }
 
     /// What queues hold, by name, those behind one: a page of them, and behind which to go on.

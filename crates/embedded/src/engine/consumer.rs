@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use foldhash::HashSet;
 use skep_core::{Consume, End, Now, Outlet, unknown_queue};
-use skep_protocol::{Binding, Error, LeaseToken, QueueName};
+use skep_protocol::{Binding, Code, Consumers, Error, LeaseToken, QueueName};
 
 use super::lapse::Lapse;
+use super::queue::Queue;
 use super::{Effects, Engine};
 use crate::journal::{QueueId, Token};
 
@@ -52,6 +53,7 @@ impl Engine {
         fx: &mut Effects,
     ) -> Result<ConsumerId, Error> {
         let queue = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        self.check_exclusive(queue)?;
         let id = self.next_consumer;
         self.next_consumer += 1;
         let state = ConsumerState {
@@ -71,6 +73,25 @@ impl Engine {
         }
         self.dispatch(queue, now, fx);
         Ok(id)
+    }
+
+    /// An exclusive queue takes no second consumer.
+    fn check_exclusive(&self, id: QueueId) -> Result<(), Error> {
+        let Some(queue) = self.queues.get(&id).filter(|queue| queue.spec.consumers == Consumers::Exclusive) else {
+            return Ok(());
+        };
+        let Some(holder) = self.first_consumer(queue) else { return Ok(()) };
+        let text = format!(
+            "queue {} is exclusive, and {holder} consumes from it; try again when it has gone, or declare the queue with \
+             consumers single_active, so that others stand by",
+            queue.name
+        );
+        Err(Error::new(Code::InUse, text))
+    }
+
+    /// Who has consumed longest from a queue.
+    pub(super) fn first_consumer(&self, queue: &Queue) -> Option<&str> {
+        queue.consumers.first().and_then(|first| self.consumers.get(first)).map(|state| &*state.party)
     }
 
     /// Sets a consumer's window.

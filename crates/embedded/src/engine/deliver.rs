@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 use skep_core::Now;
-use skep_protocol::{Holder, LeaseToken};
+use skep_protocol::{Consumers, Holder, LeaseToken};
 
 use super::consumer::ConsumerId;
 use super::lapse::Lapse;
@@ -79,6 +79,9 @@ impl Engine {
     fn next_consumer(&mut self, id: QueueId) -> Option<u64> {
         let queue = self.queues.get_mut(&id)?;
         let bytes = queue.next()?.bytes();
+        if queue.spec.consumers != Consumers::Shared {
+            return self.only_consumer(id, bytes);
+        }
         let count = queue.consumers.len();
         for step in 0..count {
             let at = (queue.turn + step) % count;
@@ -89,6 +92,14 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// The first of a queue's consumers, where it alone gets messages: once nobody else is at work on one.
+    fn only_consumer(&self, id: QueueId, bytes: u64) -> Option<u64> {
+        let queue = self.queues.get(&id)?;
+        let first = *queue.consumers.first()?;
+        let state = self.consumers.get(&first)?;
+        (state.has_room(bytes) && state.leases.len() as u64 == queue.leased).then_some(first)
     }
 
     fn lease(&mut self, id: QueueId, entry: Entry, consumer: u64, now: Now, fx: &mut Effects) {

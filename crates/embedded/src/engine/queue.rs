@@ -339,7 +339,7 @@ impl Queue {
         self.ready.iter().map(|class| class.len() as u64).sum()
     }
 
-    /// What it holds, as it is shown; the dead letters are counted elsewhere.
+    /// What it holds, as it is shown; its dead letters and who is active are known elsewhere.
     pub(crate) fn info(&self) -> QueueInfo {
         let (parked_keys, parked) = self.keys.as_ref().map_or((0, 0), |keys| keys.parked());
         QueueInfo {

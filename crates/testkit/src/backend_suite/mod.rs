@@ -2,6 +2,7 @@
 
 mod delivery;
 mod durability;
+mod order;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use skep_protocol::{Action, Ask, Command, Message, Page, Position, QueueName, Qu
 
 pub use self::delivery::*;
 pub use self::durability::*;
+pub use self::order::*;
 use crate::peer::{Anyone, Peer};
 
 /// Opens the same store again and again; each call after the one before was closed.
@@ -93,6 +95,10 @@ macro_rules! backend_suite {
             an_old_hubs_lease_token_settles_nothing
             a_resumed_party_keeps_the_leases_it_names
             what_comes_too_late_for_its_session_returns_uncharged
+            messages_of_one_key_are_delivered_one_at_a_time_in_order
+            a_dead_letter_parks_its_key_until_it_is_redriven
+            an_exclusive_queue_refuses_a_second_consumer
+            the_next_consumer_takes_over_when_the_single_active_one_goes
             every_best_effort_message_reaches_a_durable_queue
             a_step_without_its_leases_or_its_queue_is_refused_whole
         );

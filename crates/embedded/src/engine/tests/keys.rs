@@ -1,7 +1,7 @@
 //! Order by key: one message of a key at a time, oldest first, through retry, delay, expiry and dead letters.
 
 use skep_core::{End, Outgoing, QueueCommand};
-use skep_protocol::{Action, Attribute, Binding, DeadKey, Message, MessageId, Priority, QueueSpec, Topic};
+use skep_protocol::{Action, Attribute, Binding, Consumers, DeadKey, Message, MessageId, Priority, QueueSpec, Topic};
 
 use super::bench::{Bench, name, reject, spec};
 
@@ -303,6 +303,21 @@ fn a_queue_that_is_declared_again_knows_which_keys_its_dead_letters_park() {
     assert_eq!((drained(&mut bench, worker), parked(&bench)), (vec![], (1, 1)));
     bench.command(&QueueCommand::Redrive(name("jobs"), 10));
     assert_eq!(drained(&mut bench, worker), [first, fresh]);
+}
+
+#[test]
+fn the_next_consumer_waits_for_leases_that_outlive_the_single_active_one() {
+    let mut bench = Bench::new();
+    bench.declare(QueueSpec { consumers: Consumers::SingleActive, ..spec("jobs") });
+    let _: [u64; 2] = std::array::from_fn(|_| send(&mut bench, "", None, None));
+    let first = bench.attach("jobs", 1, Binding::Deadline).expect("a consumer");
+    let second = bench.attach("jobs", 5, Binding::Deadline).expect("a consumer");
+    let (_, lease) = one(&mut bench, first);
+    bench.detach(first, End::Goodbye);
+    let second = second - 1;
+    assert_eq!(taken(&mut bench, second), [], "what the first took is not settled yet");
+    bench.settle(lease, Action::Ack).expect("acked");
+    one(&mut bench, second);
 }
 
 #[test]
