@@ -28,6 +28,9 @@ pub(crate) struct MessageArgs {
     /// A free header; may be repeated
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Message", value_parser = parse_header)]
     header: Vec<(String, String)>,
+    /// Order by key: of the messages of one key a queue delivers one at a time, oldest first
+    #[arg(long, value_name = "KEY", help_heading = "Message")]
+    key: Option<String>,
     /// The message's own id; with --guarantee exactly_once a second send of it is recognised
     #[arg(long, help_heading = "Message")]
     id: Option<MessageId>,
@@ -115,6 +118,9 @@ impl MessageArgs {
         }
         if let Some(guarantee) = self.guarantee {
             message = message.guarantee(guarantee);
+        }
+        if let Some(key) = &self.key {
+            message = message.attribute("partitionkey", Attribute::Text(key));
         }
         if let Some(id) = &self.conversation {
             message = message.conversation(id);

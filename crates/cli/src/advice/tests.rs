@@ -4,7 +4,18 @@ use super::*;
 
 fn queue(name: &str, filter: &str, ready: u64) -> QueueInfo {
     let spec = QueueSpec { filters: vec![filter.parse().unwrap()], ..QueueSpec::new(name.parse().unwrap()) };
-    QueueInfo { spec, ready, leased: 0, delayed: 0, bytes: 0, consumers: 0, dead: 0 }
+    QueueInfo {
+        spec,
+        ready,
+        leased: 0,
+        delayed: 0,
+        bytes: 0,
+        consumers: 0,
+        dead: 0,
+        parked: 0,
+        parked_keys: 0,
+        active: None,
+    }
 }
 
 fn told(code: Code, named: Named<'_>) -> String {

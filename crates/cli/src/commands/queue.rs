@@ -1,11 +1,14 @@
 //! `skep queue`: durable queues.
 
-use std::time::Duration;
+mod add;
 
 use clap::Subcommand;
 use skep_protocol::{
-    AgentId, Answer, Ask, Command, Error, Expired, Filter, Page, Position, QueueInfo, QueueName, QueueSpec,
+    AgentId, Answer, Ask, Code, Command, Consumers, DeadKey, Error, Filter, Page, Position, QueueInfo, QueueName,
+    QueueSpec,
 };
+
+use self::add::Add;
 
 use crate::advice::{Named, advised};
 use crate::context::Context;
@@ -29,6 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   skep queue add jobs                                   # takes what is published to jobs
   skep queue add images --filter 'jobs.*.image' --lease 5m --attempts 3
+  skep queue add ledger --consumers single-active       # one works, the others stand by
   skep queue ls
   skep queue peek '$dead.jobs'                          # the dead letters, and why they died
   skep queue peek jobs --from 120 -n 10
@@ -39,7 +43,7 @@ Examples:
 enum Verb {
     /// Show all queues and what they hold
     Ls,
-    /// Add a queue, or change the one of that name; its messages stay
+    /// Add a queue, or change the one of that name: what is not said stays as it is, and its messages stay
     Add(Box<Add>),
     /// Remove a queue
     Rm {
@@ -80,54 +84,6 @@ enum Verb {
     },
 }
 
-#[derive(clap::Args)]
-struct Add {
-    /// Its name, such as jobs or jobs.urgent
-    queue: QueueName,
-    /// Take what is published to topics that match; may be repeated; unsaid, the queue's own name
-    #[arg(long, value_name = "FILTER")]
-    filter: Vec<Filter>,
-    /// How long a consumer may hold a message [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    lease: Option<Duration>,
-    /// Deliveries before a message goes to the dead letters, 0 for without end [default: 5]
-    #[arg(long, value_name = "N")]
-    attempts: Option<u32>,
-    /// Shortest wait before a message is delivered again; it doubles [default: 1s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    backoff_min: Option<Duration>,
-    /// Longest such wait [default: 5m]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    backoff_max: Option<Duration>,
-    /// Most messages held [default: 1000000]
-    #[arg(long, value_name = "N")]
-    messages_max: Option<u64>,
-    /// Most bytes of messages held [default: 1073741824]
-    #[arg(long, value_name = "BYTES")]
-    bytes_max: Option<u64>,
-    /// Drop messages that expire, instead of making dead letters of them
-    #[arg(long)]
-    drop_expired: bool,
-}
-
-impl Add {
-    fn spec(self) -> QueueSpec {
-        let default = QueueSpec::new(self.queue.clone());
-        let filters = if self.filter.is_empty() { default.filters.clone() } else { self.filter };
-        QueueSpec {
-            name: default.name,
-            filters,
-            lease_ms: self.lease.map_or(default.lease_ms, duration::millis),
-            attempts_max: self.attempts.unwrap_or(default.attempts_max),
-            backoff_min_ms: self.backoff_min.map_or(default.backoff_min_ms, duration::millis),
-            backoff_max_ms: self.backoff_max.map_or(default.backoff_max_ms, duration::millis),
-            messages_max: self.messages_max.unwrap_or(default.messages_max),
-            bytes_max: self.bytes_max.unwrap_or(default.bytes_max),
-            expired: if self.drop_expired { Expired::Drop } else { Expired::DeadLetter },
-        }
-    }
-}
-
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
         match self.verb {
@@ -136,7 +92,7 @@ impl Args {
             Verb::Peek { queue, from, count } => {
                 context.attached(async |client| peek(context, client, &queue, from, count).await)
             }
-            Verb::Add(add) => declare(context, add.spec()),
+            Verb::Add(add) => declare(context, &add),
             Verb::Rm { queue, force } => {
                 let done = |_| format!("removed {queue}");
                 manage(context, &queue, Command::Delete { queue: queue.clone(), force }, done)
@@ -183,9 +139,15 @@ fn manage(
     })
 }
 
-fn declare(context: &Context, spec: QueueSpec) -> anyhow::Result<()> {
+fn declare(context: &Context, add: &Add) -> anyhow::Result<()> {
     context.attached(async |client| {
-        let was_there = client.query(Ask::Queue { queue: spec.name.clone() }).await.is_ok();
+        let present = match client.query(Ask::Queue { queue: add.queue().clone() }).await {
+            Ok(page) => queues(page)?.into_iter().next().map(|info| info.spec),
+            Err(error) if error.code == Code::UnknownQueue => None,
+            Err(error) => return Err(error.into()),
+        };
+        let was_there = present.is_some();
+        let spec = add.spec(present.unwrap_or_else(|| QueueSpec::new(add.queue().clone())));
         let answer = client.manage(Command::Declare(spec.clone())).await?;
         let what = match answer {
             Answer::Done { changed: false } => "nothing to change in",
@@ -219,7 +181,7 @@ fn show(context: &Context, queue: &QueueName) -> anyhow::Result<()> {
     context.attached(async |client| {
         let asked = client.query(Ask::Queue { queue: queue.clone() });
         let found = queues(advised(context, client, Named::Queue(queue), asked).await?)?;
-        found.iter().try_for_each(|info| Ok(context.output().answer(info, details(info))?))
+        found.iter().try_for_each(|info| Ok(context.output().answer(info, details(info, context))?))
     })
 }
 
@@ -254,18 +216,51 @@ fn filters(spec: &QueueSpec) -> String {
     filters.join(", ")
 }
 
-fn details(info: &QueueInfo) -> String {
-    let QueueInfo { spec, ready, leased, delayed, bytes, consumers, dead } = info;
+fn details(info: &QueueInfo, context: &Context) -> String {
+    let QueueInfo { spec, ready, leased, delayed, bytes, dead, .. } = info;
     let attempts = if spec.attempts_max == 0 { "without end".into() } else { spec.attempts_max.to_string() };
     let backoff = format!("{} to {}", duration::show(spec.backoff_min_ms), duration::show(spec.backoff_max_ms));
     format!(
-        "{}\nready      {ready}\nleased     {leased}\ndelayed    {delayed}\nbytes      {bytes}\ndead       {dead}\n\
-         consumers  {consumers}\nfilters    {}\nlease      {}\nattempts   {attempts}\nbackoff    {backoff}\n\
-         limits     {} messages, {} bytes\n",
+        "{}\nready      {ready}\nleased     {leased}\ndelayed    {delayed}\n{}bytes      {bytes}\ndead       {dead}\n\
+         consumers  {}\nfilters    {}\nlease      {}\nattempts   {attempts}\nbackoff    {backoff}\n\
+         limits     {} messages, {} bytes\n{}",
         label(&spec.name),
+        parked(info, context),
+        consumers(info),
         filters(spec),
         duration::show(spec.lease_ms),
         spec.messages_max,
-        spec.bytes_max
+        spec.bytes_max,
+        if spec.on_dead_key == DeadKey::Continue { "dead keys  continue\n" } else { "" }
     )
+}
+
+/// What waits for dead letters of its key, and what to type that it goes on.
+fn parked(info: &QueueInfo, context: &Context) -> String {
+    if info.parked_keys == 0 {
+        return String::new();
+    }
+    let name = &info.spec.name;
+    let dead = name.dead().map(|dead| dead.to_string()).unwrap_or_default();
+    format!(
+        "parked     {} of {}, behind a dead letter; redrive it: {}, or drop it: {}\n",
+        messages(info.parked),
+        counted(info.parked_keys, "key", "keys"),
+        context.command(&format!("queue redrive {name}")),
+        context.command(&format!("queue purge '{dead}'"))
+    )
+}
+
+fn consumers(info: &QueueInfo) -> String {
+    let how = match info.spec.consumers {
+        Consumers::Shared => return info.consumers.to_string(),
+        Consumers::Exclusive => "exclusive",
+        Consumers::SingleActive => "single active",
+    };
+    match &info.active {
+        None => format!("0 ({how})"),
+        Some(active) => {
+            format!("1 ({how}): {active}; {} by", counted(info.consumers.saturating_sub(1), "stands", "stand"))
+        }
+    }
 }

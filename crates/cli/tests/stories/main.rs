@@ -11,6 +11,7 @@ mod json;
 mod looks;
 mod moments;
 mod no_hub;
+mod order;
 mod place;
 mod receive;
 mod repair;

@@ -69,6 +69,7 @@ struct Queues {
     ready: u64,
     leased: u64,
     delayed: u64,
+    parked: u64,
     dead: u64,
     bytes: u64,
     /// Twice as many as are shown, at most, besides a page.
@@ -98,6 +99,7 @@ impl Queues {
             self.ready += queue.ready;
             self.leased += queue.leased;
             self.delayed += queue.delayed;
+            self.parked += queue.parked;
             self.dead += queue.dead;
             self.bytes += queue.bytes;
         }
@@ -108,7 +110,7 @@ impl Queues {
     }
 
     fn cut(&mut self) {
-        self.some.sort_by_key(|queue| std::cmp::Reverse(queue.ready + queue.leased + queue.delayed + queue.dead));
+        self.some.sort_by_key(|queue| std::cmp::Reverse(queue.held() + queue.dead));
         self.some.truncate(METRIC_QUEUES_MAX);
     }
 
@@ -127,6 +129,7 @@ fn gauge_hub(registry: &mut Registry, shared: &Shared, queues: &Queues) {
         ("queues_messages_ready", "Messages ready in all queues", queues.ready),
         ("queues_messages_leased", "Messages under leases in all queues", queues.leased),
         ("queues_messages_delayed", "Messages that wait for their backoff in all queues", queues.delayed),
+        ("queues_messages_parked", "Messages that wait for a dead letter of their key in all queues", queues.parked),
         ("queues_messages_dead", "Dead letters of all queues", queues.dead),
         ("queues_bytes", "Bytes of messages in all queues", queues.bytes),
     ] {
@@ -139,12 +142,17 @@ fn gauge_hub(registry: &mut Registry, shared: &Shared, queues: &Queues) {
 /// Every agent has a queue: only the fullest are shown one by one.
 fn gauge_queues(registry: &mut Registry, queues: Vec<QueueInfo>) {
     type Part = fn(&QueueInfo) -> u64;
-    let parts: [(&str, &str, Part); 6] = [
+    let parts: [(&str, &str, Part); 7] = [
         ("queue_messages_ready", "Messages ready, of the fullest queues", |queue| queue.ready),
         ("queue_messages_leased", "Messages under leases, of the fullest queues", |queue| queue.leased),
         ("queue_messages_delayed", "Messages that wait for their backoff, of the fullest queues", |queue| {
             queue.delayed
         }),
+        (
+            "queue_messages_parked",
+            "Messages that wait for a dead letter of their key, of the fullest queues",
+            |queue| queue.parked,
+        ),
         ("queue_messages_dead", "Dead letters, of the fullest queues", |queue| queue.dead),
         ("queue_bytes", "Bytes of messages, of the fullest queues", |queue| queue.bytes),
         ("queue_consumers", "Consumers attached, of the fullest queues", |queue| queue.consumers),

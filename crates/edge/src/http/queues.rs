@@ -62,28 +62,38 @@ pub(crate) async fn show(caller: Caller, At(queue): At<QueueName>) -> Answered {
     }
 }
 
-/// `PUT /v1/queues/{queue}`
+/// `PUT /v1/queues/{queue}`: what the body does not say stays as it is, in a new queue as it is by default.
 pub(crate) async fn declare(caller: Caller, At(queue): At<QueueName>, body: Object) -> Answered {
-    let spec = spec(queue, body.read()?)?;
-    command(caller, Command::Declare(spec)).await
+    let said = body.read()?;
+    let mut visit = caller.visit()?;
+    let present = match visit.ask(Ask::Queue { queue: queue.clone() }).await {
+        Ok(Page::Queues(queues)) => queues.into_iter().next().map(|info| info.spec),
+        Ok(other) => return Ok(page(other)),
+        Err(error) if error.code == Code::UnknownQueue => None,
+        Err(error) => return Err(error.into()),
+    };
+    let present = present.unwrap_or_else(|| QueueSpec::new(queue.clone()));
+    let spec = spec(queue, &present, said)?;
+    Ok(answered(visit.command(Command::Declare(spec)).await?))
 }
 
 /// A declaration of what the body says, with the name of the path. A member that is not
 /// known is refused: what is ignored is believed to be in force.
-fn spec(queue: QueueName, mut said: Map<String, Value>) -> Result<QueueSpec, Problem> {
-    let known = match serde_json::to_value(QueueSpec::new(queue.clone())) {
-        Ok(Value::Object(known)) => known,
-        _ => Map::new(),
-    };
-    if let Some(unknown) = said.keys().find(|name| !known.contains_key(*name)) {
-        let names = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+fn spec(queue: QueueName, present: &QueueSpec, mut said: Map<String, Value>) -> Result<QueueSpec, Problem> {
+    if let Some(unknown) = said.keys().find(|name| !QueueSpec::MEMBERS.contains(&name.as_str())) {
+        let names = QueueSpec::MEMBERS.join(", ");
         return Err(Problem::argument(format!("queue {queue}: no member {unknown:?}; expected some of {names}")));
     }
     let name = Value::String(queue.as_str().to_owned());
     if said.insert("name".into(), name.clone()).is_some_and(|other| other != name) {
         return Err(Problem::argument(format!("queue {queue}: the body has another name; leave it out")));
     }
-    serde_json::from_value(Value::Object(said)).map_err(|error| Problem::argument(format!("queue {queue}: {error}")))
+    let mut whole = match serde_json::to_value(present) {
+        Ok(Value::Object(whole)) => whole,
+        _ => Map::new(),
+    };
+    whole.extend(said);
+    serde_json::from_value(Value::Object(whole)).map_err(|error| Problem::argument(format!("queue {queue}: {error}")))
 }
 
 /// `DELETE /v1/queues/{queue}`
@@ -114,10 +124,14 @@ pub(crate) async fn inbox(caller: Caller, At(agent): At<AgentId>, how: Asked<Pee
 
 /// Runs a command, and says what it did.
 pub(crate) async fn command(caller: Caller, command: Command) -> Answered {
-    Ok(match caller.visit()?.command(command).await? {
+    Ok(answered(caller.visit()?.command(command).await?))
+}
+
+fn answered(answer: Answer) -> Response {
+    match answer {
         Answer::Done { changed } => json(&serde_json::json!({ "changed": changed })),
         Answer::Count(count) => json(&serde_json::json!({ "count": count })),
-    })
+    }
 }
 
 /// Messages, and where to go on.
@@ -169,16 +183,25 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<QueueSpec, Problem> {
-        spec(QueueName::new("jobs").unwrap(), serde_json::from_str(body).unwrap())
+        over(&QueueSpec::new(QueueName::new("jobs").unwrap()), body)
+    }
+
+    fn over(present: &QueueSpec, body: &str) -> Result<QueueSpec, Problem> {
+        spec(QueueName::new("jobs").unwrap(), present, serde_json::from_str(body).unwrap())
     }
 
     #[test]
     fn a_declaration_takes_its_name_from_the_path_and_its_defaults_from_the_protocol() {
-        assert_eq!(read("{}").unwrap(), {
-            let spec = QueueSpec::new(QueueName::new("jobs").unwrap());
-            QueueSpec { filters: vec![], ..spec }
-        });
+        assert_eq!(read("{}").unwrap(), QueueSpec::new(QueueName::new("jobs").unwrap()));
         assert_eq!(read(r#"{"name":"jobs","lease_ms":5000}"#).unwrap().lease_ms, 5000);
+    }
+
+    #[test]
+    fn a_declaration_changes_what_it_says_and_nothing_else() {
+        let present = read(r#"{"attempts_max":9,"expired":"drop","consumers":"exclusive","filters":["a.>"]}"#).unwrap();
+        assert_eq!(over(&present, "{}").unwrap(), present);
+        let changed = over(&present, r#"{"lease_ms":5000,"expired":"dead_letter"}"#).unwrap();
+        assert_eq!(changed, QueueSpec { lease_ms: 5000, expired: skep_protocol::Expired::DeadLetter, ..present });
     }
 
     #[test]
