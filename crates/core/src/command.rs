@@ -99,6 +99,11 @@ impl Hub {
                 self.registry.forget(agent);
             })?;
         }
+        // What it said before needs no room, and is no reason to refuse it on a full disk.
+        let said = self.facts.get(&metadata_key(agent)).await.ok().flatten();
+        if said.is_some_and(|fact| fact.value == metadata.as_bytes()) {
+            return Ok(Answer::Done { changed });
+        }
         // The inbox first: an agent is known when its inbox exists, whatever is known of it besides.
         self.facts.put(&metadata_key(agent), metadata.as_bytes(), None, now).await?;
         Ok(Answer::Done { changed })
@@ -107,6 +112,8 @@ impl Hub {
     async fn deregister(&self, agent: &AgentId, force: bool, now: Now) -> Result<Answer, Error> {
         let inbox = QueueName::inbox(agent);
         if !self.registry.is_known(agent.as_str()) && self.backend.info(&inbox).is_none() {
+            // What an earlier deregistration left that was cut short.
+            self.forget_facts(agent, now).await?;
             return Err(self.unknown_agent(agent.as_str()));
         }
         // Forgotten before it is gone: whoever asked may go in between, and the command is on its way all the same.
@@ -122,9 +129,14 @@ impl Hub {
             }
             Ok(_) => {}
         }
+        self.forget_facts(agent, now).await?;
+        Ok(Answer::Done { changed: true })
+    }
+
+    async fn forget_facts(&self, agent: &AgentId, now: Now) -> Result<(), Error> {
         self.facts.delete(&metadata_key(agent), now).await?;
         self.facts.delete(&crate::hub::seen_key(agent), now).await?;
-        Ok(Answer::Done { changed: true })
+        Ok(())
     }
 
     async fn join(&self, agent: &AgentId, workspace: &WorkspaceId, join: bool, now: Now) -> Result<Answer, Error> {

@@ -89,7 +89,7 @@ impl Registry {
         })
     }
 
-    /// When agents that left were last seen, to be kept as facts; each is told once.
+    /// When agents that left were last seen, to be kept as facts; each is told once, unless it was not kept.
     pub(crate) fn take_unkept(&self) -> Vec<(AgentId, u64)> {
         if self.read(|agents| !agents.values().any(|presence| presence.unkept)) {
             return Vec::new();
@@ -100,6 +100,11 @@ impl Registry {
             Some((agent.clone(), presence.last_seen_ms?))
         };
         agents.iter_mut().filter_map(take).take(UNKEPT_MAX).collect()
+    }
+
+    /// When an agent was last seen could not be kept; it is told again.
+    pub(crate) fn not_kept(&self, agent: &AgentId) {
+        self.change(agent, |presence| presence.unkept = presence.known);
     }
 
     /// An agent as a receipt shows it.

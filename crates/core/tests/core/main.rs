@@ -3,6 +3,7 @@
 mod agents;
 mod close;
 mod connection;
+mod facts;
 mod guards;
 mod lists;
 mod live;
