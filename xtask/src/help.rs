@@ -21,6 +21,8 @@ Skep's own chores. Run them from anywhere inside the repository.
                               --minutes N, --seconds N, TARGET (a file in fuzz/src/bin), and after it the file of
                               an input to repeat. What is found stays in target/fuzz/found
   cargo xtask loom            try every order of the threads that hand things to each other
+  cargo xtask mutate [NAME..] put each known fault (a file in xtask/mutations) into a copy of the source,
+                              and see the test that must notice it fail; minutes, and no step of `test`
   cargo xtask python          prepare the Python environment the stories use
   cargo xtask peers           fetch the servers that `skep-bench --peers` measures beside
   cargo xtask help            this text

@@ -8,6 +8,8 @@ mod fuzz;
 mod help;
 mod host;
 mod loom;
+
+mod mutate;
 mod peers;
 mod prove;
 mod python;
@@ -47,6 +49,7 @@ fn run(args: &[&str]) -> anyhow::Result<()> {
         ("prove", rest) => prove::run(&repo, rest),
         ("fuzz", rest) => fuzz::run(&repo, rest),
         ("loom", []) => loom::run(&repo),
+        ("mutate", names) => mutate::run(&repo, names),
         ("help" | "--help" | "-h", _) => help::run(),
         ("tidy" | "fix" | "python" | "loom" | "peers", [extra, ..]) => {
             Err(chore::misuse(format!("`{chore}` takes no arguments, but got `{extra}`")))

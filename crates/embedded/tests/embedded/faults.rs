@@ -111,6 +111,7 @@ async fn a_receipt_survives_a_power_loss_at_any_later_moment() {
             states += 1;
         }
     }
+    println!("{states} crash states");
     assert!(states > 100, "only {states} states");
 }
 

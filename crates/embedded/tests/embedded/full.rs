@@ -132,6 +132,7 @@ async fn a_hub_on_a_full_disk_starts_after_a_crash_at_any_moment_and_drains() {
             states += 1;
         }
     }
+    println!("{states} crash states");
     assert!(states > 40, "only {states} states");
 }
 

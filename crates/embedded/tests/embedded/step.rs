@@ -125,6 +125,7 @@ async fn after_a_power_loss_a_step_is_whole_or_was_never_made() {
             }
         }
     }
+    println!("{} crash states", whole + never);
     assert!(whole > 0 && never > 0, "{whole} whole, {never} never made");
 }
 

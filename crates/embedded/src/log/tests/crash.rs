@@ -194,18 +194,22 @@ fn recover(history: &History, image: &RecordingDisk, moment: usize) -> usize {
 fn crash_at_every_prefix_of_the_trace_keeps_every_synced_record() {
     let disk = RecordingDisk::new();
     let history = lives(&disk);
+    let mut states = 0;
     for moment in 0..=disk.operations() {
         for image in images() {
             println!("after {moment} of {} operations, {image:?}", disk.operations());
             recover(&history, &disk.crash(moment, image), moment);
+            states += 1;
         }
     }
+    println!("{states} crash states");
 }
 
 #[test]
 fn a_second_crash_at_every_prefix_of_the_recovery_keeps_every_synced_record() {
     let disk = RecordingDisk::new();
     let history = lives(&disk);
+    let mut states = 0;
     for moment in 0..=disk.operations() {
         for first in [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 9 }, Image::TornLast { seed: 9 }] {
             let image = disk.crash(moment, first);
@@ -220,21 +224,24 @@ fn a_second_crash_at_every_prefix_of_the_recovery_keeps_every_synced_record() {
                     );
                     let kept = recover(&history, &image.crash(second_moment, second), moment);
                     assert!(kept == found || second_moment < recovery, "what an opening showed is durable");
+                    states += 1;
                 }
             }
         }
     }
+    println!("{states} crash states");
 }
 
-/// Opens what a crash left of a full disk, again after one crash in the midst of that, and checks the promises. Answers whether a
-/// store was there.
-fn recover_full(history: &History, image: &RecordingDisk, moment: usize, second: Image) -> bool {
+/// Opens what a crash left of a full disk, again after one crash in the midst of that, and checks the promises. Answers in how
+/// many states a store was there.
+fn recover_full(history: &History, image: &RecordingDisk, moment: usize, second: Image) -> usize {
     image.fill();
     let found = match Live::try_open(image) {
-        Err(OpenError::DiskFull { .. }) if history.open_count_at(moment) == 0 => return false,
+        Err(OpenError::DiskFull { .. }) if history.open_count_at(moment) == 0 => return 0,
         opened => opened.expect("a full disk is no reason not to open").seen.len(),
     };
     assert!(found >= history.durable_at(moment), "a durable record is lost");
+    let mut states = 1;
     for second_moment in 0..=image.operations() {
         println!("then after {second_moment} of {} operations, {second:?}", image.operations());
         let again = image.crash(second_moment, second);
@@ -250,28 +257,33 @@ fn recover_full(history: &History, image: &RecordingDisk, moment: usize, second:
         again.set_room(None);
         let kept = recover(history, &again, moment);
         assert!(kept == found || second_moment < image.operations(), "what an opening showed is durable");
+        states += 1;
     }
-    true
+    states
 }
 
 #[test]
 fn a_full_disk_opens_after_a_crash_at_every_prefix_of_the_trace_and_of_its_recovery() {
     let disk = RecordingDisk::new();
     let history = lives(&disk);
-    let mut opened = 0;
+    let (mut opened, mut states) = (0, 0);
     for moment in 0..=disk.operations() {
         for first in [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 9 }, Image::TornLast { seed: 9 }] {
             for second in [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 5 }] {
                 println!("after {moment} of {} operations, {first:?}", disk.operations());
-                opened += usize::from(recover_full(&history, &disk.crash(moment, first), moment, second));
+                let found = recover_full(&history, &disk.crash(moment, first), moment, second);
+                opened += usize::from(found > 0);
+                states += found;
             }
         }
     }
+    println!("{states} crash states");
     assert!(opened > 500, "only {opened}");
 }
 
 #[test]
 fn crashes_in_lives_drawn_by_chance_keep_every_synced_record() {
+    let mut states = 0;
     for seed in 0..12 {
         let disk = RecordingDisk::new();
         let history = random_lives(&disk, seed);
@@ -286,9 +298,11 @@ fn crashes_in_lives_drawn_by_chance_keep_every_synced_record() {
                 let second = image.crash(second_moment, Image::Random { seed: seed + moment as u64 });
                 let kept = recover(&history, &second, moment);
                 assert!(kept == found || second_moment < image.operations());
+                states += 2;
             }
         }
     }
+    println!("{states} crash states");
 }
 
 /// The newest segment with a valid header.
@@ -304,7 +318,7 @@ fn newest_in_use(disk: &RecordingDisk) -> Option<String> {
 fn a_newest_segment_harmed_after_a_crash_at_any_moment_is_noticed_or_held_nothing_acknowledged() {
     let disk = RecordingDisk::new();
     let history = lives(&disk);
-    let mut noticed_by_mark = 0;
+    let (mut noticed_by_mark, mut states) = (0, 0);
     for moment in 0..=disk.operations() {
         for image in [Image::OnlySynced, Image::AllWritten, Image::Random { seed: 3 }, Image::TornLast { seed: 3 }] {
             for harm in Harm::ALL {
@@ -312,6 +326,7 @@ fn a_newest_segment_harmed_after_a_crash_at_any_moment_is_noticed_or_held_nothin
                 let image = disk.crash(moment, image);
                 let Some(name) = newest_in_use(&image) else { continue };
                 harm.befall(&image, &name);
+                states += 1;
                 let opened = try_open(&image);
                 if let Ok((Opened { mode: Mode::ReadWrite(_), open_count, report, .. }, seen)) = &opened {
                     let kept = history.durable_at(moment);
@@ -325,6 +340,7 @@ fn a_newest_segment_harmed_after_a_crash_at_any_moment_is_noticed_or_held_nothin
             }
         }
     }
+    println!("{states} crash states, each harmed");
     assert!(noticed_by_mark > 100, "only {noticed_by_mark}");
 }
 

@@ -423,6 +423,7 @@ fn a_repair_that_crashes_at_any_moment_is_finished_by_the_next() {
             }
         }
     }
+    println!("{states} crash states");
     assert!(states > 1_000, "only {states}");
 }
 
