@@ -41,7 +41,7 @@ fn run_steps(repo: &Repo, quick: bool, steps: &mut Steps) -> anyhow::Result<()> 
         steps.command("prove", &mut prove::bounded(repo))?;
         steps.step("c++", "c++ --version", fuzz::prepare)?;
         steps.command("fuzzers", &mut fuzz::build(repo))?;
-        steps.step("fuzz", "cargo xtask fuzz --seconds 8", || fuzz::bounded(repo))?;
+        steps.step("fuzz", "cargo xtask fuzz --seconds 7", || fuzz::bounded(repo))?;
         steps.tests("loom", &mut loom::command(repo))?;
     }
     let mut tests = repo.cargo(["test"]);
