@@ -50,7 +50,7 @@ impl<T: Clone> Recent<T> {
         let after = self.runs.partition_point(|run| run.first <= sequence);
         match after.checked_sub(1).and_then(|at| self.runs.get(at)) {
             Some(run) if sequence - run.first < run.count => Look::Known(&run.value, sequence - run.first),
-            _ if sequence + PRODUCER_WINDOW <= self.highest => Look::Passed { highest: self.highest },
+            _ if self.highest - sequence >= PRODUCER_WINDOW => Look::Passed { highest: self.highest },
             _ => Look::New,
         }
     }
@@ -64,11 +64,11 @@ impl<T: Clone> Recent<T> {
         self.highest = self.highest.max(sequence);
         let after = self.runs.partition_point(|run| run.first < sequence);
         match after.checked_sub(1).and_then(|at| self.runs.get_mut(at)) {
-            Some(run) if run.first + run.count == sequence && joins(&run.value, run.count) => run.count += 1,
+            Some(run) if sequence - run.first == run.count && joins(&run.value, run.count) => run.count += 1,
             _ => self.runs.insert(after, Run { first: sequence, count: 1, value: value.clone() }),
         }
         let oldest = self.highest.saturating_sub(PRODUCER_WINDOW);
-        while self.runs.front().is_some_and(|run| run.first + run.count <= oldest) {
+        while self.runs.front().is_some_and(|run| oldest.saturating_sub(run.first) >= run.count) {
             self.runs.pop_front();
         }
     }
@@ -101,5 +101,16 @@ mod tests {
         assert!((1..=PRODUCER_WINDOW).all(|n| matches!(recent.look(n), Look::Known(..))));
         said(&mut recent, 3 * PRODUCER_WINDOW, "a");
         assert_eq!(recent.runs.len(), 1);
+    }
+
+    #[test]
+    fn the_highest_number_there_is_is_known_like_any_other() {
+        let mut recent = Recent::default();
+        for sequence in [u64::MAX - 1, u64::MAX, u64::MAX - 2] {
+            said(&mut recent, sequence, "a");
+            assert!(matches!(recent.look(sequence), Look::Known(..)), "{sequence}");
+        }
+        assert_eq!(recent.look(1), Look::Passed { highest: u64::MAX });
+        assert_eq!(recent.look(u64::MAX - PRODUCER_WINDOW + 1), Look::New);
     }
 }
