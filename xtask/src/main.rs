@@ -8,7 +8,6 @@ mod fuzz;
 mod help;
 mod host;
 mod loom;
-
 mod mutate;
 mod peers;
 mod prove;
