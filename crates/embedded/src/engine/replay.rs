@@ -70,6 +70,9 @@ impl Engine {
                 self.remember(lease.token, Kind::behind(by), view);
             }
             Record::Told { dead, .. } => drop(self.owed.remove(&dead)),
+            Record::Declare { queue: QueueId::MAX, .. } => {
+                return Err(Corrupt("no queue has the last number".to_owned()));
+            }
             Record::Declare { queue, spec } => self.set_spec(queue, spec),
             Record::Undeclare { queue } => self.replay_undeclare(queue),
             Record::FactPut { revision, key, value } => self.facts.put(key, revision, value),
