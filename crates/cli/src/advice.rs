@@ -52,6 +52,19 @@ pub(crate) async fn near_topic(client: &Client, topic: &str) -> Option<String> {
     did_you_mean(topic, filters.map(Filter::as_str))
 }
 
+/// What was probably meant by an agent, queue or topic that nobody has; none if there is one, or
+/// nothing is near.
+pub(crate) async fn near_receiver(client: &Client, name: &str) -> Option<String> {
+    let Ok(Page::Queues(queues)) = client.query(Ask::Queues).await else { return None };
+    let known = queues.iter().flat_map(|info| {
+        let filters = info.spec.filters.iter().filter(|filter| filter.is_literal()).map(Filter::as_str);
+        let queue = info.spec.name.as_str();
+        filters.chain([queue]).map(|name| Topic::agent_of(name).unwrap_or(name)).chain([queue])
+    });
+    let known: Vec<&str> = known.filter(|name| !name.starts_with('$')).collect();
+    if known.contains(&name) { None } else { did_you_mean(name, known.into_iter()) }
+}
+
 /// The names that there are.
 struct Names<'a> {
     queues: &'a [QueueInfo],

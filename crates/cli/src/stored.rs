@@ -7,9 +7,6 @@ use crate::advice::{Named, advise};
 use crate::context::Context;
 use crate::output::{Table, age, one_line, until};
 
-/// Most messages that a hub shows in one look, whatever is asked.
-pub(crate) const LOOK_MAX: u32 = 1_000;
-
 /// Shows the messages of a queue, from a position on if one is said; nothing is taken.
 pub(crate) async fn peek(
     context: &Context,
@@ -109,7 +106,7 @@ pub(crate) fn unexpected(page: &Page) -> Error {
         Page::Queues(_) | Page::QueuesPart { .. } => "queues",
         Page::Messages { .. } => "messages",
         Page::Agents(_) | Page::AgentsPart { .. } => "agents",
-        Page::Trace(_) => "a trace",
+        Page::Trace(_) | Page::Traced(_) => "a trace",
         Page::Status(_) => "a status",
     };
     Error::new(Code::Internal, format!("the hub answered with {kind}, which was not asked for"))

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use skep_protocol::{
-    Binding, Durability, Error, Event, Filter, LeaseToken, Message, MessageRef, Position, ProducerId, QueueInfo,
-    QueueName, QueueSpec, Settle, Stored,
+    Binding, Durability, Error, Filter, LeaseToken, Message, MessageRef, Position, ProducerId, QueueInfo, QueueName,
+    QueueSpec, Search, Settle, Stored, Traced,
 };
 
 use crate::clock::Now;
@@ -215,8 +215,9 @@ pub enum Read {
     Peek(QueueName, Option<Position>, u32),
     /// Stored messages whose topic matches, from a position on, at most so many.
     Replay(Filter, Position, u32),
-    /// What happened to messages of this id.
-    Trace(String),
+    /// What became of the messages of an id, if one is named, that a search means. A page may be
+    /// empty and yet say where to go on: each does a bounded piece of the work.
+    Trace(Option<String>, Search),
 }
 
 /// What there is to see.
@@ -226,8 +227,8 @@ pub enum Seen {
     Queues(Vec<QueueInfo>, Option<QueueName>),
     /// Messages, and where to go on.
     Messages(Vec<Stored>, Option<Position>),
-    /// What happened, in order.
-    Events(Vec<Event>),
+    /// Messages and what became of them, and where to go on.
+    Traced(Vec<Traced>, Option<Position>),
 }
 
 impl<'a> Outgoing<'a> {

@@ -12,7 +12,7 @@ use crate::limits::METADATA_BYTES_MAX;
 use crate::policy::{Action, Party};
 
 /// Most messages one look shows; more by asking on from `next`.
-const LOOK_MAX: u32 = 1_000;
+pub(crate) const LOOK_MAX: u32 = 1_000;
 
 impl Hub {
     /// Runs a command. What it answers is durable.
@@ -53,7 +53,10 @@ impl Hub {
             Ask::Replay { filter, from, limit } => {
                 self.backend.read(Read::Replay(filter, from, limit.min(LOOK_MAX))).await?
             }
-            Ask::Trace { message } => self.backend.read(Read::Trace(message)).await?,
+            Ask::Trace { message, search: None } => return self.history(message).await.map(Page::Trace),
+            Ask::Trace { message, search: Some(search) } => {
+                return self.search(message, search).await.map(Page::Traced);
+            }
             Ask::Agents => return self.all_agents(now).await.map(Page::Agents),
             Ask::AgentsAfter { after, limit } => {
                 let (agents, next) = self.agents_after(after, limit, now).await?;
@@ -64,7 +67,7 @@ impl Hub {
         Ok(match seen {
             Seen::Queues(queues, next) => Page::QueuesPart { queues, next },
             Seen::Messages(messages, next) => Page::Messages { messages, next },
-            Seen::Events(events) => Page::Trace(events),
+            Seen::Traced(..) => return Err(Error::new(Code::Internal, "the backend answered another question")),
         })
     }
 

@@ -38,14 +38,14 @@ pub enum SessionEvent {
 
 impl Hub {
     /// The answer to a write, as it is told onward.
-    pub(crate) fn explain(&self, answer: Answer, now: Now, into: &mut Vec<SessionEvent>) {
+    pub(crate) fn explain(&self, party: &str, answer: Answer, now: Now, into: &mut Vec<SessionEvent>) {
         match answer.to {
             Asked::Publish { sequence } => {
-                let receipts = self.receipts(sequence, &answer, now);
+                let receipts = self.receipts(party, sequence, &answer, now);
                 into.extend(receipts.into_iter().map(SessionEvent::Receipt));
             }
             Asked::Settle { tag, sequence } => {
-                let receipts = self.receipts(sequence, &answer, now);
+                let receipts = self.receipts(party, sequence, &answer, now);
                 let results: Vec<Settlement<()>> =
                     answer.completion.settles.into_iter().map(Settlement::from).collect();
                 self.telemetry.settled(results.iter().filter(|r| matches!(r, Settlement::Ok(()))).count());
@@ -54,16 +54,32 @@ impl Hub {
         }
     }
 
-    fn receipts(&self, sequence: u64, answer: &Answer, now: Now) -> Vec<Publication> {
+    fn receipts(&self, party: &str, sequence: u64, answer: &Answer, now: Now) -> Vec<Publication> {
         let mut receipts = Vec::with_capacity(answer.completion.publishes.len());
         let mut index = 0;
         for run in &answer.completion.publishes {
             self.count(run);
+            self.keep_unstored(party, index, run, answer, now);
             let result = run.result.as_ref().map(|kept| self.accepted(kept, now)).map_err(Clone::clone);
             split(sequence, index, run.count, result, &answer.live, &mut receipts);
             index += run.count;
         }
         receipts
+    }
+
+    /// Of what no queue took, a record is kept.
+    fn keep_unstored(&self, party: &str, index: u32, run: &Run, answer: &Answer, now: Now) {
+        let (first, count) = (index as usize, run.count as usize);
+        let messages = answer.of.iter().zip(0..).skip(first).take(count);
+        match &run.result {
+            Err(error) => {
+                messages.for_each(|(message, _)| self.unstored.refused(now.unix_ms, party, Some(message), error));
+            }
+            Ok(kept) if kept.queues == 0 && !kept.duplicate => messages
+                .filter(|(_, at)| !answer.live.iter().any(|(heard, _)| heard == at))
+                .for_each(|(message, _)| self.unstored.unmatched(now.unix_ms, party, message)),
+            Ok(_) => {}
+        }
     }
 
     fn count(&self, run: &Run) {

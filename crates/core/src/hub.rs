@@ -25,6 +25,7 @@ use crate::resume::Parked;
 use crate::router::Router;
 use crate::session::Session;
 use crate::telemetry::{Counters, Telemetry};
+use crate::unstored::Unstored;
 
 /// How often it looks for what time asks of it.
 const TICK: Duration = Duration::from_millis(250);
@@ -52,6 +53,7 @@ pub struct Hub {
     pub(crate) attached: Mutex<HashMap<ResumeToken, (Party, Arc<Mailbox>)>>,
     pub(crate) telemetry: Telemetry,
     pub(crate) guard: Guard,
+    pub(crate) unstored: Unstored,
     pub(crate) options: HubOptions,
     /// Committed messages on their way to live listeners.
     pub(crate) tap: mpsc::Sender<Message>,
@@ -84,6 +86,7 @@ impl Hub {
             attached: Mutex::default(),
             telemetry: Telemetry::default(),
             guard: Guard::new(options.guards),
+            unstored: Unstored::since(clock.now().unix_ms),
             options,
             tap,
             tap_end: Mutex::new(Some(tap_end)),
@@ -236,11 +239,19 @@ impl Hub {
         }
         let live = LiveMessage::new(message.clone());
         for mailbox in &listeners {
-            mailbox.push_live(&live);
+            self.forget_live(&mailbox.push_live(&live));
             wakes.add(mailbox);
         }
         self.telemetry.live(listeners.len());
         u32::try_from(listeners.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Live messages were dropped: a trace can tell.
+    pub(crate) fn forget_live(&self, dropped: &[Arc<LiveMessage>]) {
+        if !dropped.is_empty() {
+            let now = self.now();
+            dropped.iter().for_each(|live| self.unstored.dropped(now.unix_ms, live.message()));
+        }
     }
 
     /// Of a batch, the messages that live listeners want a copy of once they are stored.

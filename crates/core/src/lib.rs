@@ -30,6 +30,8 @@ pub mod session;
 mod subscription;
 mod sync;
 mod telemetry;
+mod trace;
+mod unstored;
 
 pub use admission::HTTP_SOURCE;
 pub use backend::{

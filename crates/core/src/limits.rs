@@ -57,6 +57,11 @@ pub const SILENCE_MAX_MS: u64 = 60_000;
 pub const CONNECT_MAX_MS: u64 = 10_000;
 /// Bytes of deliveries gathered in one frame; one larger message may always go alone.
 pub const FRAME_BYTES: usize = 256 * 1024;
+/// Messages that were refused, dropped or unmatched and are remembered for traces; beyond it the
+/// oldest is forgotten.
+pub const UNSTORED_MAX: usize = 4_096;
+/// Bytes of what is remembered of them.
+pub const UNSTORED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest JSON an agent may say of itself, in bytes.
 pub const METADATA_BYTES_MAX: usize = 64 * 1024;
 /// Queues or agents that one page shows; more by asking on from `next`. A page is gathered under one hold of a lock.

@@ -64,17 +64,17 @@ impl LiveQueue {
         self.messages.is_empty()
     }
 
-    /// Adds a message; if there is no room the oldest go and are counted.
-    pub(crate) fn push_over(&mut self, message: &Arc<LiveMessage>) {
+    /// Adds a message; if there is no room the oldest go, are counted and answered.
+    pub(crate) fn push_over(&mut self, message: &Arc<LiveMessage>) -> Vec<Arc<LiveMessage>> {
         self.add(message);
-        self.drop_oldest();
+        self.drop_oldest()
     }
 
     /// Puts back the message that was taken last before those that are here: it is the oldest,
     /// and the first to go.
-    pub(crate) fn put_back(&mut self, message: Arc<LiveMessage>) {
+    pub(crate) fn put_back(&mut self, message: Arc<LiveMessage>) -> Vec<Arc<LiveMessage>> {
         self.add_front(message);
-        self.drop_oldest();
+        self.drop_oldest()
     }
 
     /// Adds a reply if there is room.
@@ -87,11 +87,13 @@ impl LiveQueue {
     }
 
     /// The same of a reply. Those that came since were accepted, too: without room it is dropped and counted.
-    pub(crate) fn put_back_reply(&mut self, message: Arc<LiveMessage>) {
+    pub(crate) fn put_back_reply(&mut self, message: Arc<LiveMessage>) -> Vec<Arc<LiveMessage>> {
         if self.has_reply_room() {
             self.add_front(message);
+            Vec::new()
         } else {
             self.dropped += 1;
+            vec![message]
         }
     }
 
@@ -106,13 +108,16 @@ impl LiveQueue {
         self.messages.len() < REPLIES_MAX && self.bytes < REPLIES_BYTES_MAX
     }
 
-    fn drop_oldest(&mut self) {
+    fn drop_oldest(&mut self) -> Vec<Arc<LiveMessage>> {
+        let mut dropped = Vec::new();
         while self.messages.len() > 1 && (self.messages.len() > LIVE_MESSAGES_MAX || self.bytes > LIVE_BYTES_MAX) {
             if let Some(oldest) = self.messages.pop_front() {
                 self.bytes -= oldest.message.bytes().len();
                 self.dropped += 1;
+                dropped.push(oldest);
             }
         }
+        dropped
     }
 
     fn add_front(&mut self, message: Arc<LiveMessage>) {
@@ -141,9 +146,10 @@ mod tests {
     fn a_full_live_queue_drops_its_oldest_and_counts_them() {
         let mut queue = LiveQueue::default();
         let large = message(1024 * 1024);
-        (0..10).for_each(|_| queue.push_over(&large));
+        let gone: usize = (0..10).map(|_| queue.push_over(&large).len()).sum();
         let mut all = Vec::new();
-        assert_eq!(queue.drain(&mut all) + all.len() as u64, 10);
+        assert_eq!(queue.drain(&mut all), gone as u64);
+        assert_eq!(gone + all.len(), 10);
         assert!(all.len() * 1024 * 1024 <= LIVE_BYTES_MAX);
     }
 
@@ -152,7 +158,7 @@ mod tests {
         let mut queue = LiveQueue::default();
         let (large, small) = (message(1024 * 1024), message(1));
         queue.push_over(&small);
-        (0..10).for_each(|_| queue.put_back(large.clone()));
+        (0..10).for_each(|_| drop(queue.put_back(large.clone())));
         let mut all = Vec::new();
         assert_eq!(queue.drain(&mut all) + all.len() as u64, 11);
         assert!(Arc::ptr_eq(&all[0], &large) && Arc::ptr_eq(all.last().unwrap(), &small));

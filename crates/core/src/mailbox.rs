@@ -73,12 +73,10 @@ impl Mailbox {
         !inner.closed
     }
 
-    /// Puts a live message in, over the oldest ones if there is no room.
-    pub fn push_live(&self, message: &Arc<LiveMessage>) {
+    /// Puts a live message in, over the oldest ones if there is no room; answers which were dropped.
+    pub fn push_live(&self, message: &Arc<LiveMessage>) -> Vec<Arc<LiveMessage>> {
         let mut inner = self.lock();
-        if !inner.closed {
-            inner.live.push_over(message);
-        }
+        if inner.closed { Vec::new() } else { inner.live.push_over(message) }
     }
 
     /// Puts a live reply in; answers whether there was room.
@@ -116,19 +114,21 @@ impl Mailbox {
     }
 
     /// Puts live messages back that were taken and never written; they come again before all
-    /// others, as far as there is room.
-    pub(crate) fn put_back(&self, unwritten: Vec<Arc<LiveMessage>>) {
+    /// others, as far as there is room. Answers which were dropped.
+    pub(crate) fn put_back(&self, unwritten: Vec<Arc<LiveMessage>>) -> Vec<Arc<LiveMessage>> {
         let mut inner = self.lock();
+        let mut dropped = Vec::new();
         if inner.closed {
-            return;
+            return dropped;
         }
         for message in unwritten.into_iter().rev() {
-            if message.is_reply() {
-                inner.replies.put_back_reply(message);
+            dropped.extend(if message.is_reply() {
+                inner.replies.put_back_reply(message)
             } else {
-                inner.live.put_back(message);
-            }
+                inner.live.put_back(message)
+            });
         }
+        dropped
     }
 
     /// Wakes the session, if it sleeps and there is something for it.

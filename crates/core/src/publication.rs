@@ -106,6 +106,9 @@ impl Session {
             Way::Both => self.publish_both(message, now, wakes)?,
             Way::Live | Way::Store { .. } | Way::Refused(_) => self.publish_live(message, wakes)?,
         };
+        if accepted.live == 0 && accepted.queues == 0 {
+            self.hub.unstored.unmatched(now.unix_ms, &self.party.name, message);
+        }
         self.recent.remember(sequence, &accepted, |known, _| *known == accepted);
         Ok(accepted)
     }
@@ -127,6 +130,7 @@ impl Session {
     /// Refuses one message that could not be read.
     pub(crate) fn refuse(&mut self, sequence: u64, error: &Error) {
         self.hub.telemetry.published(1);
+        self.hub.unstored.refused(self.hub.now().unix_ms, &self.party.name, None, error);
         self.receipt(sequence, Err(error.clone()));
     }
 
@@ -161,7 +165,7 @@ impl Session {
         self.unanswered_bytes += bytes;
         let copies = self.hub.live_copies(batch);
         let (mailbox, tap) = (self.mailbox.clone(), self.hub.tap.clone());
-        Reply::to(Promise { mailbox, asked, settles, messages: batch.len(), bytes, copies, tap })
+        Reply::to(Promise { mailbox, asked, settles, messages: batch.to_vec(), bytes, copies, tap })
     }
 
     /// Checks a settle with its publishes; answers which of them must find a queue.

@@ -18,6 +18,8 @@ pub struct Answer {
     pub completion: Completion,
     /// How many live sessions each publish went to, by its index in the write, if to any.
     pub live: Vec<(u32, u32)>,
+    /// The messages that it answers.
+    pub(crate) of: Vec<Message>,
     /// Bytes of messages that were unanswered until now.
     pub(crate) bytes: usize,
     /// How many messages and settles.
@@ -54,7 +56,8 @@ pub(crate) struct Promise {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) asked: Asked,
     pub(crate) settles: usize,
-    pub(crate) messages: usize,
+    /// Shared, not copied: of those that are refused a record is kept.
+    pub(crate) messages: Vec<Message>,
     pub(crate) bytes: usize,
     /// Messages to copy to live listeners once they are stored: index, listeners, message.
     pub(crate) copies: Vec<(u32, u32, Message)>,
@@ -117,7 +120,7 @@ impl fmt::Debug for Reply {
 
 impl Promise {
     fn all(&self, error: &Error) -> Completion {
-        let publishes = u32::try_from(self.messages).unwrap_or(u32::MAX);
+        let publishes = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
         Completion {
             settles: vec![Err(error.clone()); self.settles],
             publishes: (publishes > 0)
@@ -135,8 +138,8 @@ impl Promise {
                 live.push((index, listeners));
             }
         }
-        let messages = self.messages + self.settles;
-        let answer = Answer { to: self.asked, completion, live, bytes: self.bytes, messages };
+        let messages = self.messages.len() + self.settles;
+        let answer = Answer { to: self.asked, completion, live, of: self.messages, bytes: self.bytes, messages };
         if self.mailbox.push(Entry::Answer(answer)) {
             wakes.add(&self.mailbox);
         }

@@ -120,6 +120,9 @@ impl Session {
                 Way::Refused(error) => Err(error.clone()),
                 passing => self.pass_on(passing, number, message, now, &mut wakes),
             };
+            if let Err(error) = &result {
+                self.hub.unstored.refused(now.unix_ms, &self.party.name, Some(message), error);
+            }
             self.receipt(number, result);
             at += 1;
         }
@@ -277,7 +280,7 @@ impl Session {
                 Entry::Answer(answer) => {
                     self.unanswered_messages -= answer.messages;
                     self.unanswered_bytes -= answer.bytes;
-                    self.hub.explain(answer, now, into);
+                    self.hub.explain(&self.party.name, answer, now, into);
                 }
             }
         }

@@ -262,7 +262,7 @@ impl Backend for Memory {
                 Seen::Messages(queue.ready.iter().take(limit as usize).map(stored).collect(), None)
             }),
             Read::Replay(..) => Ok(Seen::Messages(Vec::new(), None)),
-            Read::Trace(id) => Err(Error::new(Code::NotFound, format!("no message {id:?}"))),
+            Read::Trace(..) => Ok(Seen::Traced(Vec::new(), None)),
         };
         Box::pin(async move { seen })
     }

@@ -82,7 +82,7 @@ impl Embedded {
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
         let router = engine.router();
-        let (looks, asked) = Looks::new();
+        let (looks, [present, past]) = Looks::new();
         let (writer, state) = match opened.mode {
             Mode::ReadWrite(writer) => (Some(writer), State::Open),
             Mode::ReadOnly => {
@@ -103,9 +103,11 @@ impl Embedded {
             threads.push(spawn("skep-read", move || reading.read_cold())?);
             threads.push(spawn("skep-spare", move || preparer.run(&preparing))?);
         }
-        let looking = store.clone();
-        // It ends when nobody can ask any more, so it is not among those that closing joins.
-        drop(spawn("skep-look", move || look::run(&looking, &asked))?);
+        // They end when nobody can ask any more, so they are not among those that closing joins.
+        for (name, asked) in [("skep-look", present), ("skep-trace", past)] {
+            let looking = store.clone();
+            drop(spawn(name, move || look::run(&looking, &asked))?);
+        }
         Ok(Arc::new(Embedded { store, router, looks, recovery, is_read_only, threads: Mutex::new(threads) }))
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 ///
 /// Calls may come from several threads. None retries by itself, and none may be retried by the caller when it was a sync.
 pub trait Disk: Send + Sync + 'static {
-    /// The names of all files, in no order. Read-only; called once when a log is opened.
+    /// The names of all files, in no order. Read-only; called when a log is opened, and when one of its indexes is built.
     ///
     /// # Errors
     /// Whatever the folder answers.

@@ -1,14 +1,26 @@
-//! The past, read from the log: stored messages again, and what happened to one of them.
+//! The past, read from the log: stored messages again, and what became of them.
+
+mod followed;
+mod history;
+mod index;
+mod passage;
 
 use foldhash::{HashMap, HashSet};
 use skep_core::Seen;
-use skep_protocol::{Code, Error, Event, Filter, Message, MessageRef, Position, QueueName, Stored};
+use skep_protocol::{AgentId, Error, Filter, Message, MessageRef, Position, QueueName, Search, Stored, Traced};
 
-use crate::journal::{LeaseOf, QueueId, Record, runs};
+use self::followed::Followed;
+use self::history::{History, Sought};
+use self::index::Key;
+use self::passage::Passage;
+use crate::engine::{Engine, Stand};
+use crate::journal::{QueueId, Record};
 use crate::limits::LOOK_BYTES_MAX;
-use crate::log::RecordView;
 use crate::look::unreadable;
 use crate::store::Store;
+
+/// Queues by what records call them.
+type Names = HashMap<QueueId, QueueName>;
 
 /// Stored messages whose topic matches, settled or not, from a position on.
 pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32) -> Result<Seen, Error> {
@@ -42,106 +54,101 @@ pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32)
     Ok(Seen::Messages(messages, None))
 }
 
-/// What the log knows of the messages with an id, in order.
-pub(crate) fn trace(store: &Store, id: &str) -> Result<Seen, Error> {
-    let mut history = History { id, positions: HashSet::default(), queues: HashMap::default(), events: Vec::new() };
-    for batch in store.reader.scan(0, store.lock().engine.durable()) {
-        let batch = batch.map_err(unreadable)?;
+/// What became of the messages of an id, if one is named, that a search means: a bounded piece of
+/// the work, and where to go on.
+pub(crate) fn trace(store: &Store, id: Option<String>, search: Search) -> Result<Seen, Error> {
+    let from = search.next.map_or(0, |next| next.number().unwrap_or(u64::MAX));
+    let since = match search.since_ms {
+        Some(since_ms) => store.reader.position_before(since_ms),
+        None => 0,
+    };
+    let sought = {
+        let shared = store.lock();
+        let queues = search.to.as_deref().map(|to| called(&shared.engine, to)).unwrap_or_default();
+        Sought::new(id, search, queues, from.max(since)..shared.engine.durable())
+    };
+    let mut history = History::new(&sought);
+    let mut passage = Passage::new(store, sought.from, sought.until);
+    while let Some(batch) = passage.next(|stretch| history.wants(stretch))? {
+        history.see(&batch);
+        if history.is_done() {
+            break;
+        }
+    }
+    let found = if passage.is_cut_short { None } else { shown(store, &sought, history)? };
+    // Cut short, it did its piece of the work: asked again from the same place, it gets further.
+    Ok(found.unwrap_or_else(|| Seen::Traced(Vec::new(), Some(Position::Number(sought.from)))))
+}
+
+/// The queues that are called so, or are the inbox of an agent that is, and their dead letters.
+fn called(engine: &Engine, name: &str) -> Vec<QueueId> {
+    let inbox = AgentId::new(name).ok().map(|agent| QueueName::inbox(&agent));
+    let names = QueueName::new(name).ok().into_iter().chain(inbox);
+    let with_dead = names.flat_map(|name| [name.dead(), Some(name)]).flatten();
+    with_dead.filter_map(|name| engine.queue_id(&name)).collect()
+}
+
+/// What a pass has come to, held against what the engine knows now; none if it is not all known yet.
+fn shown(store: &Store, sought: &Sought, history: History<'_>) -> Result<Option<Seen>, Error> {
+    let (mut next, followed) = (history.next, history.followed);
+    let open: Vec<(QueueId, u64)> =
+        followed.values().flat_map(|one| one.open().map(|queue| (queue, one.position))).collect();
+    let mut names = Names::default();
+    let stands: HashMap<(QueueId, u64), Stand> = {
+        let (shared, now) = (store.lock(), store.clock.now());
+        for queue in followed.values().flat_map(Followed::queues) {
+            names.extend(shared.engine.queue_name(queue).map(|name| (queue, name.clone())));
+        }
+        let stands = shared.engine.stands(&open, now);
+        open.into_iter().zip(stands).filter_map(|(key, stand)| Some((key, stand?))).collect()
+    };
+    let gone = followed.values().flat_map(Followed::queues).filter(|queue| !names.contains_key(queue)).collect();
+    let Some(gone) = names_of_gone(store, gone, sought.until)? else { return Ok(None) };
+    names.extend(gone);
+    let limit = usize::try_from(sought.search.limit.unwrap_or(1)).unwrap_or(usize::MAX).max(1);
+    let (mut messages, mut bytes): (Vec<Traced>, usize) = (Vec::new(), 0);
+    for (position, one) in followed {
+        let stand = |queue| stands.get(&(queue, position)).cloned();
+        let Some(traced) = one.shown(&names, |queue| sought.counts(queue), stand) else { continue };
+        if sought.search.outcome.is_some_and(|outcome| !outcome.takes(traced.state)) {
+            continue;
+        }
+        bytes += weight(&traced);
+        if messages.len() >= limit || (bytes > LOOK_BYTES_MAX && !messages.is_empty()) {
+            next = Some(position);
+            break;
+        }
+        messages.push(traced);
+    }
+    Ok(Some(Seen::Traced(messages, next.map(Position::Number))))
+}
+
+/// What a message takes in an answer, about, in bytes.
+fn weight(traced: &Traced) -> usize {
+    let events = traced.events.iter().map(|event| 160 + event.detail.as_ref().map_or(0, String::len));
+    let topics = traced.to.iter().map(String::len);
+    let message = traced.message.as_ref().map_or(0, |message| message.bytes().len());
+    512 + message + events.chain(topics).sum::<usize>()
+}
+
+/// What queues were called that are no more: their declarations are in the log. None if the way to them was cut short.
+fn names_of_gone(store: &Store, mut gone: HashSet<QueueId>, until: u64) -> Result<Option<Names>, Error> {
+    let mut names = Names::default();
+    if gone.is_empty() {
+        return Ok(Some(names));
+    }
+    let mut passage = Passage::new(store, 0, until);
+    while let Some(batch) = passage.next(|stretch| gone.iter().any(|queue| stretch.has(Key::declared(*queue))))? {
         for view in batch.records().flatten() {
-            if let Ok(Some(record)) = Record::decode(&view) {
-                history.see(&view, &record);
+            if let Ok(Some(Record::Declare { queue, spec })) = Record::decode(&view)
+                && gone.remove(&queue)
+            {
+                names.insert(queue, spec.name);
             }
         }
-    }
-    if history.events.is_empty() {
-        let text = format!("no stored message has the id {id:?}; live messages and refused ones leave no trace yet");
-        return Err(Error::new(Code::NotFound, text));
-    }
-    Ok(Seen::Events(history.events))
-}
-
-/// A history in the making.
-struct History<'a> {
-    id: &'a str,
-    /// Where messages with the id stand.
-    positions: HashSet<u64>,
-    queues: HashMap<QueueId, QueueName>,
-    events: Vec<Event>,
-}
-
-impl History<'_> {
-    fn see(&mut self, view: &RecordView<'_>, record: &Record<'_>) {
-        match record {
-            Record::Declare { queue, spec } => drop(self.queues.insert(*queue, spec.name.clone())),
-            Record::Message(message) => {
-                let Ok(found) = MessageRef::parse(message.message) else { return };
-                if found.id() == self.id {
-                    self.positions.insert(view.position);
-                    let to = found.to().collect::<Vec<_>>().join(", ");
-                    for queue in message.queues() {
-                        let event = self.event(view, "stored", Some(queue), None);
-                        self.events.push(Event {
-                            party: text(message.party),
-                            detail: text(&format!("to {to}")),
-                            ..event
-                        });
-                    }
-                }
-            }
-            Record::Lease { lease, party } => self.leased(view, "leased", lease, party, ""),
-            Record::Ack(lease) => self.leased(view, "acked", lease, "", ""),
-            Record::Nack { lease, reason, .. } => self.leased(view, "nacked", lease, "", reason),
-            Record::Dead { lease, reason, .. } => self.leased(view, "dead_lettered", lease, "", reason),
-            Record::Drop { lease, reason, .. } => self.leased(view, "dropped", lease, "", reason),
-            Record::Return { lease, charged: true, reason } => self.leased(view, "returned", lease, "", reason),
-            Record::Return { lease, charged: false, reason: "" } => {
-                self.leased(view, "returned", lease, "", "uncharged");
-            }
-            Record::Return { lease, charged: false, reason } => {
-                self.leased(view, "returned", lease, "", &format!("{reason}, uncharged"));
-            }
-            Record::Told { position, refused, .. } if !refused.is_empty() && self.positions.contains(position) => {
-                let event = self.event(view, "notice_refused", None, None);
-                self.events.push(Event { detail: text(refused), ..event });
-            }
-            Record::Extend { lease, progress, .. } => self.leased(view, "extended", lease, "", progress),
-            Record::Redrive { to, position, .. } if self.positions.contains(position) => {
-                let event = self.event(view, "redriven", Some(*to), None);
-                self.events.push(event);
-            }
-            Record::Purge { queue, runs: bytes } => {
-                let purged = runs(bytes).any(|(first, count)| {
-                    self.positions.iter().any(|position| (first..first.saturating_add(count)).contains(position))
-                });
-                if purged {
-                    let event = self.event(view, "purged", Some(*queue), None);
-                    self.events.push(event);
-                }
-            }
-            _ => {}
+        if gone.is_empty() {
+            return Ok(Some(names));
         }
     }
-
-    fn leased(&mut self, view: &RecordView<'_>, what: &str, lease: &LeaseOf, party: &str, detail: &str) {
-        if self.positions.contains(&lease.position) {
-            let event = self.event(view, what, Some(lease.queue), Some(lease.attempt));
-            self.events.push(Event { party: text(party), detail: text(detail), ..event });
-        }
-    }
-
-    fn event(&self, view: &RecordView<'_>, what: &str, queue: Option<QueueId>, attempt: Option<u32>) -> Event {
-        Event {
-            time_ms: view.time_ms,
-            position: Position::Number(view.position),
-            what: what.to_owned(),
-            queue: queue.and_then(|id| self.queues.get(&id).cloned()),
-            attempt,
-            party: None,
-            detail: None,
-        }
-    }
-}
-
-fn text(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+    Ok((!passage.is_cut_short).then_some(names))
 }

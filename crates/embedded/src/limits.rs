@@ -59,6 +59,17 @@ pub(crate) const FACT_BYTES_MAX: usize = 256 * 1024;
 pub(crate) const LOOKS_MAX: usize = 64;
 /// Bytes of messages one look shows; then it says where to go on.
 pub(crate) const LOOK_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of the log one search reads to find messages; then it says where to go on.
+pub(crate) const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Messages one search follows at a time, when only what became of them tells whether they are
+/// meant; then it says where to go on.
+pub(crate) const FOLLOWED_MAX: usize = 1_024;
+/// The same, when all that happened to each is told: what is kept of one may be a few 100 KiB.
+pub(crate) const WHOLE_MAX: usize = 128;
+/// Events that are told of one message: of more, the first half and the last.
+pub(crate) const EVENTS_MAX: usize = 256;
+/// Bytes of a reason or progress that are told of one event; the rest is cut.
+pub(crate) const DETAIL_BYTES_MAX: usize = 1_024;
 /// After a pause so long the last batch is proven durable by another, in milliseconds.
 pub(crate) const IDLE_PROOF_MS: u64 = 10;
 /// Records that need no sync of their own are written at the latest when they are so many bytes.

@@ -1,4 +1,5 @@
-//! Looks: peek, replay and trace read the disk, so a thread of their own answers them.
+//! Looks read the disk, so threads of their own answer them: one what is held now, the other the
+//! past, so that a long trace keeps no look at a queue waiting.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -15,21 +16,30 @@ use crate::store::{Store, message};
 
 type Look = (Read, oneshot::Sender<Result<Seen, Error>>);
 
-/// The way to the looking thread.
+/// The way to the looking threads.
 pub(crate) struct Looks {
-    queue: SyncSender<Look>,
+    present: SyncSender<Look>,
+    past: SyncSender<Look>,
 }
 
+/// What one looking thread is asked.
+pub(crate) struct Asked(Receiver<Look>);
+
 impl Looks {
-    pub(crate) fn new() -> (Self, Receiver<Look>) {
-        let (queue, looks) = sync_channel(LOOKS_MAX);
-        (Looks { queue }, looks)
+    /// The way to two threads: what is asked of the present, and of the past.
+    pub(crate) fn new() -> (Self, [Asked; 2]) {
+        let ((present, of_present), (past, of_past)) = (sync_channel(LOOKS_MAX), sync_channel(LOOKS_MAX));
+        (Looks { present, past }, [Asked(of_present), Asked(of_past)])
     }
 
     /// Asks for a look.
     pub(crate) fn ask(&self, read: Read) -> BoxFuture<'static, Result<Seen, Error>> {
         let (answer, seen) = oneshot::channel();
-        let asked = self.queue.try_send((read, answer)).map_err(|error| match error {
+        let queue = match read {
+            Read::Queues | Read::Peek(..) => &self.present,
+            Read::Replay(..) | Read::Trace(..) => &self.past,
+        };
+        let asked = queue.try_send((read, answer)).map_err(|error| match error {
             TrySendError::Full(_) => Error::new(Code::Busy, format!("{LOOKS_MAX} looks wait already; try again")),
             TrySendError::Disconnected(_) => closed(),
         });
@@ -40,9 +50,9 @@ impl Looks {
     }
 }
 
-/// The looking thread: answers until nobody can ask any more.
-pub(crate) fn run(store: &Arc<Store>, looks: &Receiver<Look>) {
-    while let Ok((read, answer)) = looks.recv() {
+/// A looking thread: answers until nobody can ask any more.
+pub(crate) fn run(store: &Arc<Store>, asked: &Asked) {
+    while let Ok((read, answer)) = asked.0.recv() {
         // Whoever asked may have gone before their turn.
         if answer.is_closed() {
             continue;
@@ -51,7 +61,7 @@ pub(crate) fn run(store: &Arc<Store>, looks: &Receiver<Look>) {
             Read::Queues(after, limit) => Ok(queues(store, after.as_ref(), limit)),
             Read::Peek(queue, from, limit) => peek(store, &queue, from, limit),
             Read::Replay(filter, from, limit) => ledger::replay(store, &filter, from, limit),
-            Read::Trace(message) => ledger::trace(store, &message),
+            Read::Trace(message, search) => ledger::trace(store, message, search),
         };
         // Whoever asked may have gone.
         drop(answer.send(seen));

@@ -1,102 +1,173 @@
-//! `skep trace`: what happened to a message.
+//! `skep trace`: what became of messages.
 
+mod cause;
+mod chart;
+mod history;
+mod list;
 mod verdict;
 
-use serde::Serialize;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use skep_client::Client;
-use skep_protocol::{Ask, Code, Error, Event, MessageId, Page, format_time};
+use skep_protocol::{Ask, Error, Found, MessageId, Page, Position, Search, Wanted};
 
-use self::verdict::Present;
 use crate::context::Context;
-use crate::output::{Table, one_line};
-use crate::stored::{LOOK_MAX, messages, unexpected};
+use crate::duration::{self, millis};
+use crate::exit::Usage;
+use crate::output::word;
+use crate::stored::unexpected;
 
-/// Show what happened to a message: stored, leased, settled, dead-lettered
+/// How far back a list goes unless it is said.
+const SINCE: Duration = Duration::from_secs(24 * 3_600);
+
+/// Show what became of messages, why, and what to do
 ///
-/// It ends with how the message stands now, and a command to run next. `inbox`, `queue peek` and
-/// `replay` show ids.
+/// Of one message its whole history; of a conversation a chart of who said what to whom; else a list.
+/// It ends with one sentence of cause and a command to run next.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The message's id, as its receipt showed it
     #[arg(value_name = "MESSAGE_ID")]
-    message: MessageId,
+    message: Option<MessageId>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Which messages.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Which messages")]
+pub(crate) struct Which {
+    /// Of this conversation; it is drawn as a chart
+    #[arg(long, value_name = "ID")]
+    conversation: Option<String>,
+    /// To this agent, topic or queue
+    #[arg(long, value_name = "NAME")]
+    to: Option<String>,
+    /// From this agent, source or party
+    #[arg(long, value_name = "NAME")]
+    from: Option<String>,
+    /// Stored so long ago or later, such as 10m or 2h; unsaid, of a list 24h
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    since: Option<Duration>,
+    /// Stored so long ago or earlier
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    until: Option<Duration>,
+    /// Only what nobody has and nobody has done: the same as --outcome undelivered
+    #[arg(long, conflicts_with = "outcome")]
+    undelivered: bool,
+    /// Only what stands so: delivered, undelivered, or dead, refused, unmatched, dropped,
+    /// expired, retrying, waiting, delayed, leased, removed, purged, acked
+    #[arg(long)]
+    outcome: Option<Wanted>,
+    /// Begin at this position
+    #[arg(long, value_name = "POSITION")]
+    after: Option<Position>,
+    /// Show at most so many stored ones, oldest first, and as many others; unsaid 20, of a conversation 200
+    #[arg(short = 'n', long = "count", value_name = "N")]
+    count: Option<u32>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   skep trace 0193a1b2-…
-  skep trace 0193a1b2-… --json | jq '.events[].what'";
+  skep trace --to coder-2 --since 1h --undelivered
+  skep trace --from coder-2 --outcome dead
+  skep trace --conversation 0193a1b2-…
+  skep trace 0193a1b2-… --json | jq '.events[].what'
 
-/// Leases are written with what is written next: nobody waits for their record.
-const LEASED_TIMES: &str = "leased: the time of its record; the message was handed out then or a little before, and \
-                            leases of the last moment before a crash are missing";
+Messages that were refused, dropped or unmatched are known as long as the hub runs, the newest of
+them; all others as long as the log.";
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
-        #[derive(Serialize)]
-        struct Traced<'a> {
-            events: &'a [Event],
-            verdict: Option<&'a str>,
-            next: Option<&'a str>,
-            note: Option<&'a str>,
-        }
-        context.attached(async |client| {
-            let events = match client.query(Ask::Trace { message: self.message.as_str().into() }).await? {
-                Page::Trace(events) => events,
-                other => return Err(unexpected(&other).into()),
-            };
-            let verdict = verdict::of(&events, &present(client, &self.message, &events).await?);
-            let next = verdict.as_ref().map(|verdict| context.command(&verdict.next));
-            let (said, next) = (verdict.as_ref().map(|verdict| verdict.said.as_str()), next.as_deref());
-            let note = events.iter().any(|event| event.what == "leased").then_some(LEASED_TIMES);
-            let mut words = table(&events).to_string();
-            words.extend(note.map(|note| format!("({note})\n")));
-            if let (Some(said), Some(next)) = (said, next) {
-                words.push_str(&format!("\n{said}\nnext: {next}\n"));
+        let which = self.which;
+        context.attached(async |client| match &self.message {
+            Some(message) => history::show(context, client, message, which.search()).await,
+            None if which.conversation.is_some() => chart::show(context, client, &which).await,
+            None if which.is_unsaid() => {
+                let text = "say which messages: an id, --to, --from, --conversation, --since or --undelivered; \
+                            skep trace --help shows examples";
+                Err(Usage(text.into()).into())
             }
-            Ok(context.output().answer(&Traced { events: &events, verdict: said, next, note }, words)?)
+            None => list::show(context, client, &which).await,
         })
     }
 }
 
-/// What the hub says now of what the events tell.
-async fn present(client: &Client, message: &MessageId, events: &[Event]) -> Result<Present, Error> {
-    let mut present = match client.query(Ask::Status).await? {
-        Page::Status(status) => Present { started_ms: status.started_ms, ..Present::default() },
-        other => return Err(unexpected(&other)),
-    };
-    for queue in verdict::queues(events) {
-        let leased = match client.query(Ask::Queue { queue: queue.clone() }).await {
-            Ok(Page::Queues(queues)) => queues.iter().any(|info| info.leased > 0),
-            Ok(other) => return Err(unexpected(&other)),
-            Err(error) if error.code == Code::UnknownQueue => {
-                present.gone.push(queue.clone());
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if !leased {
-            continue;
-        }
-        let (held, _) = messages(client.query(Ask::Peek { queue: queue.clone(), limit: LOOK_MAX, from: None }).await?)?;
-        let here = held.into_iter().find(|stored| stored.message.id() == message.as_str());
-        present.held.extend(here.and_then(|stored| Some((queue.clone(), stored.attempts, stored.holder?))));
+impl Which {
+    fn is_unsaid(&self) -> bool {
+        let said = [self.to.is_some(), self.from.is_some(), self.since.is_some(), self.until.is_some()];
+        let outcome = self.undelivered || self.outcome.is_some();
+        !outcome && self.after.is_none() && !said.contains(&true)
     }
-    Ok(present)
+
+    fn search(&self) -> Search {
+        let ago = |span: Duration| unix_ms().saturating_sub(millis(span));
+        Search {
+            conversation: self.conversation.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            since_ms: self.since.map(ago),
+            until_ms: self.until.map(ago),
+            outcome: if self.undelivered { Some(Wanted::Undelivered) } else { self.outcome },
+            limit: self.count,
+            next: self.after,
+            whole: false,
+        }
+    }
+
+    /// As one would type it, to go on from a position.
+    fn typed(&self, after: Position) -> String {
+        let mut words = "trace".to_owned();
+        let since = self.since.map(|since| duration::show(millis(since)));
+        let until = self.until.map(|until| duration::show(millis(until)));
+        for (flag, value) in [
+            ("--conversation", self.conversation.clone()),
+            ("--to", self.to.clone()),
+            ("--from", self.from.clone()),
+            ("--since", since),
+            ("--until", until),
+            ("--outcome", self.outcome.map(|outcome| outcome.to_string())),
+            ("-n", self.count.map(|count| count.to_string())),
+        ] {
+            words.extend(value.map(|value| format!(" {flag} {}", word(&value))));
+        }
+        if self.undelivered {
+            words.push_str(" --undelivered");
+        }
+        format!("{words} --after {after}")
+    }
 }
 
-fn table(events: &[Event]) -> Table {
-    let mut table = Table::new(["time", "what", "queue", "attempt", "party", "detail"]);
-    for event in events {
-        table.row([
-            format_time(event.time_ms),
-            event.what.clone(),
-            event.queue.as_ref().map(ToString::to_string).unwrap_or_default(),
-            event.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
-            event.party.clone().unwrap_or_default(),
-            event.detail.as_ref().map(|detail| one_line(detail.as_bytes())).unwrap_or_default(),
-        ]);
+/// The first so many messages of a search, page by page.
+async fn search(client: &Client, message: &str, mut search: Search, count: u32) -> Result<Found, Error> {
+    let mut found = Found { messages: Vec::new(), next: search.next, unstored_since_ms: 0 };
+    loop {
+        let left = count.saturating_sub(u32::try_from(found.messages.len()).unwrap_or(u32::MAX));
+        (search.next, search.limit) = (found.next, Some(left));
+        let asked = Ask::Trace { message: message.into(), search: Some(search.clone()) };
+        let page = match client.query(asked).await? {
+            Page::Traced(page) => page,
+            other => return Err(unexpected(&other)),
+        };
+        found.messages.extend(page.messages);
+        (found.next, found.unstored_since_ms) = (page.next, page.unstored_since_ms);
+        if page.next.is_none() || found.messages.len() >= usize::try_from(count).unwrap_or(usize::MAX) {
+            // Those that were never stored came with the first page.
+            found.messages.sort_by_key(|traced| traced.time_ms);
+            return Ok(found);
+        }
     }
-    table
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    millis(since)
+}
+
+/// Since when messages that were never stored are known; said where one would look for them.
+fn unstored_note(since_ms: u64) -> String {
+    let since = skep_protocol::format_time(since_ms);
+    format!("(refused, dropped and unmatched messages are kept in memory only: known since {since})")
 }

@@ -55,5 +55,137 @@ fn a_dead_letter_that_was_dropped_is_not_told_to_be_one() {
     place.skep(&["reject", lease.as_str().unwrap()]).done();
     place.skep(&["queue", "purge", "$dead.jobs"]).done();
     let traced = place.skep(&["trace", &id]).done().out;
-    assert!(traced.contains("\nIt was dropped from $dead.jobs: the queue was purged.\n"), "{traced}");
+    assert!(traced.contains("\nIt was dropped from $dead.jobs by a purge.\n"), "{traced}");
+}
+
+/// Alice writes to two coders, one of whom takes nothing.
+fn crew() -> Place {
+    let place = Place::with_hub();
+    for agent in ["alice", "coder-1", "coder-2"] {
+        place.skep(&["agents", "add", agent]).done();
+    }
+    for coder in ["coder-1", "coder-2"] {
+        place.skep(&["send", coder, "build it", "--type", "task", "--conversation", "c-1", "--as", "alice"]).done();
+    }
+    place.skep(&["receive", "coder-1", "--as", "coder-1", "--ack"]).done();
+    place
+}
+
+#[test]
+fn why_an_agent_did_not_get_its_messages_is_told_in_one_screen_with_one_cause_and_one_command() {
+    let place = crew();
+    let traced = place.skep(&["trace", "--to", "coder-2", "--since", "1h", "--undelivered"]).done();
+    let lines: Vec<&str> = traced.out.lines().collect();
+    assert!(lines.len() == 5 && lines[1].contains("alice") && lines[1].contains("waiting"), "{traced:?}");
+    assert_eq!(lines[3], "The message waits in agent.coder-2.inbox: coder-2 is not here, never connected.");
+    assert_eq!(lines[4], "next: skep receive coder-2");
+    assert!(traced.err.contains("kept in memory only: known since 2"), "{traced:?}");
+    // What the next command takes is not there any more.
+    place.skep(&["receive", "coder-2", "--ack"]).done();
+    let traced = place.skep(&["trace", "--to", "coder-2", "--undelivered"]).done();
+    assert!(traced.out.is_empty() && traced.err.starts_with("no such message."), "{traced:?}");
+    let all = place.skep(&["trace", "--from", "alice"]).done().out;
+    assert!(all.contains("\nAll 2 are done.\nnext: skep trace "), "{all}");
+    let near = place.skep(&["trace", "--to", "codr-2"]).done().err;
+    assert!(near.contains("Did you mean \"coder-2\""), "{near}");
+}
+
+#[test]
+fn a_list_goes_on_where_it_said_and_says_all_as_json() {
+    let place = crew();
+    let json = place.skep(&["trace", "--from", "alice", "-n", "1", "--json"]).done().json();
+    assert_eq!(
+        (json["messages"][0]["state"].as_str(), json["messages"][0]["to"][0].as_str()),
+        (Some("acked"), Some("agent.coder-1.inbox"))
+    );
+    let more = json["more"].to_string();
+    let told = place.skep(&["trace", "--from", "alice", "-n", "1"]).done().err;
+    assert!(told.contains(&format!("there are more: skep trace --from alice -n 1 --after {more}")), "{told}");
+    let json = place.skep(&["trace", "--from", "alice", "--after", &more, "--json"]).done().json();
+    assert_eq!(
+        (json["messages"].as_array().map(Vec::len), json["messages"][0]["state"].as_str()),
+        (Some(1), Some("waiting"))
+    );
+    assert_eq!((json["more"].is_null(), json["next"].as_str()), (true, Some("skep receive coder-2")));
+}
+
+#[test]
+fn a_conversation_is_drawn_with_a_column_for_each_party_and_its_dead_letters_marked() {
+    let place = crew();
+    let lease = place.skep(&["receive", "coder-2", "--json"]).done().json()["delivery"]["lease"].clone();
+    place.skep(&["reject", lease.as_str().unwrap(), "--reason", "no such branch"]).done();
+    let drawn = place.skep(&["trace", "--conversation", "c-1"]).done().out;
+    let lines: Vec<&str> = drawn.lines().collect();
+    assert!(lines[0].starts_with("conversation c-1: 3 messages, 2"), "{drawn}");
+    assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), ["alice", "coder-1", "coder-2", "skep/hub"]);
+    assert!(lines[3].contains("task build it") && lines[3].ends_with("acked"), "{drawn}");
+    assert!(drawn.contains("x dead letter, try 1: no such branch"), "{drawn}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 120), "{drawn}");
+    assert!(drawn.contains("\n1 of 3 is in the dead letters of agent.coder-2.inbox: no such branch.\n"), "{drawn}");
+}
+
+#[test]
+fn what_was_refused_or_reached_nobody_is_told_with_why_until_the_hub_ends() {
+    let place = crew();
+    place.skep(&["send", "coder-9", "hi", "--id", "lost-1", "--as", "alice"]).failed(3, "unknown_agent");
+    place.skep(&["publish", "build.red", "main", "--id", "lost-2", "--as", "alice"]).done();
+    place.skep(&["queue", "add", "small", "--messages-max", "1"]).done();
+    place.skep(&["publish", "small", "1"]).done();
+    place.skep(&["publish", "small", "2", "--id", "lost-3"]).failed(3, "queue_full");
+    for (id, says, next) in [
+        ("lost-1", "It was refused and is stored nowhere: unknown_agent: no agent \"coder-9\"", "agents ls"),
+        ("lost-2", "It reached nobody: no queue matched it, and nobody listened.", "queue add build.red"),
+        ("lost-3", "It was refused and is stored nowhere: queue_full: ", "queue ls"),
+    ] {
+        let traced = place.skep(&["trace", id]).done().out;
+        assert!(traced.contains(says) && traced.ends_with(&format!("next: skep {next}\n")), "{traced}");
+        assert!(traced.contains("kept in memory only: known since 2"), "{traced}");
+    }
+    let refused = place.skep(&["trace", "--from", "alice", "--undelivered", "--json"]).done().json();
+    let states: Vec<&str> =
+        refused["messages"].as_array().unwrap().iter().filter_map(|m| m["state"].as_str()).collect();
+    assert_eq!(states, ["waiting", "refused", "unmatched"]);
+    place.kill();
+    place.serve().done();
+    place.skep(&["trace", "lost-1"]).failed(6, "kept in memory only: known since 2");
+}
+
+#[test]
+fn to_trace_nothing_in_particular_is_told_what_can_be_said() {
+    let place = Place::with_hub();
+    place.skep(&["trace"]).failed(2, "--undelivered");
+    place.skep(&["trace", "--outcome", "lost"]).failed(2, "expected one of undelivered");
+}
+
+#[test]
+fn a_message_that_waits_is_told_with_who_could_take_it_and_a_delayed_one_with_when_it_is_due() {
+    let place = crew();
+    let id = published(&place);
+    let traced = place.skep(&["trace", &id]).done().out;
+    assert!(traced.contains("\nIt waits in jobs; nobody has taken it yet: no consumer is attached.\n"), "{traced}");
+    let json = place.skep(&["publish", "jobs", "later", "--delay", "2h", "--json"]).done().json();
+    let delayed = json["id"].as_str().unwrap();
+    let traced = place.skep(&["trace", delayed]).done().out;
+    assert!(traced.contains("Z  delayed   jobs "), "{traced}");
+    assert!(traced.contains("\nIt waits in jobs for the moment that its sender named, due in 1"), "{traced}");
+    assert!(traced.ends_with("\nnext: skep queue peek jobs\n"), "{traced}");
+    let listed = place.skep(&["trace", "--to", "jobs", "--outcome", "delayed"]).done().out;
+    assert!(listed.contains("delayed  due in 1") && listed.lines().count() == 5, "{listed}");
+}
+
+#[test]
+fn messages_that_share_an_id_are_told_one_after_the_other() {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "jobs"]).done();
+    for who in ["alice", "bob"] {
+        place.skep(&["publish", "jobs", "x", "--id", "same", "--as", who]).done();
+    }
+    place.skep(&["receive", "jobs", "--ack", "--as", "carol"]).done();
+    let traced = place.skep(&["trace", "same"]).done().out;
+    let heads: Vec<&str> = traced.lines().filter(|line| line.starts_with("from ")).collect();
+    assert!(heads.len() == 2 && heads[0].starts_with("from alice, ") && heads[0].ends_with(": acked"), "{traced}");
+    assert!(heads[1].starts_with("from bob, ") && heads[1].ends_with(": waiting"), "{traced}");
+    let end = "\nOf 2 messages with this id, that from bob stands worst: it waits in jobs; nobody has taken it yet: \
+               no consumer is attached.\nnext: skep receive jobs\n";
+    assert!(traced.ends_with(end), "{traced}");
 }

@@ -173,7 +173,7 @@ impl Connection {
     /// messages wait with it; everything else is asked for again, or delivered again.
     pub fn lost(self, unwritten: Transmit, now: Now) {
         if let State::Open(session) = self.state {
-            session.mailbox.put_back(unwritten.into_live());
+            session.hub.forget_live(&session.mailbox.put_back(unwritten.into_live()));
             session.park(now);
         }
     }

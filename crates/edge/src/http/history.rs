@@ -1,10 +1,10 @@
 //! The past, and the hub itself.
 
 use serde::Deserialize;
-use skep_protocol::{Ask, Filter, MessageId, Position};
+use skep_protocol::{Ask, Filter, Position};
 
 use super::Answered;
-use super::extract::{Asked, At, Caller};
+use super::extract::{Asked, Caller};
 use super::queues::page;
 use crate::limits::LOOK;
 
@@ -21,12 +21,6 @@ pub(crate) async fn replay(caller: Caller, Asked(since): Asked<Since>) -> Answer
     let filter = Filter::new(since.filter.as_deref().unwrap_or(">"))?;
     let from = since.from.as_deref().map_or(Ok(Position::Number(0)), str::parse)?;
     let ask = Ask::Replay { filter, from, limit: since.limit.unwrap_or(LOOK) };
-    Ok(page(caller.visit()?.ask(ask).await?))
-}
-
-/// `GET /v1/trace/{message}`
-pub(crate) async fn trace(caller: Caller, At(message): At<MessageId>) -> Answered {
-    let ask = Ask::Trace { message: message.as_str().to_owned() };
     Ok(page(caller.visit()?.ask(ask).await?))
 }
 

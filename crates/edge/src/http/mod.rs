@@ -16,6 +16,7 @@ mod settle;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod visit;
 
 use std::sync::Arc;
@@ -68,7 +69,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/agents/{agent}", put(agents::register).delete(agents::deregister))
         .route("/v1/agents/{agent}/workspaces/{workspace}", put(agents::join).delete(agents::leave))
         .route("/v1/replay", get(history::replay))
-        .route("/v1/trace/{message}", get(history::trace))
+        .route("/v1/trace", get(trace::search))
+        .route("/v1/trace/{message}", get(trace::events))
+        .route("/v1/messages/{message}", get(trace::message))
+        .route("/v1/conversations/{conversation}", get(trace::conversation))
         .route("/v1/status", get(history::status))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)

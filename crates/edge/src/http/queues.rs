@@ -170,6 +170,7 @@ pub(crate) fn page(page: Page) -> Response {
     match page {
         Page::Messages { messages, next } => json(&Messages { messages, next }),
         Page::Trace(events) => json(&Events { events }),
+        Page::Traced(found) => json(&found),
         Page::Status(status) => json(&status),
         Page::Queues(queues) => json(&Queues { queues, next: None }),
         Page::QueuesPart { queues, next } => with_next("queues", next.clone(), json(&Queues { queues, next })),

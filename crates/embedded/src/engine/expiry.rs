@@ -10,7 +10,7 @@ use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 use crate::limits::{EXPIRE_MAX, EXPIRE_RETRY_MS};
 
 /// Why they died, as records and notices have it.
-pub(super) const EXPIRED: &str = "expired";
+pub(crate) const EXPIRED: &str = "expired";
 /// More bytes than the records of one take, with the declaration of its dead letters.
 const EXPIRED_BYTES: usize = 256 * 1024;
 

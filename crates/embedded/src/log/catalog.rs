@@ -20,6 +20,11 @@ impl Catalog {
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Listed { number, first });
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Listed> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The segment that holds the position if any does: the last one that begins at or before it, else the first.
     pub(super) fn holding(&self, position: u64) -> Option<Listed> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);

@@ -40,6 +40,7 @@ pub use self::record::{
 pub use self::recovery::{Mode, OpenWith, Opened, check, open};
 pub use self::repair::{Kept, Loss, Piece, Plan, Repaired, plan};
 pub use self::report::{Corruption, Proof, Report, Torn};
+pub(crate) use self::segment::DATA_OFFSET;
 pub use self::segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, SegmentSizes, file_name, segment_number,
 };

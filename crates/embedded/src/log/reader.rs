@@ -77,6 +77,44 @@ impl Reader {
         Scan { reader: self.clone(), at, next: segment.map_or(0, |segment| segment.first), from, until }
     }
 
+    /// A part of one segment: its batches from one that begins at a known place and position on, up to a position (exclusive).
+    #[must_use]
+    pub fn scan_part(&self, at: BatchAt, first: u64, until: u64) -> Scan {
+        Scan { reader: self.clone(), at: Some(at), next: first, from: first, until }
+    }
+
+    /// The number and the first position of each segment, in order. All but the last are complete.
+    #[must_use]
+    pub fn segments(&self) -> Vec<(u64, u64)> {
+        self.shared.catalog.all().into_iter().map(|segment| (segment.number, segment.first)).collect()
+    }
+
+    /// The folder of the log: for files that are derived from it, and never needed.
+    #[must_use]
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.shared.disk
+    }
+
+    /// Checks a file that is derived from a segment of this store.
+    #[must_use]
+    pub fn derived_hash(&self, bytes: &[u8], segment: u64) -> u64 {
+        self.shared.key.body_hash(bytes, segment)
+    }
+
+    /// A position with nothing before it that is as late as this moment, in unix milliseconds: the
+    /// first of the segment in which that begins. The log's time never decreases.
+    #[must_use]
+    pub fn position_before(&self, unix_ms: u64) -> u64 {
+        let segments = self.shared.catalog.all();
+        // One that cannot be read, or is empty yet, is not known to be early.
+        let early = segments.partition_point(|segment| {
+            let at = BatchAt { segment: segment.number, offset: DATA_OFFSET };
+            let header = self.file(at.segment).and_then(|file| self.header(&*file, at));
+            header.is_ok_and(|header| header.time_ms < unix_ms)
+        });
+        segments.get(early.saturating_sub(1)).map_or(0, |segment| segment.first)
+    }
+
     fn header(&self, file: &dyn DiskFile, at: BatchAt) -> Result<BatchHeader, ReadError> {
         let mut bytes = [0; BATCH_HEADER_BYTES];
         file.read_at(at.offset, &mut bytes).map_err(|error| failed(at.segment, error))?;

@@ -26,7 +26,7 @@ use super::limits::{SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX};
 pub const SEGMENT_HEADER_BYTES: usize = 4096;
 
 /// The same, as a place in a file.
-pub(super) const DATA_OFFSET: u64 = SEGMENT_HEADER_BYTES as u64;
+pub(crate) const DATA_OFFSET: u64 = SEGMENT_HEADER_BYTES as u64;
 
 const MAGIC: &[u8; 8] = b"skep.seg";
 const VERSION: u32 = 1;

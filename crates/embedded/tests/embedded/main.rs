@@ -27,3 +27,4 @@ mod panic;
 mod repair;
 mod slices;
 mod step;
+mod trace;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Settlement;
+use super::trace::{Found, Search};
 use crate::queue::INFO_BYTES;
 use crate::{AgentId, Filter, Position, QueueInfo, QueueName, QueueSpec, Stored, WorkspaceId};
 
@@ -149,10 +150,14 @@ pub enum Ask {
         /// At most so many.
         limit: u32,
     },
-    /// The history of a message.
+    /// What became of messages: without a search the history of one.
     Trace {
-        /// Its id.
+        /// The id of the message; with a search, empty means all.
+        #[serde(default)]
         message: String,
+        /// Which messages, and how much of each.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        search: Option<Search>,
     },
     /// The hub itself.
     Status,
@@ -200,6 +205,8 @@ pub enum Page {
     Trace(Vec<Event>),
     /// The hub.
     Status(Status),
+    /// What became of the messages that were searched for.
+    Traced(Found),
 }
 
 /// An agent, as the registry knows it.
@@ -233,9 +240,10 @@ impl AgentInfo {
 pub struct Event {
     /// When, in unix milliseconds.
     pub time_ms: u64,
-    /// Where its record stands.
+    /// Where its record stands; 0 of what has none.
     pub position: Position,
-    /// What: `stored`, `leased`, `returned`, `extended`, `acked`, `nacked`, `dead_lettered`, `redriven`, `purged`.
+    /// What: `stored`, `leased`, `returned`, `extended`, `acked`, `nacked`, `dead_lettered`, `redriven`, `purged`,
+    /// `removed` with its queue; and of what was never stored `refused`, `unmatched`, `dropped`.
     pub what: String,
     /// In which queue, if in one.
     pub queue: Option<QueueName>,

@@ -8,12 +8,14 @@
 mod codec;
 mod heard;
 mod manage;
+mod trace;
 
 use serde::{Deserialize, Serialize};
 
 pub use codec::{Encoding, encode_live};
 pub use heard::Heard;
 pub use manage::{AgentInfo, Answer, Ask, Command, Event, Manage, Managed, Page, Query, Report, Status};
+pub use trace::{Fate, Found, Search, Traced, Wanted};
 
 use crate::{
     AgentId, Delivery, Durability, Error, Filter, Guarantee, LeaseToken, Message, Position, ProducerId, QueueName,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Action, Code, Ended, MessageId, QueueSpec, Stored, Topic};
+use crate::{Action, Code, Ended, Holder, MessageId, QueueSpec, Stored, Topic};
 
 fn message(n: u32) -> Message {
     let id = MessageId::new(&format!("m-{n}")).unwrap();
@@ -162,7 +162,60 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
                 result: Settlement::Ok(Page::AgentsPart { agents: vec![info], next: Some("alice".parse().unwrap()) }),
             }),
         ),
+        ("query_trace", Frame::Query(Query { tag: 8, ask: Ask::Trace { message: "m-1".into(), search: None } })),
+        (
+            "query_search",
+            Frame::Query(Query { tag: 8, ask: Ask::Trace { message: String::new(), search: Some(search()) } }),
+        ),
+        ("page_traced", Frame::Page(Report { tag: 8, result: Settlement::Ok(Page::Traced(found(queue))) })),
     ]
+}
+
+/// A search with every member said.
+fn search() -> Search {
+    Search {
+        conversation: Some("c-1".into()),
+        from: Some("alice".into()),
+        to: Some("jobs".into()),
+        since_ms: Some(4),
+        until_ms: Some(6),
+        outcome: Some(Wanted::Undelivered),
+        limit: Some(10),
+        next: Some(Position::Number(9)),
+        whole: true,
+    }
+}
+
+fn found(queue: QueueName) -> Found {
+    let event = Event {
+        time_ms: 5,
+        position: Position::Number(9),
+        what: "leased".into(),
+        queue: Some(queue.clone()),
+        attempt: Some(1),
+        party: Some("agent/bob".into()),
+        detail: None,
+    };
+    let traced = Traced {
+        id: "m-1".into(),
+        position: Some(Position::Number(9)),
+        time_ms: 4,
+        conversation: "c-1".into(),
+        kind: "task".into(),
+        source: "agent/alice".into(),
+        party: "agent/alice".into(),
+        to: vec!["jobs".into()],
+        state: Fate::Leased,
+        state_ms: 5,
+        queue: Some(queue),
+        attempts: 1,
+        reason: Some("busy".into()),
+        holder: Some(Holder { party: "agent/bob".into(), until_ms: 7 }),
+        message: Some(message(1)),
+        events: vec![event],
+        due_ms: Some(11),
+    };
+    Found { messages: vec![traced], next: Some(Position::Number(10)), unstored_since_ms: 3 }
 }
 
 #[test]
@@ -292,7 +345,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..23usize, at in any::<usize>(), to in any::<u8>()) {
+    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..26usize, at in any::<usize>(), to in any::<u8>()) {
         let mut out = Vec::new();
         Encoding::Compact.encode(&every_frame()[which].1, &mut out);
         let at = at % out.len();

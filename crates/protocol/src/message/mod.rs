@@ -33,7 +33,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use build::{MessageBuilder, format_time};
 pub use json::{Defaults, content_is_json};
 
-use crate::pack::Reader;
+use crate::pack::{Reader, put_array, put_nil};
 use crate::{Error, Guarantee, MessageId, Priority};
 
 /// Elements with a fixed position.
@@ -142,6 +142,18 @@ impl<'a> MessageRef<'a> {
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// The message without payload and further attributes, in memory of its own.
+    #[must_use]
+    pub fn bare(&self) -> Message {
+        let at = |field: usize| self.at.get(field).map_or(0, |at| *at as usize);
+        let fixed = self.bytes.get(at(ID)..at(ATTRIBUTES)).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(fixed.len() + 5);
+        put_array(&mut bytes, FIELDS);
+        bytes.extend_from_slice(fixed);
+        (ATTRIBUTES..FIELDS).for_each(|_| put_nil(&mut bytes));
+        Message::parse(bytes.into()).expect("each of its elements was checked")
     }
 
     /// Its id, unique within its source.

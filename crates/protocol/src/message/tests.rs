@@ -242,3 +242,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_bare_message_keeps_who_wrote_to_whom_and_neither_payload_nor_attributes() {
+    let topic = Topic::new("jobs").unwrap();
+    let message = Message::build(&MessageId::new("m-1").unwrap(), "agent/alice", "task")
+        .to(&topic)
+        .conversation("c-1")
+        .headers([("a", "b")])
+        .json(r#"{"secret":1}"#)
+        .finish()
+        .unwrap();
+    let bare = message.view().bare();
+    let view = bare.view();
+    assert_eq!((view.id(), view.source(), view.kind()), ("m-1", "agent/alice", "task"));
+    assert_eq!((view.conversation(), view.to().collect::<Vec<_>>()), ("c-1", vec!["jobs"]));
+    assert!(view.payload().is_none() && view.attributes().next().is_none());
+}

@@ -34,7 +34,10 @@ const CLOSED: [(&str, &str); 31] = [
     ("PUT", "/v1/agents/bob"),
     ("PUT", "/v1/agents/bob/workspaces/w"),
     ("GET", "/v1/replay"),
+    ("GET", "/v1/trace"),
     ("GET", "/v1/trace/m-1"),
+    ("GET", "/v1/messages/m-1"),
+    ("GET", "/v1/conversations/c-1"),
     ("GET", "/v1/status"),
     ("OPTIONS", "/v1/queues"),
     ("GET", "/no/such/path"),
@@ -169,6 +172,11 @@ const REFUSED: [(&str, &str, &str, u16, &str); 28] = [
     ("POST", "/v1/ack/07070707070707070707070707070707", "", 410, "lease_lost"),
     ("POST", "/v1/ack/xyz", "", 400, "invalid_frame"),
     ("GET", "/v1/trace/never", "", 404, "not_found"),
+    ("GET", "/v1/messages/never", "", 404, "not_found"),
+    ("GET", "/v1/conversations/never", "", 404, "not_found"),
+    ("GET", "/v1/trace?since=yesterday", "", 400, "invalid_argument"),
+    ("GET", "/v1/trace?outcome=lost", "", 400, "invalid_argument"),
+    ("GET", "/v1/trace?form=alice", "", 400, "invalid_argument"),
     ("GET", "/v1/nowhere", "", 404, "not_found"),
 ];
 

@@ -168,8 +168,8 @@ async fn commands_and_questions_at_the_end_of_their_range_are_answered_and_harm_
         Ask::Peek { queue: queue("jobs"), limit: u32::MAX, from: None },
         Ask::Peek { queue: queue("jobs"), limit: 0, from: Some(Position::Number(u64::MAX)) },
         Ask::Peek { queue: queue("jobs"), limit: 1, from: Some(Position::opaque(&[255; 24]).expect("short")) },
-        Ask::Trace { message: "x".repeat(100_000) },
-        Ask::Trace { message: String::new() },
+        Ask::Trace { message: "x".repeat(100_000), search: None },
+        Ask::Trace { message: String::new(), search: None },
     ] {
         raw.say(&Frame::Query(Query { tag: 1, ask: ask.clone() })).await;
         answer(&mut raw, |frame| matches!(frame, Frame::Page(_))).await;

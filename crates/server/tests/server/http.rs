@@ -138,6 +138,37 @@ async fn data_that_is_no_json_comes_back_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_of_messages_is_asked_by_id_by_conversation_and_by_search() {
+    let hub = Hub::start().await;
+    let client = hub.client().await;
+    declare(&client, "jobs").await;
+    for n in 1..=3 {
+        let body = format!(r#"{{"id":"m-{n}","conversationid":"c/1","data":{n}}}"#);
+        hub.post("/v1/publish/jobs", &body).json();
+    }
+    let mut jobs = receive(&client, "jobs", 1).await;
+    next(&mut jobs).await;
+    hub.post("/v1/publish/nowhere", r#"{"id":"lost","guarantee":"at_least_once"}"#).refused(409, "no_queue");
+    let message = hub.get("/v1/messages/m-2").json();
+    assert_eq!((&message["messages"][0]["state"], &message["next"]), (&json!("waiting"), &Value::Null), "{message}");
+    assert_eq!(message["messages"][0]["message"]["data"], 2);
+    assert_eq!(message["messages"][0]["events"][0]["what"], "accepted");
+    assert_eq!(hub.get("/v1/messages/lost").json()["messages"][0]["state"], "refused");
+    let talk = hub.get("/v1/conversations/c%2F1").json();
+    assert_eq!(talk["messages"].as_array().map(Vec::len), Some(3), "{talk}");
+    // One by one, each page says where the next begins.
+    let (mut ids, mut path) = (Vec::new(), "/v1/trace?to=jobs&since=1h&outcome=undelivered&limit=1".to_owned());
+    loop {
+        let page = hub.get(&path).json();
+        ids.extend(page["messages"].as_array().into_iter().flatten().map(|traced| traced["id"].to_string()));
+        let Some(next) = page["next"].as_u64() else { break };
+        path = format!("/v1/trace?to=jobs&since=1h&outcome=undelivered&limit=1&next={next}");
+    }
+    assert_eq!(ids, ["\"m-2\"", "\"m-3\""]);
+    hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_without_a_destination_is_refused() {
     let hub = Hub::start().await;
     let posted = hub.curl("POST", "/v1/publish").body("application/cloudevents+json", EVENT).call();

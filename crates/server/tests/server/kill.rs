@@ -278,7 +278,8 @@ impl World {
     async fn nothing_follows_an_ack(&self, client: &Client) {
         let unheard = self.ledger.acked_unheard();
         for message in unheard.into_iter().chain(self.ledger.outputs().into_keys().take(100)) {
-            let asked = soon("a trace is answered", client.query(Ask::Trace { message: message.clone() })).await;
+            let asked =
+                soon("a trace is answered", client.query(Ask::Trace { message: message.clone(), search: None })).await;
             let Ok(Page::Trace(events)) = asked else { panic!("{asked:?}") };
             let what: Vec<&str> = events.iter().map(|event| event.what.as_str()).collect();
             let acked = what.iter().filter(|what| **what == "acked").count();

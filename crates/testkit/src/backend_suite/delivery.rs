@@ -116,7 +116,9 @@ pub async fn what_a_consumer_does_not_take_in_time_returns_uncharged(opener: Ope
     peer.publish_at(100, &last).await.expect("a receipt");
     let begun = Instant::now();
     loop {
-        let Page::Trace(events) = peer.look(Ask::Trace { message: last.id().into() }).await.expect("a history") else {
+        let Page::Trace(events) =
+            peer.look(Ask::Trace { message: last.id().into(), search: None }).await.expect("a history")
+        else {
             panic!("a trace")
         };
         let count = |what: &str| events.iter().filter(|event| event.what == what).count();

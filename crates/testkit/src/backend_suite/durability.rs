@@ -117,10 +117,15 @@ pub async fn the_past_can_be_replayed_and_traced(opener: Opener<'_>) {
         };
         assert_eq!(messages.iter().map(|stored| text(&stored.message)).collect::<Vec<_>>(), expected);
     }
-    let Page::Trace(events) = peer.look(Ask::Trace { message: kept.id().into() }).await.expect("a history") else {
+    let Page::Trace(events) =
+        peer.look(Ask::Trace { message: kept.id().into(), search: None }).await.expect("a history")
+    else {
         panic!("a trace")
     };
-    assert_eq!(events.iter().map(|event| event.what.as_str()).collect::<Vec<_>>(), ["stored", "leased", "acked"]);
+    assert_eq!(
+        events.iter().map(|event| event.what.as_str()).collect::<Vec<_>>(),
+        ["accepted", "stored", "leased", "acked"]
+    );
 }
 
 /// Page by page, every message a queue holds is shown once: ready, leased and delayed ones.

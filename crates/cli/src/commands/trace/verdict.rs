@@ -1,8 +1,8 @@
 //! How a message stands, in one sentence, and what to run next.
 
-use skep_protocol::{Event, Holder, Position, QueueName, Topic};
+use skep_protocol::{Fate, QueueName, Topic, Traced, format_time};
 
-use crate::output::{until, word};
+use crate::output::{plain, until, word};
 
 /// The sentence and the command.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,123 +11,112 @@ pub(super) struct Verdict {
     pub(super) next: String,
 }
 
-/// What the hub says now, against which the events are held.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Present {
-    /// Since when it runs, in unix milliseconds: no lease is older.
-    pub(super) started_ms: u64,
-    /// Queues of the events that are no more.
-    pub(super) gone: Vec<QueueName>,
-    /// From which queue who has the message, and which attempt that is: a lease may not be in the
-    /// log yet.
-    pub(super) held: Vec<(QueueName, u32, Holder)>,
-}
-
-impl Present {
-    fn holder(&self, queue: &QueueName) -> Option<(u32, &Holder)> {
-        self.held.iter().find(|(of, ..)| of == queue).map(|(_, attempt, holder)| (*attempt, holder))
-    }
-}
-
-/// How a message stands in one queue, what needs a human first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stand {
-    Dead,
-    Failed,
-    Restarted,
-    Waiting,
-    Leased,
-    Gone,
-    Dropped,
-    Done,
-}
-
-/// The queues of some events, each once, in order.
-pub(super) fn queues(events: &[Event]) -> Vec<&QueueName> {
-    let mut queues: Vec<&QueueName> = Vec::new();
-    for queue in events.iter().filter_map(|event| event.queue.as_ref()) {
-        if !queues.contains(&queue) {
-            queues.push(queue);
+/// The verdict on one message. `takers` says who might take it from its queue, if that is known.
+pub(super) fn of(traced: &Traced, takers: Option<&str>) -> Verdict {
+    let (queue, attempt) = (place(traced), attempt(traced));
+    let who = holder(traced).unwrap_or("somebody");
+    let why = why(traced);
+    let said = match traced.state {
+        Fate::Dead => format!("It is in the dead letters of {}: {why}.", origin(traced)),
+        Fate::Refused => format!("It was refused and is stored nowhere: {why}."),
+        Fate::Unmatched => format!("It reached nobody: {why}."),
+        Fate::Dropped => format!("It was dropped: {why}."),
+        Fate::Retrying if restarted(traced) => {
+            format!("It waits in {queue} to be delivered again: the hub started anew while {who} had it, {attempt}.")
         }
-    }
-    queues
+        Fate::Retrying => format!("It waits in {queue} to be delivered again{}; {attempt} ended: {why}.", due(traced)),
+        Fate::Waiting => {
+            let takers = takers.map(|takers| format!(": {takers}")).unwrap_or_default();
+            format!("It waits in {queue}; nobody has taken it yet{takers}.")
+        }
+        Fate::Delayed => format!("It waits in {queue} for the moment that its sender named{}.", due(traced)),
+        Fate::Expired => {
+            format!("It expired in {queue} before anybody was done with it, and {queue} drops what expires.")
+        }
+        Fate::Leased => match &traced.holder {
+            Some(holder) => format!(
+                "{} has it from {queue}, {attempt}, for another {}, and has not settled it.",
+                holder.party,
+                until(holder.until_ms)
+            ),
+            None => format!("{who} has it from {queue}, {attempt}, and has not settled it."),
+        },
+        Fate::Removed => format!("It was removed together with {queue}."),
+        Fate::Purged => format!("It was dropped from {queue} by a purge."),
+        Fate::Acked => format!("It is done: {who} acked it, {attempt}."),
+    };
+    Verdict { said, next: next(traced) }
 }
 
-/// The verdict on the queue where the message stands worst.
-pub(super) fn of(events: &[Event], present: &Present) -> Option<Verdict> {
-    let stored = events.first()?.position;
-    let last = |queue: &QueueName| events.iter().rposition(|event| event.queue.as_ref() == Some(queue));
-    // What happened to a dead letter counts, not that it became one.
-    let moved_on = |queue: &QueueName| queue.dead().is_some_and(|dead| last(&dead) > last(queue));
-    let (stand, event, queue) = queues(events)
-        .into_iter()
-        .filter(|queue| !moved_on(queue))
-        .filter_map(|queue| {
-            let event = events.get(last(queue)?)?;
-            Some((stand(event, queue, present)?, event, queue))
-        })
-        .min_by_key(|(stand, ..)| *stand)?;
-    if let Some((attempt, holder)) = present.holder(queue) {
-        let (party, left) = (&holder.party, until(holder.until_ms));
-        let said =
-            format!("{party} has it from {queue}, attempt {attempt}, for another {left}, and has not settled it.");
-        return Some(Verdict { said, next: look(queue) });
-    }
-    let holder = events
-        .iter()
-        .rev()
-        .filter(|event| event.queue.as_ref() == Some(queue))
-        .find_map(|event| (event.what == "leased").then_some(event.party.as_deref()).flatten());
-    Some(say(stand, event, queue, holder.unwrap_or("somebody"), stored))
+/// Why it stands so, whole: people act on it.
+pub(super) fn why(traced: &Traced) -> String {
+    let why = traced.reason.as_deref().unwrap_or("no reason was given");
+    plain(why).replace('\n', "\\n").trim_end_matches('.').to_owned()
 }
 
-fn stand(event: &Event, queue: &QueueName, present: &Present) -> Option<Stand> {
-    if present.holder(queue).is_some() {
-        return Some(Stand::Leased);
+/// The command that brings on a message that stands so.
+pub(super) fn next(traced: &Traced) -> String {
+    let again = || match traced.position {
+        Some(stored) => format!("replay '>' --from {stored} -n 1"),
+        None => "status".to_owned(),
+    };
+    let Some(queue) = &traced.queue else {
+        let reason = traced.reason.as_deref().unwrap_or_default();
+        return match (traced.state, traced.to.first()) {
+            (Fate::Unmatched, Some(topic)) => format!("queue add {}", word(topic)),
+            (Fate::Refused, _) if reason.starts_with("unknown_agent") => "agents ls".to_owned(),
+            (Fate::Refused, _) if reason.starts_with("queue_full") || reason.starts_with("no_queue") => {
+                "queue ls".to_owned()
+            }
+            _ => again(),
+        };
+    };
+    match traced.state {
+        Fate::Dead => format!("queue redrive {}", word(&origin(traced))),
+        Fate::Waiting => format!("receive {}", word(name(queue))),
+        Fate::Retrying if restarted(traced) => format!("receive {}", word(name(queue))),
+        Fate::Retrying | Fate::Leased | Fate::Delayed => look(queue),
+        _ => again(),
     }
-    let gone = present.gone.contains(queue);
-    Some(match event.what.as_str() {
-        "acked" => Stand::Done,
-        "purged" | "dropped" => Stand::Dropped,
-        // Its dead letters outlive a queue.
-        "dead_lettered" => Stand::Dead,
-        "stored" | "redriven" | "nacked" | "returned" | "leased" | "extended" if gone => Stand::Gone,
-        "nacked" | "returned" => Stand::Failed,
-        "stored" | "redriven" => Stand::Waiting,
-        "leased" | "extended" if event.time_ms < present.started_ms => Stand::Restarted,
-        "leased" | "extended" => Stand::Leased,
-        _ => return None,
+}
+
+/// When it is due, if it waits for a moment.
+pub(super) fn due(traced: &Traced) -> String {
+    let due = |due_ms| format!(", due in {}, at {}", until(due_ms), format_time(due_ms));
+    traced.due_ms.map(due).unwrap_or_default()
+}
+
+/// Whether nothing but a new start of the hub ended the last attempt.
+fn restarted(traced: &Traced) -> bool {
+    traced.reason.as_deref() == Some("hub_restarted")
+}
+
+/// Who has it, or had it last in that queue.
+fn holder(traced: &Traced) -> Option<&str> {
+    let leased = traced.events.iter().rev().filter(|event| event.what == "leased" && event.queue == traced.queue);
+    traced.holder.as_ref().map(|holder| holder.party.as_str()).or_else(|| {
+        let mut parties = leased.filter_map(|event| event.party.as_deref());
+        parties.next()
     })
 }
 
-fn say(stand: Stand, event: &Event, queue: &QueueName, holder: &str, stored: Position) -> Verdict {
-    let attempt = event.attempt.map(|attempt| format!("attempt {attempt}")).unwrap_or_else(|| "the attempt".into());
-    let why = event.detail.as_deref().unwrap_or("no reason was given");
-    let again = format!("replay '>' --from {stored} -n 1");
-    let take = format!("receive {}", word(name(queue)));
-    let (said, next) = match stand {
-        Stand::Dead => (format!("It is in the dead letters of {queue}: {why}."), format!("queue redrive {queue}")),
-        Stand::Failed => (format!("It waits in {queue} to be delivered again; {attempt} ended: {why}."), look(queue)),
-        Stand::Restarted => (
-            format!(
-                "It waits in {queue} to be delivered again: the hub started anew while {holder} had it, {attempt}."
-            ),
-            take,
-        ),
-        Stand::Waiting => (format!("It waits in {queue}; nobody has taken it yet."), take),
-        Stand::Leased => (format!("{holder} has it from {queue}, {attempt}, and has not settled it."), look(queue)),
-        Stand::Gone => (format!("It was removed together with {queue}."), again),
-        Stand::Dropped => {
-            let why = event.detail.as_deref().unwrap_or("the queue was purged");
-            (format!("It was dropped from {queue}: {why}."), again)
-        }
-        Stand::Done => (format!("It is done: {holder} acked it, {attempt}."), again),
-    };
-    Verdict { said, next }
+fn attempt(traced: &Traced) -> String {
+    if traced.attempts == 0 { "the attempt".into() } else { format!("attempt {}", traced.attempts) }
+}
+
+/// The queue, as one calls it.
+pub(super) fn place(traced: &Traced) -> String {
+    traced.queue.as_ref().map_or_else(|| "its queue".into(), ToString::to_string)
+}
+
+/// The queue that dead letters come from.
+pub(super) fn origin(traced: &Traced) -> String {
+    let origin = traced.queue.as_ref().and_then(QueueName::origin);
+    origin.map_or_else(|| place(traced), |origin| origin.to_string())
 }
 
 /// The command that shows what is in a queue.
-fn look(queue: &QueueName) -> String {
+pub(super) fn look(queue: &QueueName) -> String {
     match Topic::agent_of(queue.as_str()) {
         Some(agent) => format!("inbox {agent}"),
         None => format!("queue peek {}", word(queue.as_str())),
@@ -140,98 +129,109 @@ fn name(queue: &QueueName) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use skep_protocol::{Event, Holder, Position};
+
     use super::*;
 
-    fn event(what: &str, queue: &str, attempt: Option<u32>, detail: Option<&str>) -> Event {
-        Event {
+    /// A message in a queue, tried once by bob.
+    pub(in super::super) fn traced(state: Fate, queue: &str, reason: Option<&str>) -> Traced {
+        let queue: Option<QueueName> = queue.parse().ok();
+        let leased = Event {
             time_ms: 1,
-            position: Position::Number(7),
-            what: what.into(),
-            queue: Some(queue.parse().unwrap()),
-            attempt,
-            party: (what == "leased").then(|| "agent/bob".into()),
-            detail: detail.map(Into::into),
+            position: Position::Number(8),
+            what: "leased".into(),
+            queue: queue.clone(),
+            attempt: Some(1),
+            party: Some("agent/bob".into()),
+            detail: None,
+        };
+        Traced {
+            id: "m-1".into(),
+            position: Some(Position::Number(7)),
+            time_ms: 1,
+            conversation: "m-1".into(),
+            kind: "task".into(),
+            source: "agent/alice".into(),
+            party: "agent/alice".into(),
+            to: vec!["jobs".into()],
+            state,
+            state_ms: 1,
+            queue,
+            attempts: 1,
+            reason: reason.map(Into::into),
+            holder: None,
+            message: None,
+            events: vec![leased],
+            due_ms: None,
         }
     }
 
-    fn said(events: &[Event]) -> (String, String) {
-        let verdict = of(events, &Present::default()).unwrap();
+    fn said(traced: &Traced) -> (String, String) {
+        let verdict = of(traced, None);
         (verdict.said, verdict.next)
     }
 
     #[test]
     fn a_message_nobody_took_is_told_with_how_to_take_it() {
-        let (said, next) = said(&[event("stored", "agent.bob.inbox", None, None)]);
+        let (said, next) = said(&traced(Fate::Waiting, "agent.bob.inbox", None));
         assert_eq!(said, "It waits in agent.bob.inbox; nobody has taken it yet.");
         assert_eq!(next, "receive bob");
     }
 
     #[test]
-    fn a_message_that_is_done_is_told_with_who_did_it() {
-        let events = [
-            event("stored", "jobs", None, None),
-            event("leased", "jobs", Some(1), None),
-            event("acked", "jobs", Some(1), None),
-        ];
-        assert_eq!(said(&events).0, "It is done: agent/bob acked it, attempt 1.");
-        assert_eq!(said(&events).1, "replay '>' --from 7 -n 1");
+    fn a_message_nobody_can_take_is_told_with_why() {
+        let waits = traced(Fate::Waiting, "jobs", None);
+        let said = of(&waits, Some("no consumer is attached")).said;
+        assert_eq!(said, "It waits in jobs; nobody has taken it yet: no consumer is attached.");
     }
 
     #[test]
-    fn of_several_queues_the_worst_is_told() {
-        let events = [
-            event("stored", "done", None, None),
-            event("stored", "jobs", None, None),
-            event("acked", "done", Some(1), None),
-            event("dead_lettered", "jobs", Some(5), Some("no such customer")),
-        ];
-        let (said, next) = said(&events);
+    fn a_delayed_message_is_told_with_when_it_is_due() {
+        let delayed = Traced { due_ms: Some(0), ..traced(Fate::Delayed, "jobs", None) };
+        let (said, next) = said(&delayed);
+        let expected = "It waits in jobs for the moment that its sender named, due in 0 s, at 1970-01-01T00:00:00Z.";
+        assert_eq!((said.as_str(), next.as_str()), (expected, "queue peek jobs"));
+        let again = Traced { due_ms: Some(0), ..traced(Fate::Retrying, "jobs", Some("busy")) };
+        assert!(
+            of(&again, None).said.contains("to be delivered again, due in 0 s, at 1970-01-01T00:00:00Z; attempt 1")
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_done_is_told_with_who_did_it() {
+        let (said, next) = said(&traced(Fate::Acked, "jobs", None));
+        assert_eq!(said, "It is done: agent/bob acked it, attempt 1.");
+        assert_eq!(next, "replay '>' --from 7 -n 1");
+    }
+
+    #[test]
+    fn a_dead_letter_is_told_with_where_it_died_and_how_to_bring_it_back() {
+        let (said, next) = said(&traced(Fate::Dead, "$dead.jobs", Some("no such customer")));
         assert_eq!(said, "It is in the dead letters of jobs: no such customer.");
         assert_eq!(next, "queue redrive jobs");
     }
 
     #[test]
-    fn a_redriven_message_waits_again() {
-        let events = [event("dead_lettered", "jobs", Some(5), Some("x")), event("redriven", "jobs", None, None)];
-        assert!(said(&events).0.starts_with("It waits in jobs"));
-        assert_eq!(of(&[], &Present::default()), None);
+    fn a_lease_that_ended_with_the_hub_is_told_so() {
+        let (said, next) = said(&traced(Fate::Retrying, "jobs", Some("hub_restarted")));
+        assert!(said.contains("the hub started anew while agent/bob had it, attempt 1"), "{said}");
+        assert_eq!(next, "receive jobs");
     }
 
     #[test]
-    fn what_became_of_a_dead_letter_counts_and_not_that_it_was_one() {
-        let mut events =
-            vec![event("dead_lettered", "jobs", Some(5), Some("x")), event("purged", "$dead.jobs", None, None)];
-        assert_eq!(said(&events).0, "It was dropped from $dead.jobs: the queue was purged.");
-        events.push(event("redriven", "jobs", None, None));
-        assert!(said(&events).0.starts_with("It waits in jobs"));
+    fn who_has_it_is_told_with_until_when() {
+        let holder = Some(Holder { party: "agent/eve".into(), until_ms: 0 });
+        let (said, next) = said(&Traced { holder, attempts: 2, ..traced(Fate::Leased, "jobs", None) });
+        assert_eq!(said, "agent/eve has it from jobs, attempt 2, for another 0 s, and has not settled it.");
+        assert_eq!(next, "queue peek jobs");
     }
 
     #[test]
-    fn no_lease_is_older_than_the_hub() {
-        let events = [event("stored", "jobs", None, None), event("leased", "jobs", Some(1), None)];
-        assert_eq!(said(&events).0, "agent/bob has it from jobs, attempt 1, and has not settled it.");
-        assert_eq!(said(&events).1, "queue peek jobs");
-        let said = of(&events, &Present { started_ms: 2, ..Present::default() }).unwrap();
-        assert!(said.said.contains("the hub started anew while agent/bob had it, attempt 1"), "{said:?}");
-        assert_eq!(said.next, "receive jobs");
-    }
-
-    #[test]
-    fn who_has_it_now_counts_more_than_what_the_log_knows_yet() {
-        let held = vec![("jobs".parse().unwrap(), 2, Holder { party: "agent/eve".into(), until_ms: 0 })];
-        let events = [event("stored", "jobs", None, None), event("nacked", "jobs", Some(1), None)];
-        let verdict = of(&events, &Present { held, ..Present::default() }).unwrap();
-        assert_eq!(verdict.said, "agent/eve has it from jobs, attempt 2, for another 0 s, and has not settled it.");
-        assert_eq!(verdict.next, "queue peek jobs");
-    }
-
-    #[test]
-    fn what_went_with_its_queue_waits_nowhere() {
-        let gone = Present { gone: vec!["jobs".parse().unwrap()], ..Present::default() };
-        let events = [event("stored", "jobs", None, None)];
-        assert_eq!(of(&events, &gone).unwrap().said, "It was removed together with jobs.");
-        let dead = [event("dead_lettered", "jobs", Some(1), Some("x"))];
-        assert!(of(&dead, &gone).unwrap().said.starts_with("It is in the dead letters"));
+    fn what_was_refused_is_told_with_why() {
+        let refused = Traced { queue: None, position: None, ..traced(Fate::Refused, "x", Some("forbidden: no")) };
+        assert_eq!(said(&refused).0, "It was refused and is stored nowhere: forbidden: no.");
+        let unmatched = Traced { queue: None, ..traced(Fate::Unmatched, "x", Some("no queue matched it")) };
+        assert_eq!(said(&unmatched).1, "queue add jobs");
     }
 }

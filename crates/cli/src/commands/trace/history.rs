@@ -1,0 +1,100 @@
+//! One message: all that happened to it.
+
+use serde::Serialize;
+use skep_client::Client;
+use skep_protocol::{Code, Error, Event, MessageId, Search, Traced, format_time};
+
+use super::cause::takers_of;
+use super::list::who;
+use super::verdict::{self, Verdict};
+use super::{search, unstored_note};
+use crate::context::Context;
+use crate::output::{Table, one_line, plain, word};
+
+/// Messages of one id that are shown.
+const SAME_ID_MAX: u32 = 100;
+
+/// Leases are written with what is written next: nobody waits for their record.
+const LEASED_TIMES: &str = "leased: the time of its record; the message was handed out then or a little before, and \
+                            leases of the last moment before a crash are missing";
+
+pub(super) async fn show(context: &Context, client: &Client, message: &MessageId, which: Search) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        messages: &'a [Traced],
+        /// Of all of them, one message after the other.
+        events: &'a [&'a Event],
+        verdict: Option<&'a str>,
+        next: Option<&'a str>,
+        note: Option<&'a str>,
+    }
+    let which = Search { whole: true, ..which };
+    let found = search(client, message.as_str(), which, SAME_ID_MAX).await?;
+    if found.messages.is_empty() {
+        return Err(not_found(message, found.unstored_since_ms).into());
+    }
+    let events: Vec<&Event> = found.messages.iter().flat_map(|traced| &traced.events).collect();
+    let verdict = verdict(client, &found.messages).await;
+    let next = verdict.as_ref().map(|verdict| context.command(&verdict.next));
+    let (said, next) = (verdict.as_ref().map(|verdict| verdict.said.as_str()), next.as_deref());
+    let note = events.iter().any(|event| event.what == "leased").then_some(LEASED_TIMES);
+    let mut words = words(&found.messages);
+    words.extend(note.map(|note| format!("({note})\n")));
+    if found.messages.iter().any(|traced| traced.position.is_none()) {
+        words.push_str(&unstored_note(found.unstored_since_ms));
+        words.push('\n');
+    }
+    if let (Some(said), Some(next)) = (said, next) {
+        words.push_str(&format!("\n{said}\nnext: {next}\n"));
+    }
+    let shown = Shown { messages: &found.messages, events: &events, verdict: said, next, note };
+    context.output().answer(&shown, plain(&words))?;
+    if let Some(more) = found.next {
+        let more = context.command(&format!("trace {} --after {more}", word(message.as_str())));
+        context.output().note(format!("there are more messages with this id: {more}"));
+    }
+    Ok(())
+}
+
+/// The last word is of the one that stands worst, and of those of the newest.
+async fn verdict(client: &Client, messages: &[Traced]) -> Option<Verdict> {
+    let worst = messages.iter().rev().min_by_key(|traced| traced.state)?;
+    let verdict = verdict::of(worst, takers_of(client, worst).await.as_deref());
+    if messages.len() == 1 {
+        return Some(verdict);
+    }
+    let said = verdict.said.strip_prefix("It ").map_or(verdict.said.clone(), |said| format!("it {said}"));
+    let of = format!("Of {} messages with this id, that from {} stands worst: {said}", messages.len(), who(worst));
+    Some(Verdict { said: of, ..verdict })
+}
+
+/// What happened; of several messages with one id, to each by itself.
+fn words(messages: &[Traced]) -> String {
+    let several = messages.len() > 1;
+    let each = messages.iter().map(|traced| {
+        let place = traced.position.map_or_else(|| "stored nowhere".into(), |at| format!("position {at}"));
+        let head = format!("from {}, {}, {place}: {}\n", one_line(who(traced).as_bytes()), traced.kind, traced.state);
+        format!("{}{}", if several { head } else { String::new() }, table(&traced.events))
+    });
+    each.collect::<Vec<_>>().join("\n")
+}
+
+fn not_found(message: &MessageId, since_ms: u64) -> Error {
+    let text = format!("no message with the id {:?} is known {}", message.as_str(), unstored_note(since_ms));
+    Error::new(Code::NotFound, text)
+}
+
+fn table(events: &[Event]) -> Table {
+    let mut table = Table::new(["time", "what", "queue", "attempt", "party", "detail"]);
+    for event in events {
+        table.row([
+            format_time(event.time_ms),
+            event.what.clone(),
+            event.queue.as_ref().map(ToString::to_string).unwrap_or_default(),
+            event.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
+            event.party.clone().unwrap_or_default(),
+            event.detail.as_ref().map(|detail| one_line(detail.as_bytes())).unwrap_or_default(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,116 @@
+//! Many messages: a line each.
+
+use serde::Serialize;
+use skep_client::Client;
+use skep_protocol::{Found, Position, Search, Topic, Traced};
+
+use super::{SINCE, Which, cause, search, unix_ms, unstored_note};
+use crate::advice::near_receiver;
+use crate::context::Context;
+use crate::duration::millis;
+use crate::output::{Table, age, one_line, plain, until};
+
+/// Messages that are shown unless it is said: one screen.
+const LIST: u32 = 20;
+
+pub(super) async fn show(context: &Context, client: &Client, which: &Which) -> anyhow::Result<()> {
+    let since_ms = which.search().since_ms.or_else(|| {
+        let has_start = which.after.is_some() || which.until.is_some();
+        (!has_start).then(|| unix_ms().saturating_sub(millis(SINCE)))
+    });
+    let found = search(client, "", Search { since_ms, ..which.search() }, which.count.unwrap_or(LIST)).await?;
+    let mut words = if found.messages.is_empty() { String::new() } else { table(&found.messages).to_string() };
+    tell(context, client, which, &found, &mut words).await
+}
+
+/// The answer: what there is to see, the cause in a sentence, and what to run next.
+pub(super) async fn tell(
+    context: &Context,
+    client: &Client,
+    which: &Which,
+    found: &Found,
+    words: &mut String,
+) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        messages: &'a [Traced],
+        more: Option<Position>,
+        unstored_since_ms: u64,
+        verdict: Option<&'a str>,
+        next: Option<&'a str>,
+    }
+    let verdict = cause::of(client, &found.messages).await?;
+    let next = verdict.as_ref().map(|verdict| context.command(&verdict.next));
+    let (said, next) = (verdict.as_ref().map(|verdict| verdict.said.as_str()), next.as_deref());
+    if let (Some(said), Some(next)) = (said, next) {
+        words.push_str(&format!("\n{said}\nnext: {next}\n"));
+    }
+    let shown = Shown {
+        messages: &found.messages,
+        more: found.next,
+        unstored_since_ms: found.unstored_since_ms,
+        verdict: said,
+        next,
+    };
+    context.output().answer(&shown, plain(words))?;
+    if let Some(more) = found.next {
+        context.output().note(format!("there are more: {}", context.command(&which.typed(more))));
+    }
+    if found.messages.is_empty() {
+        let near = match &which.to {
+            Some(to) if !context.output().is_json() => near_receiver(client, to).await.unwrap_or_default(),
+            _ => String::new(),
+        };
+        context.output().note(format!("no such message. {near}").trim_end());
+    }
+    // Only where one would look for them.
+    let looks_for_them = which.undelivered || found.messages.iter().any(|traced| traced.position.is_none());
+    if looks_for_them || found.messages.is_empty() {
+        context.output().note(unstored_note(found.unstored_since_ms));
+    }
+    Ok(())
+}
+
+fn table(messages: &[Traced]) -> Table {
+    let mut table = Table::new(["id", "stored", "from", "to", "type", "state", "reason"]);
+    for traced in messages {
+        let state = match traced.attempts {
+            0 => traced.state.to_string(),
+            attempts => format!("{}, attempt {attempts}", traced.state),
+        };
+        let holder = traced.holder.as_ref().map(|holder| format!("leased to {}", holder.party));
+        let due = traced.due_ms.map(|due_ms| format!("due in {}", until(due_ms)));
+        let reason = holder.or_else(|| traced.reason.clone()).or(due).unwrap_or_default();
+        let to: Vec<&str> = traced.to.iter().map(|topic| short(topic)).collect();
+        table.row([
+            if traced.id.is_empty() { "(unreadable)".into() } else { traced.id.clone() },
+            age(traced.time_ms),
+            who(traced).into(),
+            to.join(","),
+            traced.kind.clone(),
+            state,
+            cut(&one_line(reason.as_bytes()), 48),
+        ]);
+    }
+    table
+}
+
+/// Who sent it, as one calls them.
+pub(super) fn who(traced: &Traced) -> &str {
+    let source = if traced.source.is_empty() { &traced.party } else { &traced.source };
+    source.strip_prefix("agent/").unwrap_or(source)
+}
+
+/// A topic as one calls it: an inbox goes by its agent.
+pub(super) fn short(topic: &str) -> &str {
+    Topic::agent_of(topic).unwrap_or(topic)
+}
+
+/// At most so many characters.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    format!("{kept}…")
+}

@@ -1,0 +1,138 @@
+//! What became of messages: of one, of a conversation, of all that a search means.
+
+use serde::Deserialize;
+use skep_protocol::{Ask, Code, Error, Found, MessageId, Page, Search};
+
+use super::extract::{Asked, At, Caller};
+use super::problem::Problem;
+use super::queues::page;
+use super::{Answered, json};
+use crate::limits::LOOK;
+
+/// What a search may say. Times are unix milliseconds, or a span back from now such as `1h`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Said {
+    conversation: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    outcome: Option<String>,
+    limit: Option<u32>,
+    /// Where the last answer said to go on.
+    next: Option<String>,
+}
+
+/// How much of a conversation or of an id is shown at once.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Paged {
+    limit: Option<u32>,
+    next: Option<String>,
+}
+
+/// The name of a conversation, which is free.
+pub(crate) struct Conversation(String);
+
+impl std::str::FromStr for Conversation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Ok(Conversation(text.to_owned()))
+    }
+}
+
+/// `GET /v1/trace`: messages in order of time, and how each stands.
+pub(crate) async fn search(caller: Caller, Asked(said): Asked<Said>) -> Answered {
+    let now_ms = caller.shared.hub.now().unix_ms;
+    let search = Search {
+        since_ms: said.since.as_deref().map(|text| moment("since", text, now_ms)).transpose()?,
+        until_ms: said.until.as_deref().map(|text| moment("until", text, now_ms)).transpose()?,
+        outcome: said.outcome.as_deref().map(str::parse).transpose()?,
+        next: said.next.as_deref().map(str::parse).transpose()?,
+        limit: Some(said.limit.unwrap_or(LOOK)),
+        conversation: said.conversation,
+        from: said.from,
+        to: said.to,
+        whole: false,
+    };
+    Ok(page(caller.visit()?.ask(Ask::Trace { message: String::new(), search: Some(search) }).await?))
+}
+
+/// `GET /v1/messages/{message}`: the message, how it stands, and all that happened to it.
+pub(crate) async fn message(caller: Caller, At(message): At<MessageId>, how: Asked<Paged>) -> Answered {
+    let named = format!("no message {:?}", message.as_str());
+    whole(caller, message.as_str(), Search::default(), how, &named).await
+}
+
+/// `GET /v1/conversations/{conversation}`: its messages, the same of each.
+pub(crate) async fn conversation(caller: Caller, At(name): At<Conversation>, how: Asked<Paged>) -> Answered {
+    let named = format!("no message of conversation {:?}", name.0);
+    whole(caller, "", Search { conversation: Some(name.0), ..Search::default() }, how, &named).await
+}
+
+async fn whole(caller: Caller, message: &str, search: Search, Asked(how): Asked<Paged>, named: &str) -> Answered {
+    let next = how.next.as_deref().map(str::parse).transpose()?;
+    let mut search = Search { limit: Some(how.limit.unwrap_or(LOOK)), next, whole: true, ..search };
+    let (mut visit, begins) = (caller.visit()?, next.is_none());
+    loop {
+        let ask = Ask::Trace { message: message.to_owned(), search: Some(search.clone()) };
+        let found = match visit.ask(ask).await? {
+            Page::Traced(found) => found,
+            other => return Ok(page(other)),
+        };
+        match found {
+            Found { next: None, ref messages, .. } if messages.is_empty() && begins => {
+                let since = skep_protocol::format_time(found.unstored_since_ms);
+                let text = format!("{named} is stored, and none was refused, dropped or unmatched since {since}");
+                return Err(Error::new(Code::NotFound, text).into());
+            }
+            // Nothing yet: the search goes on.
+            Found { next: Some(next), ref messages, .. } if messages.is_empty() => search.next = Some(next),
+            found => return Ok(json(&found)),
+        }
+    }
+}
+
+/// `GET /v1/trace/{message}`: only what happened to it.
+pub(crate) async fn events(caller: Caller, At(message): At<MessageId>) -> Answered {
+    let ask = Ask::Trace { message: message.as_str().to_owned(), search: None };
+    Ok(page(caller.visit()?.ask(ask).await?))
+}
+
+/// A moment as one says it.
+fn moment(name: &str, text: &str, now_ms: u64) -> Result<u64, Problem> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let ms = match unit {
+        "" => return number.parse().map_err(|_| no_moment(name, text)),
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(no_moment(name, text)),
+    };
+    let number: u64 = number.parse().map_err(|_| no_moment(name, text))?;
+    Ok(now_ms.saturating_sub(number.saturating_mul(ms)))
+}
+
+fn no_moment(name: &str, text: &str) -> Problem {
+    Problem::argument(format!("{name}={text:?}: expected unix milliseconds, or a span back from now such as 30s or 1h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_unix_milliseconds_or_a_span_back_from_now() {
+        for (text, expected) in [("5", 5), ("1s", 9_000), ("0h", 10_000), ("1d", 0), ("250ms", 9_750)] {
+            assert_eq!(moment("since", text, 10_000).ok(), Some(expected), "{text}");
+        }
+        for text in ["", "h", "-1", "1 h", "99999999999999999999"] {
+            assert!(moment("since", text, 10_000).is_err(), "{text}");
+        }
+    }
+}
