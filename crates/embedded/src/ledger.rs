@@ -15,7 +15,7 @@ use self::index::Key;
 use self::passage::Passage;
 use crate::engine::{Engine, Stand};
 use crate::journal::{QueueId, Record};
-use crate::limits::LOOK_BYTES_MAX;
+use crate::limits::{LOOK_BYTES_MAX, STANDS_MAX};
 use crate::look::unreadable;
 use crate::store::Store;
 
@@ -94,14 +94,18 @@ fn shown(store: &Store, sought: &Sought, history: History<'_>) -> Result<Option<
     let open: Vec<(QueueId, u64)> =
         followed.values().flat_map(|one| one.open().map(|queue| (queue, one.position))).collect();
     let mut names = Names::default();
-    let stands: HashMap<(QueueId, u64), Stand> = {
-        let (shared, now) = (store.lock(), store.clock.now());
+    {
+        let shared = store.lock();
         for queue in followed.values().flat_map(Followed::queues) {
             names.extend(shared.engine.queue_name(queue).map(|name| (queue, name.clone())));
         }
-        let stands = shared.engine.stands(&open, now);
-        open.into_iter().zip(stands).filter_map(|(key, stand)| Some((key, stand?))).collect()
-    };
+    }
+    let mut stands: HashMap<(QueueId, u64), Stand> = HashMap::default();
+    for part in open.chunks(STANDS_MAX) {
+        let now = store.clock.now();
+        let found = store.lock().engine.stands(part, now);
+        stands.extend(part.iter().zip(found).filter_map(|(key, stand)| Some((*key, stand?))));
+    }
     let gone = followed.values().flat_map(Followed::queues).filter(|queue| !names.contains_key(queue)).collect();
     let Some(gone) = names_of_gone(store, gone, sought.until)? else { return Ok(None) };
     names.extend(gone);

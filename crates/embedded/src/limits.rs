@@ -66,6 +66,11 @@ pub(crate) const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) const FOLLOWED_MAX: usize = 1_024;
 /// The same, when all that happened to each is told: what is kept of one may be a few 100 KiB.
 pub(crate) const WHOLE_MAX: usize = 128;
+/// Messages of which the engine is asked in one hold of its lock how they stand: for each it may look through all that
+/// returned lately, and for all of them once through the leases.
+pub(crate) const STANDS_MAX: usize = 64;
+/// Longest index that is read, in bytes: that of the largest segment is some 2 MiB.
+pub(crate) const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Events that are told of one message: of more, the first half and the last.
 pub(crate) const EVENTS_MAX: usize = 256;
 /// Bytes of a reason or progress that are told of one event; the rest is cut.

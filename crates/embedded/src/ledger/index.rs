@@ -15,6 +15,7 @@ use skep_protocol::{MessageRef, Topic};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::journal::{QueueId, Record};
+use crate::limits::INDEX_BYTES_MAX;
 use crate::log::{BatchAt, DATA_OFFSET, ReadError, Reader, RecordKind, RecordView, segment_number};
 
 const MAGIC: &[u8; 8] = b"skepidx1";
@@ -179,7 +180,8 @@ impl Index {
     /// The index of a segment as its file has it, if that is there, whole, and of just this segment.
     pub(super) fn load(reader: &Reader, of: Complete) -> Option<Self> {
         let file = reader.disk().open(&of.file_name()).ok()?;
-        let mut bytes = vec![0; usize::try_from(file.size().ok()?).ok()?];
+        let size = file.size().ok().filter(|size| *size <= INDEX_BYTES_MAX)?;
+        let mut bytes = vec![0; usize::try_from(size).ok()?];
         let filled = file.read_at(0, &mut bytes).ok()?;
         let (magic, rest) = bytes.get(..filled)?.split_at_checked(8)?;
         let (hash, body) = rest.split_first_chunk()?;

@@ -6,7 +6,7 @@ use crate::curl::Curl;
 use crate::hub::{Hub, declare};
 
 /// Every path there is, and some there are not; `jobs` is a queue, `nowhere` is none.
-const CLOSED: [(&str, &str); 31] = [
+const CLOSED: [(&str, &str); 34] = [
     ("GET", "/"),
     ("GET", "/metrics"),
     ("GET", "/ws"),
@@ -144,7 +144,7 @@ async fn what_a_form_of_a_page_can_send_is_no_body_of_ours() {
 }
 
 /// Method, path, body, and the status and code of the refusal.
-const REFUSED: [(&str, &str, &str, u16, &str); 28] = [
+const REFUSED: [(&str, &str, &str, u16, &str); 33] = [
     ("POST", "/v1/publish/news", "{", 400, "invalid_message"),
     ("POST", "/v1/publish/news", "[1]", 400, "invalid_argument"),
     ("POST", "/v1/publish/news", "", 400, "invalid_argument"),

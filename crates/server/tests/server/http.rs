@@ -147,7 +147,7 @@ async fn what_became_of_messages_is_asked_by_id_by_conversation_and_by_search() 
         hub.post("/v1/publish/jobs", &body).json();
     }
     let mut jobs = receive(&client, "jobs", 1).await;
-    next(&mut jobs).await;
+    let _first = next(&mut jobs).await;
     hub.post("/v1/publish/nowhere", r#"{"id":"lost","guarantee":"at_least_once"}"#).refused(409, "no_queue");
     let message = hub.get("/v1/messages/m-2").json();
     assert_eq!((&message["messages"][0]["state"], &message["next"]), (&json!("waiting"), &Value::Null), "{message}");

@@ -289,6 +289,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_terminal_would_obey_is_shown_in_names_and_types() {
+        let evil = message("x\u{1b}[31m", "bob", Fate::Waiting, "\u{7}");
+        let evil = Traced { kind: "t\u{9b}2J".into(), events: vec![nacked("agent.bob.inbox")], ..evil };
+        for width in [80, 40] {
+            let drawn = draw(std::slice::from_ref(&evil), width, &PLAIN);
+            assert!(drawn.contains("x\\u{1b}") && !drawn.contains(|c: char| c != '\n' && c.is_control()), "{drawn}");
+        }
+    }
+
+    #[test]
     fn no_line_is_wider_than_the_terminal_however_many_speak() {
         for parties in [2, 4, 6, 9, 30] {
             let messages: Vec<Traced> = (0..parties)
