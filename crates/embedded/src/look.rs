@@ -36,7 +36,7 @@ impl Looks {
     pub(crate) fn ask(&self, read: Read) -> BoxFuture<'static, Result<Seen, Error>> {
         let (answer, seen) = oneshot::channel();
         let queue = match read {
-            Read::Queues | Read::Peek(..) => &self.present,
+            Read::Queues(..) | Read::Peek(..) => &self.present,
             Read::Replay(..) | Read::Trace(..) => &self.past,
         };
         let asked = queue.try_send((read, answer)).map_err(|error| match error {
