@@ -150,6 +150,15 @@ impl Life {
         self.bench.write(&[], &[outgoing], party, producer);
     }
 
+    fn hand_over(&mut self, back: usize, action: usize, to: usize) {
+        let Some(lease) = self.lease(back) else { return };
+        self.sequence += 1;
+        let message = self.bench.message(QUEUES[to]);
+        let outgoing = Outgoing { sequence: self.sequence, ..Outgoing::new(&message) };
+        let settles = [Settle { lease, action: action_of(action) }];
+        self.bench.write(&settles, &[outgoing], "agent/bob", Some(ProducerId([2; 16])));
+    }
+
     fn run(&mut self, op: &Op) {
         let bench = &mut self.bench;
         match *op {
@@ -186,24 +195,14 @@ impl Life {
                 let settles = [Settle { lease, action: action_of(action) }];
                 self.bench.write(&settles, &[], "agent/bob", None);
             }
-            Op::HandOver { back, action, to } => {
-                let Some(lease) = self.lease(back) else { return };
-                self.sequence += 1;
-                let message = self.bench.message(QUEUES[to]);
-                let outgoing = Outgoing { sequence: self.sequence, ..Outgoing::new(&message) };
-                let settles = [Settle { lease, action: action_of(action) }];
-                self.bench.write(&settles, &[outgoing], "agent/bob", Some(ProducerId([2; 16])));
-            }
+            Op::HandOver { back, action, to } => self.hand_over(back, action, to),
             Op::Keep { which, every } if which < bench.consumers.len() => {
                 let id = bench.consumers[which].0;
                 let held: Vec<_> = bench.leases.iter().step_by(every).copied().collect();
                 bench.step(|engine, now, fx| drop(engine.keep(id, &held, now, fx)));
             }
             Op::Declare { queue, attempts_max, small, goes_on } => {
-                let messages_max = if small { 3 } else { 1_000 };
-                let expired = if small { Expired::Drop } else { Expired::DeadLetter };
-                let on_dead_key = if goes_on { DeadKey::Continue } else { DeadKey::Park };
-                bench.declare(QueueSpec { attempts_max, messages_max, expired, on_dead_key, ..spec(QUEUES[queue]) });
+                bench.declare(declaration(queue, attempts_max, small, goes_on));
             }
             Op::Delete { queue, force } => bench.command(&QueueCommand::Delete(name(QUEUES[queue]), force)),
             Op::Purge { queue } => bench.command(&QueueCommand::Purge(name(QUEUES[queue]))),
@@ -218,6 +217,13 @@ impl Life {
             _ => {}
         }
     }
+}
+
+fn declaration(queue: usize, attempts_max: u32, small: bool, goes_on: bool) -> QueueSpec {
+    let messages_max = if small { 3 } else { 1_000 };
+    let expired = if small { Expired::Drop } else { Expired::DeadLetter };
+    let on_dead_key = if goes_on { DeadKey::Continue } else { DeadKey::Park };
+    QueueSpec { attempts_max, messages_max, expired, on_dead_key, ..spec(QUEUES[queue]) }
 }
 
 fn action_of(number: usize) -> Action {
