@@ -6,7 +6,10 @@ use skep_core::{End, Outgoing, QueueCommand};
 use skep_protocol::{Action, Binding, Code, DeadKey, Expired, Priority, ProducerId, QueueSpec, Settle};
 
 use super::bench::{Bench, nack, name, reject, spec};
+use crate::engine::Engine;
+use crate::journal::Record;
 use crate::limits::DEDUP_MS;
+use crate::log::{BatchAt, RecordView};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -369,4 +372,28 @@ fn priorities_are_read_from_the_log() {
         bench.write(&[], &[Outgoing::new(&message.expect("a message"))], "agent/alice", None);
     }
     bench.check();
+}
+
+#[test]
+fn a_declaration_of_the_last_queue_number_is_refused() {
+    let declared = |queue| {
+        let spec = QueueSpec::new(name("jobs"));
+        let (record, mut body) = (Record::Declare { queue, spec }, Vec::new());
+        record.encode(&mut body);
+        let batch = BatchAt { segment: 1, offset: 0 };
+        let (position, flags, len) = (1, record.flags(), body.len() as u32);
+        let view = RecordView {
+            position,
+            kind: record.kind(),
+            flags,
+            body: &body,
+            time_ms: 1,
+            batch,
+            offset: 0,
+            len,
+            lost_until: 0,
+        };
+        Engine::new(1).replay(&view)
+    };
+    assert!(declared(u32::MAX - 1).is_ok() && declared(u32::MAX).is_err());
 }
