@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use skep_protocol::limits::PRODUCER_WINDOW;
+use skep_protocol::limits::{PRODUCER_WINDOW, SEQUENCE_MAX};
 
 /// Values by sequence, as runs of which the same can be said; of the last 4,096 sequences.
 #[derive(Debug)]
@@ -37,6 +37,28 @@ pub enum Look<'a, T> {
 impl<T> Default for Recent<T> {
     fn default() -> Self {
         Recent { runs: VecDeque::new(), highest: 0 }
+    }
+}
+
+impl<T> Recent<T> {
+    /// The highest sequence, and the runs in order: where each begins, how long it is, and its value.
+    pub fn runs(&self) -> (u64, impl ExactSizeIterator<Item = (u64, u64, &T)>) {
+        (self.highest, self.runs.iter().map(|run| (run.first, run.count, &run.value)))
+    }
+
+    /// The same again, from what [`runs`](Self::runs) gave; none when nothing can have given it.
+    pub fn from_runs(highest: u64, runs: impl IntoIterator<Item = (u64, u64, T)>) -> Option<Self> {
+        let mut recent = Recent { runs: VecDeque::new(), highest };
+        let mut free_from = 0;
+        for (first, count, value) in runs {
+            let end = first.checked_add(count)?;
+            if count == 0 || first < free_from || end - 1 > highest {
+                return None;
+            }
+            free_from = end;
+            recent.runs.push_back(Run { first, count, value });
+        }
+        (highest <= SEQUENCE_MAX).then_some(recent)
     }
 }
 
@@ -92,6 +114,16 @@ mod tests {
         assert_eq!(recent.look(9_995), Look::New, "it was refused, so it is judged again");
         assert_eq!(recent.look(10_001), Look::New);
         assert_eq!(recent.look(5_000), Look::Passed { highest: 9_999 });
+    }
+
+    #[test]
+    fn runs_that_overlap_or_pass_the_highest_are_none() {
+        let recent = Recent::from_runs(9, [(1, 3, "a"), (7, 3, "b")]).expect("in order");
+        assert_eq!(recent.look(8), Look::Known(&"b", 1));
+        assert_eq!(recent.runs().1.collect::<Vec<_>>(), [(1, 3, &"a"), (7, 3, &"b")]);
+        for runs in [vec![(1, 3, "a"), (3, 1, "b")], vec![(7, 4, "a")], vec![(7, 0, "a")], vec![(u64::MAX, 2, "a")]] {
+            assert!(Recent::from_runs(9, runs).is_none());
+        }
     }
 
     #[test]

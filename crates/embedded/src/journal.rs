@@ -344,16 +344,16 @@ fn put_lease(out: &mut Vec<u8>, lease: &LeaseOf) {
 }
 
 /// What is left of a body.
-struct Body<'a>(&'a [u8]);
+pub(crate) struct Body<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Body<'a> {
-    fn slice(&mut self, n: usize) -> Result<&'a [u8], Corrupt> {
+    pub(crate) fn slice(&mut self, n: usize) -> Result<&'a [u8], Corrupt> {
         let (taken, rest) = self.0.split_at_checked(n).ok_or_else(|| Corrupt("its body is too short".into()))?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
         let taken = self.slice(N)?;
         Ok(taken.try_into().expect("as long as asked for"))
     }
@@ -362,11 +362,11 @@ impl<'a> Body<'a> {
         self.take().map(u16::from_le_bytes).map(usize::from)
     }
 
-    fn u32(&mut self) -> Result<u32, Corrupt> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Corrupt> {
         self.take().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, Corrupt> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Corrupt> {
         self.take().map(u64::from_le_bytes)
     }
 
@@ -381,7 +381,7 @@ impl<'a> Body<'a> {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Corrupt> {
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Corrupt> {
     std::str::from_utf8(bytes).map_err(|_| Corrupt("a text in it is not UTF-8".into()))
 }
 

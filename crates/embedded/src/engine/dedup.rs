@@ -22,29 +22,29 @@ pub(crate) enum Seen {
 /// The producers and where their last sequences were stored.
 #[derive(Debug)]
 pub(crate) struct Producers {
-    seed: u64,
+    pub(super) seed: u64,
     /// By producer and party, as one, hashed so that nobody can name an id of their own that stands
     /// for another's: nobody's numbers count for another.
-    known: HashMap<u128, Producer>,
+    pub(super) known: HashMap<u128, Producer>,
     /// Uses, oldest first. Of each producer the last one counts; the others are left over, and
     /// swept when they are more than half.
-    uses: VecDeque<Use>,
-    uses_count: u64,
+    pub(super) uses: VecDeque<Use>,
+    pub(super) uses_count: u64,
 }
 
 #[derive(Debug, Default)]
-struct Producer {
+pub(super) struct Producer {
     /// Positions by sequence; both grow by one in a run.
-    stored: Recent<u64>,
+    pub(super) stored: Recent<u64>,
     /// The number of its last use.
-    used: u64,
+    pub(super) used: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Use {
-    number: u64,
-    key: u128,
-    unix_ms: u64,
+pub(super) struct Use {
+    pub(super) number: u64,
+    pub(super) key: u128,
+    pub(super) unix_ms: u64,
 }
 
 impl Producers {
@@ -129,10 +129,10 @@ impl Producers {
 /// Ids of exactly-once messages, for a window of time.
 #[derive(Debug)]
 pub(crate) struct Ids {
-    seed: u64,
-    known: HashMap<u128, u64>,
+    pub(super) seed: u64,
+    pub(super) known: HashMap<u128, u64>,
     /// Oldest first: when, which, and its position.
-    order: VecDeque<(u64, u128, u64)>,
+    pub(super) order: VecDeque<(u64, u128, u64)>,
 }
 
 impl Ids {

@@ -15,7 +15,7 @@ pub(super) struct Waiting {
     pub(super) entry: Entry,
     /// On the clock on the wall: a restart does not change it.
     pub(super) until_ms: u64,
-    handle: Handle,
+    pub(super) handle: Handle,
 }
 
 impl Engine {

@@ -12,8 +12,8 @@ use crate::limits::{FACT_BYTES_MAX, FACTS_BYTES_MAX};
 /// The facts by key.
 #[derive(Debug, Default)]
 pub(super) struct FactTable {
-    known: BTreeMap<String, (u64, Vec<u8>)>,
-    bytes: usize,
+    pub(super) known: BTreeMap<String, (u64, Vec<u8>)>,
+    pub(super) bytes: usize,
 }
 
 impl FactTable {

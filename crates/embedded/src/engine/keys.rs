@@ -10,35 +10,35 @@ use foldhash::HashMap;
 
 use super::queue::Entry;
 
-/// A key, hashed with a seed of this opening of the store.
+/// A key, hashed with the seed of the engine: a snapshot keeps both.
 pub(super) type Key = u64;
 
 /// Where a message stands among those of its key: by when it joined them, as the position that came next then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    joined: u64,
+pub(super) struct Rank {
+    pub(super) joined: u64,
     /// Of several that joined between the same two positions; what was never delayed comes behind them.
-    due_ms: u64,
-    position: u64,
+    pub(super) due_ms: u64,
+    pub(super) position: u64,
 }
 
 /// A dead letter that had a key.
 #[derive(Clone, Copy, Debug)]
-struct Died {
-    key: Key,
-    expires_ms: u64,
+pub(super) struct Died {
+    pub(super) key: Key,
+    pub(super) expires_ms: u64,
 }
 
 /// The messages of one key.
 #[derive(Debug, Default)]
-struct Chain {
+pub(super) struct Chain {
     /// The one that is on its way, and that the others wait for.
-    head: Option<u64>,
-    waiting: BTreeMap<Rank, Entry>,
+    pub(super) head: Option<u64>,
+    pub(super) waiting: BTreeMap<Rank, Entry>,
     /// Those that join when they are due.
-    later: BTreeSet<(u64, u64)>,
+    pub(super) later: BTreeSet<(u64, u64)>,
     /// Its dead letters that may come back.
-    dead: u64,
+    pub(super) dead: u64,
 }
 
 impl Chain {
@@ -51,17 +51,17 @@ impl Chain {
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     /// Whether a dead letter parks its key.
-    parks: bool,
+    pub(super) parks: bool,
     /// The keys of the messages that the queue holds, by position.
-    of: BTreeMap<u64, Key>,
+    pub(super) of: BTreeMap<u64, Key>,
     /// Of those that were delayed and came due, when they joined their key.
-    late: HashMap<u64, Rank>,
+    pub(super) late: HashMap<u64, Rank>,
     /// Dead letters that had a key: those of this queue, or, if it is one of dead letters, those in it.
-    dead: BTreeMap<u64, Died>,
-    chains: HashMap<Key, Chain>,
-    waiting: u64,
-    parked: u64,
-    parked_keys: u64,
+    pub(super) dead: BTreeMap<u64, Died>,
+    pub(super) chains: HashMap<Key, Chain>,
+    pub(super) waiting: u64,
+    pub(super) parked: u64,
+    pub(super) parked_keys: u64,
 }
 
 impl Keys {
@@ -71,6 +71,15 @@ impl Keys {
 
     pub(super) fn is_empty(&self) -> bool {
         self.of.is_empty() && self.dead.is_empty()
+    }
+
+    /// A key as a snapshot has it: its head, and those that wait for it. Answers whether the queue holds all of them under that key.
+    pub(super) fn restore(&mut self, key: Key, head: Option<u64>, waiting: Vec<Entry>) -> bool {
+        let positions = head.into_iter().chain(waiting.iter().map(|entry| entry.position));
+        let is_whole = positions.into_iter().all(|position| self.key_of(position) == Some(key));
+        let waiting = waiting.into_iter().map(|entry| (self.rank(entry.position), entry)).collect();
+        self.change(key, |chain| (chain.head, chain.waiting) = (head, waiting));
+        is_whole
     }
 
     /// The queue holds a message with a key.

@@ -54,10 +54,10 @@ pub(crate) struct Queue {
     pub(crate) name: QueueName,
     pub(crate) spec: QueueSpec,
     /// Ready messages by priority.
-    ready: [Line; Priority::ALL.len()],
-    takes: u32,
+    pub(super) ready: [Line; Priority::ALL.len()],
+    pub(super) takes: u32,
     /// Order by key; none while no message in it has one.
-    keys: Option<Box<Keys>>,
+    pub(super) keys: Option<Box<Keys>>,
     /// Messages held: staged, ready, leased, delayed, waiting behind others of their key.
     pub(crate) held: u64,
     pub(crate) held_bytes: u64,
@@ -66,7 +66,7 @@ pub(crate) struct Queue {
     /// How the last attempt on a message ended, of those that were tried.
     pub(crate) notes: HashMap<u64, Ended>,
     /// When those of its messages expire that wait here, or did before they were leased.
-    expiring: BTreeSet<(u64, u64)>,
+    pub(super) expiring: BTreeSet<(u64, u64)>,
     /// When it is looked at for what expired.
     pub(super) alarm: Option<(u64, Handle)>,
     /// Its consumers, and which is next in turn.

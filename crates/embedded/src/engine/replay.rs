@@ -15,8 +15,8 @@ use crate::log::{Corrupt, RecordView};
 /// A message that was leased when its last record was written.
 #[derive(Debug)]
 pub(super) struct Recovering {
-    entry: Entry,
-    progress: Option<String>,
+    pub(super) entry: Entry,
+    pub(super) progress: Option<String>,
 }
 
 impl Engine {

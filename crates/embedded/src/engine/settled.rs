@@ -20,8 +20,8 @@ pub(super) enum Kind {
 /// What was settled, and by which record.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    known: HashMap<Token, (Kind, u64)>,
-    order: VecDeque<(u64, Token)>,
+    pub(super) known: HashMap<Token, (Kind, u64)>,
+    pub(super) order: VecDeque<(u64, Token)>,
 }
 
 impl Settled {

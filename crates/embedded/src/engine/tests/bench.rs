@@ -1,5 +1,6 @@
 //! An engine, the records it staged, and a moment.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -285,16 +286,34 @@ impl Bench {
     /// A new engine, rebuilt from so many batches.
     pub(super) fn rebuilt_from(&self, batches: usize) -> Engine {
         let mut engine = Engine::new(SEED);
-        for batch in &self.batches[..batches] {
+        self.replay(&mut engine, 0..batches);
+        self.recover(&mut engine, batches);
+        engine
+    }
+
+    /// An engine reads some of the batches.
+    pub(super) fn replay(&self, engine: &mut Engine, batches: Range<usize>) {
+        for batch in &self.batches[batches] {
             for view in records(batch.at, &batch.header, &batch.bytes) {
                 engine.replay(&view.expect("a record")).expect("records agree with each other");
             }
         }
+    }
+
+    /// An engine that has read so many batches is opened.
+    pub(super) fn recover(&self, engine: &mut Engine, batches: usize) {
         // The opening takes a position of its own.
         let end =
             self.batches[..batches].last().map_or(2, |batch| batch.header.position + u64::from(batch.header.records));
         engine.recovered(end + 1, self.opens + 1, SECRET, self.now);
-        engine
+    }
+
+    /// An engine that read so many batches, and has not been opened; and the position behind them.
+    pub(super) fn shadow(&self, batches: usize) -> (Engine, u64) {
+        let mut engine = Engine::new(SEED);
+        self.replay(&mut engine, 0..batches);
+        let end = |batch: &Batch| batch.header.position + u64::from(batch.header.records);
+        (engine, self.batches[..batches].last().map_or(2, end))
     }
 
     /// The hub ends without a word, and a new one opens the store.

@@ -23,6 +23,14 @@ impl Engine {
         lines
     }
 
+    /// When what may expire, by queue: what is looked at later, and described nowhere else.
+    pub(super) fn expiries(&self) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.queues.iter().map(|(id, queue)| format!("queue {id} {:?}", queue.expiring)).collect();
+        lines.sort();
+        lines
+    }
+
     /// Where the messages of leases stand.
     pub(super) fn leases_at(&self, leases: &[LeaseToken]) -> Vec<Option<u64>> {
         let opened = leases.iter().map(|lease| Token::opened(*lease, self.secret));

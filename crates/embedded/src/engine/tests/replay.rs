@@ -255,6 +255,75 @@ proptest! {
     }
 }
 
+fn lived(ops: &[Op]) -> Bench {
+    let mut life = Life::new();
+    ops.iter().for_each(|op| life.run(op));
+    life.bench.pass(0);
+    life.bench
+}
+
+fn dumped(engine: &Engine) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    engine.dump(&mut bytes);
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn an_engine_that_is_dumped_and_loaded_goes_on_like_one_that_read_all(
+        ops in prop::collection::vec(op(), 1..120),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let bench = lived(&ops);
+        let (all, at) = (bench.batches(), at.index(bench.batches() + 1));
+        let (mut whole, position) = bench.shadow(at);
+        let bytes = dumped(&whole);
+        let mut loaded = Engine::load(&bytes, position, 99).expect("it was dumped");
+        prop_assert_eq!(&dumped(&loaded), &bytes);
+        bench.replay(&mut whole, at..all);
+        bench.replay(&mut loaded, at..all);
+        prop_assert_eq!(dumped(&loaded), dumped(&whole));
+        for engine in [&mut whole, &mut loaded] {
+            bench.recover(engine, all);
+        }
+        prop_assert_eq!(loaded.describe(bench.now), whole.describe(bench.now));
+        prop_assert_eq!(loaded.describe(bench.now), bench.engine.describe(bench.now));
+        prop_assert_eq!(loaded.expiries(), whole.expiries());
+    }
+
+    #[test]
+    fn bytes_that_are_no_dump_are_an_error_and_what_is_loaded_can_be_opened(
+        ops in prop::collection::vec(op(), 1..60),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let bench = lived(&ops);
+        let (engine, position) = bench.shadow(bench.batches());
+        let mut bytes = dumped(&engine);
+        prop_assert!(Engine::load(&bytes[..cut.index(bytes.len())], position, 1).is_err());
+        for (at, to) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+        }
+        if let Ok(mut engine) = Engine::load(&bytes, position, 1) {
+            bench.recover(&mut engine, bench.batches());
+        }
+    }
+
+    #[test]
+    fn any_bytes_at_all_are_no_reason_to_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        drop(Engine::load(&bytes, u64::MAX >> 2, 1));
+    }
+}
+
+#[test]
+fn a_count_that_is_not_true_asks_for_no_memory() {
+    let mut bytes = dumped(&Engine::new(1));
+    // Behind the seed and the next number: the queues, said to be as many as can be said.
+    bytes[12..20].fill(0xff);
+    assert!(Engine::load(&bytes, 10, 1).is_err());
+}
+
 /// A bench on which one message of `jobs` is leased and taken; its lease.
 fn one_leased() -> (Bench, skep_protocol::LeaseToken) {
     let mut bench = Bench::with_jobs();
