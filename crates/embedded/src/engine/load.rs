@@ -94,6 +94,9 @@ impl<'a> Loading<'a> {
         }
         engine.set_spec(id, spec);
         let queue = engine.queues.get_mut(&id).expect("it was declared a moment ago");
+        // What it inherited of dead letters that were read before it is said below, if it is still so.
+        queue.keys = None;
+        queue.expiring.clear();
         let mut free_from = 0;
         self.list(|loading| {
             let entry = loading.entry()?;
@@ -114,7 +117,7 @@ impl<'a> Loading<'a> {
         self.keys(queue)
     }
 
-    /// The order by key, in place of what the queue inherited from dead letters that were read before it.
+    /// The order by key.
     fn keys(&mut self, queue: &mut Queue) -> Result<(), Corrupt> {
         let is_dead = queue.name.is_dead();
         let mut keys = Keys::new(queue.spec.on_dead_key == DeadKey::Park);
