@@ -12,15 +12,15 @@ use skep_core::{
 };
 use skep_protocol::{Code, Durability, Error, LeaseToken, MessageRef, QueueInfo, QueueName};
 use tokio::sync::oneshot;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::commit::{Committer, Preparer};
 use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
 use crate::engine::{ConsumerId, Effects, Engine};
 use crate::journal::QueueId;
 use crate::limits::ROUTE_STEPS_MAX;
-use crate::log::{Mode, OpenError, OpenWith, Opened, open};
+use crate::log::{Mode, OpenError, OpenWith, SegmentSizes};
 use crate::look::{self, Looks};
+use crate::snapshot::{Recovered, Retention, Taker, recover};
 use crate::store::{State, Store};
 
 /// What a publish is answered when already the opening found no room.
@@ -29,7 +29,16 @@ const FULL: &str = "the disk is full; free some space, publishes are refused, ac
 /// What the embedded backend can be told.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct EmbeddedOptions {}
+pub struct EmbeddedOptions {
+    /// How long settled messages are kept.
+    pub retention: Retention,
+    /// How long segments are; tests use short ones.
+    #[doc(hidden)]
+    pub sizes: SegmentSizes,
+    /// Bytes of segments behind a snapshot after which another is taken; none: as many as is usual.
+    #[doc(hidden)]
+    pub snapshot_bytes: Option<u64>,
+}
 
 /// Durable queues and facts in one folder of this machine.
 pub struct Embedded {
@@ -53,19 +62,25 @@ impl Embedded {
     /// # Errors
     /// `disk_full` and `busy` (too many open files): nothing was done. `unsupported_version`: it is not touched. `store_failed`
     /// else. All name folder and file.
-    pub fn open(folder: &Path, clock: Clock, _options: EmbeddedOptions) -> Result<Arc<Self>, Error> {
+    pub fn open(folder: &Path, clock: Clock, options: EmbeddedOptions) -> Result<Arc<Self>, Error> {
         let named = |code, text: &dyn Display| Error::new(code, format!("the store {}: {text}", folder.display()));
         let disk = RealDisk::new(folder).map_err(|error| match error {
             error if is_full(&error) => named(Code::DiskFull, &error),
             error if is_out_of_files(&error) => named(Code::Busy, &error),
             error => named(Code::StoreFailed, &error),
         })?;
-        Self::open_on(Arc::new(disk), clock).map_err(|error| named(error.code, &error.text))
+        Self::open_with(Arc::new(disk), clock, &options).map_err(|error| named(error.code, &error.text))
     }
 
     /// Opens the store on any disk.
     #[doc(hidden)]
     pub fn open_on(disk: Arc<dyn Disk>, clock: Clock) -> Result<Arc<Self>, Error> {
+        Self::open_with(disk, clock, &EmbeddedOptions::default())
+    }
+
+    /// Opens the store on any disk.
+    #[doc(hidden)]
+    pub fn open_with(disk: Arc<dyn Disk>, clock: Clock, options: &EmbeddedOptions) -> Result<Arc<Self>, Error> {
         let now = clock.now();
         let mut random = [0; 24];
         getrandom::fill(&mut random)
@@ -73,12 +88,12 @@ impl Embedded {
         let (id, seed) = random.split_at(16);
         let new_store_id = id.try_into().expect("16 of 24 bytes");
         let seed = seed.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
-        let with = OpenWith::new(new_store_id, now.unix_ms);
-        let (recovered, full) = match recover(disk.clone(), with, seed, now) {
-            Err(OpenError::DiskFull { .. }) => (recover(disk, OpenWith { full: true, ..with }, seed, now), true),
+        let with = OpenWith { sizes: options.sizes, ..OpenWith::new(new_store_id, now.unix_ms) };
+        let (recovered, full) = match recover(&disk, with, seed) {
+            Err(OpenError::DiskFull { .. }) => (recover(&disk, OpenWith { full: true, ..with }, seed), true),
             recovered => (recovered, false),
         };
-        let (engine, opened) = recovered.map_err(|error| unopened(&error))?;
+        let Recovered { engine, opened, newest } = recovered.map_err(|error| unopened(&error))?.begin(now);
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
         let router = engine.router();
@@ -97,11 +112,14 @@ impl Embedded {
         let mut threads = Vec::new();
         if let Some(writer) = writer {
             let preparer = Arc::new(Preparer::new(writer.spares()));
-            let committer = Committer::new(store.clone(), *writer, preparer.clone());
-            let (reading, preparing) = (store.clone(), store.clone());
+            let (every, retention) = (options.snapshot_bytes, options.retention);
+            let taker = Arc::new(Taker::new(opened.follower, newest, every, retention, seed));
+            let committer = Committer::new(store.clone(), *writer, preparer.clone(), taker.clone());
+            let (reading, preparing, taking) = (store.clone(), store.clone(), store.clone());
             threads.push(spawn("skep-log", move || committer.run())?);
             threads.push(spawn("skep-read", move || reading.read_cold())?);
             threads.push(spawn("skep-spare", move || preparer.run(&preparing))?);
+            threads.push(spawn("skep-snapshot", move || taker.run(&taking))?);
         }
         // They end when nobody can ask any more, so they are not among those that closing joins.
         for (name, asked) in [("skep-look", present), ("skep-trace", past)] {
@@ -118,7 +136,7 @@ impl Embedded {
     #[cfg(fuzzing)]
     pub fn recover_on(disk: Arc<dyn Disk>, with: OpenWith) -> Result<(), Error> {
         let now = Now { mono_ms: with.time_ms, unix_ms: with.time_ms };
-        recover(disk, with, 1, now).map(|_| ()).map_err(|error| unopened(&error))
+        recover(&disk, with, 1).map(|found| drop(found.begin(now))).map_err(|error| unopened(&error))
     }
 
     fn join(&self) {
@@ -217,15 +235,6 @@ impl Embedded {
         let shared = self.store.lock();
         shared.refusal().or_else(|| shared.full.clone().filter(|_| grows))
     }
-}
-
-/// Opens the log, and rebuilds the engine from it.
-pub(crate) fn recover(disk: Arc<dyn Disk>, with: OpenWith, seed: u64, now: Now) -> Result<(Engine, Opened), OpenError> {
-    let mut engine = Engine::new(seed);
-    let opened = open(disk, with, &mut |view| engine.replay(&view))?;
-    let secret = xxh3_64(&opened.store_id);
-    engine.recovered(opened.next_position, opened.open_count, secret, now);
-    Ok((engine, opened))
 }
 
 fn unopened(error: &OpenError) -> Error {

@@ -12,6 +12,7 @@ use skep_protocol::{Code, Error};
 use crate::engine::Effects;
 use crate::limits::IDLE_PROOF_MS;
 use crate::log::{LogBuffer, LogError, Spares, Writer, Written};
+use crate::snapshot::Taker;
 use crate::store::{Shared, State, Store};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -28,6 +29,7 @@ pub(crate) struct Committer {
     store: Arc<Store>,
     writer: Writer,
     preparer: Arc<Preparer>,
+    taker: Arc<Taker>,
     /// When the last batch was written that nothing proves durable yet, on the monotonic clock.
     unproven_since_ms: Option<u64>,
 }
@@ -41,8 +43,8 @@ enum Next {
 }
 
 impl Committer {
-    pub(crate) fn new(store: Arc<Store>, writer: Writer, preparer: Arc<Preparer>) -> Self {
-        Committer { store, writer, preparer, unproven_since_ms: None }
+    pub(crate) fn new(store: Arc<Store>, writer: Writer, preparer: Arc<Preparer>, taker: Arc<Taker>) -> Self {
+        Committer { store, writer, preparer, taker, unproven_since_ms: None }
     }
 
     /// Runs until the store closes or the log fails.
@@ -133,10 +135,14 @@ impl Committer {
                 Err(error) => return Err(error),
             }
         };
-        if !self.writer.spare_ready() {
+        let rolled = !self.writer.spare_ready();
+        if rolled {
             self.preparer.hurry();
         }
         self.advance(written, buffer);
+        if rolled {
+            self.taker.look();
+        }
         self.unproven_since_ms = Some(self.store.clock.now().mono_ms);
         Ok(())
     }
@@ -191,6 +197,7 @@ impl Drop for Committer {
         self.store.lock().stop(Error::new(Code::StoreFailed, "the writing thread ended; restart the hub"));
         self.store.stop_reading();
         self.preparer.stop();
+        self.taker.stop();
     }
 }
 

@@ -19,6 +19,7 @@ pub mod log;
 mod look;
 mod notice;
 pub mod offline;
+mod snapshot;
 mod store;
 mod sync;
 
@@ -26,3 +27,4 @@ mod sync;
 pub use commit::models as commit_models;
 
 pub use backend::{Embedded, EmbeddedOptions};
+pub use snapshot::Retention;

@@ -79,5 +79,17 @@ pub(crate) const DETAIL_BYTES_MAX: usize = 1_024;
 pub(crate) const IDLE_PROOF_MS: u64 = 10;
 /// Records that need no sync of their own are written at the latest when they are so many bytes.
 pub(crate) const LAZY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of segments behind the last snapshot after which another is taken: an opening reads twice as much at most, in seconds.
+/// Where a snapshot is larger, as many bytes as it has: no more than half of what is written is snapshots.
+pub(crate) const SNAPSHOT_BYTES: u64 = 256 * 1024 * 1024;
+/// How long settled messages are kept for looks, unless the store is told otherwise: a week.
+pub(crate) const RETENTION_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Bytes of the log beyond which they go, unless the store is told otherwise.
+pub(crate) const RETENTION_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes of records after which the making of a snapshot pauses, so that others have the processor; and whether the store closes
+/// is asked as often.
+pub(crate) const SNAPSHOT_PACE_BYTES: usize = 1024 * 1024;
+/// How long it pauses.
+pub(crate) const SNAPSHOT_PACE: Duration = Duration::from_millis(2);
 /// A delivery of messages up to so many bytes copies them, so that nobody pins a whole batch.
 pub(crate) const COPY_BYTES_MAX: usize = 16 * 1024;

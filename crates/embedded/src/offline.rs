@@ -15,7 +15,12 @@ use skep_protocol::{Code, Error};
 
 use crate::disk::{Disk, real::RealDisk};
 use crate::engine::Engine;
-use crate::log::{Kept, Loss, OpenError, OpenWith, Piece, Plan, RecordView, Report, check, plan, segment_number};
+use crate::log::{Kept, Loss, OpenError, OpenWith, Piece, Plan, RecordView, Report, plan_from, segment_number};
+use crate::snapshot::{CheckedLog, checked, load};
+
+/// Why damage before a snapshot is not repaired.
+const COVERED: &str = "a snapshot stands for all that came before it, so a start does not read this; it goes on, and what lies in \
+    the damaged bytes can be neither delivered nor shown. Restore the file from a copy";
 
 /// Told how many bytes of the log were read, of how many.
 pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;
@@ -43,6 +48,10 @@ pub struct Checked {
     pub torn: Option<TornTail>,
     /// Positions that earlier repairs gave up.
     pub given_up: Vec<Range<u64>>,
+    /// Where replay begins, if older segments were removed: with a snapshot at this position.
+    pub snapshot: Option<u64>,
+    /// Snapshots that cannot be used, and why; a start goes on without them.
+    pub snapshots_damaged: Vec<String>,
     /// What is wrong.
     pub damage: Option<Damage>,
 }
@@ -177,12 +186,8 @@ pub fn repair(folder: &Path, accept_loss: bool, unix_s: u64, progress: &mut Prog
 fn look(disk: &Arc<dyn Disk>, progress: &mut Progress<'_>) -> Result<(Checked, Option<Plan>), Error> {
     let sizes = sizes(&**disk).map_err(|error| Error::new(Code::StoreFailed, error.to_string()))?;
     let with = OpenWith::new([0; 16], 0);
-    let mut engine = Engine::new(0);
     let mut seen = Seen::new(&sizes, progress);
-    let found = check(disk.clone(), with, &mut |view| {
-        seen.note(&view);
-        engine.replay(&view)
-    });
+    let CheckedLog { found, base } = checked(disk, with, &mut |view| seen.note(view)).map_err(|error| coded(&error))?;
     let (report, next, damage) = match found {
         Ok((report, next)) => {
             let damage = report.corruption.as_ref().map(|found| Damage {
@@ -201,8 +206,19 @@ fn look(disk: &Arc<dyn Disk>, progress: &mut Progress<'_>) -> Result<(Checked, O
     };
     let checked = Checked::new(report, next);
     let Some(mut damage) = damage else { return Ok((checked, None)) };
-    let mut engine = Engine::new(0);
-    let planned = match plan(disk.clone(), with, &mut |view| engine.replay(&view)) {
+    let (base, mut engine) = match base {
+        None => (None, Engine::new(0)),
+        Some(base) => load(&**disk, &base, 0)
+            .map_err(|error| coded(&error))?
+            .map(|(base, engine)| (Some(base), engine))
+            .map_err(|error| Error::new(Code::StoreFailed, error.to_string()))?,
+    };
+    let planned = match plan_from(disk.clone(), with, base.as_ref(), &mut |view| engine.replay(&view)) {
+        // What is damaged is needed no more to go on, only to be looked at or delivered.
+        Ok(plan) if plan.losses.is_empty() => {
+            damage.irreparable = Some(COVERED.to_owned());
+            None
+        }
         Ok(plan) => {
             damage.cost = Some(Cost::new(&plan, engine.nameless()));
             Some(plan)
@@ -294,6 +310,8 @@ impl Checked {
                 fault: torn.fault.to_string(),
             }),
             given_up: report.given_up,
+            snapshot: report.snapshot,
+            snapshots_damaged: report.snapshots_damaged,
             damage: None,
         }
     }

@@ -11,9 +11,11 @@ mod filter;
 mod find;
 mod key;
 mod source;
+mod span;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use skep_core::Guards;
 use skep_protocol::limits::PAYLOAD_BYTES_MAX;
@@ -26,6 +28,11 @@ pub use source::Source;
 
 /// The port of a hub, unless it is told another.
 pub const PORT: u16 = 7537;
+
+/// How long settled messages are kept, unless the hub is told otherwise: a week.
+const RETENTION_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Up to how many bytes of log, unless the hub is told otherwise: 1 GiB.
+const RETENTION_BYTES: u64 = 1 << 30;
 
 /// What a hub is told when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +51,10 @@ pub struct Config {
     pub payload_bytes_max: usize,
     /// What stops loops that nobody watches.
     pub guards: Guards,
+    /// How long settled messages are kept for looks.
+    pub retention_age: Duration,
+    /// Bytes of the log beyond which settled messages go, however young they are.
+    pub retention_bytes: u64,
     /// What is logged, as a filter of `tracing`: `info`, `warn,skep_core=debug`.
     pub log: String,
     /// Whether the log is JSON, one object a line.
@@ -73,6 +84,8 @@ impl Config {
             allowed_origins: Vec::new(),
             payload_bytes_max: PAYLOAD_BYTES_MAX,
             guards: Guards::default(),
+            retention_age: RETENTION_AGE,
+            retention_bytes: RETENTION_BYTES,
             log: "info".into(),
             log_json: false,
         }

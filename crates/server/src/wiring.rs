@@ -7,7 +7,7 @@ pub(crate) use skep_embedded::offline;
 
 use skep_core::{Clock, Hub, HubOptions};
 use skep_edge::{Edge, EdgeOptions};
-use skep_embedded::{Embedded, EmbeddedOptions};
+use skep_embedded::{Embedded, EmbeddedOptions, Retention};
 use skep_protocol::{Code, Error};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,9 @@ pub(crate) async fn wire(
     let clock = Clock::new();
     let store = folder.store();
     // To open a store may take seconds, and whoever embeds the hub has other tasks.
-    let backend = spawn_blocking(move || Embedded::open(&store, clock, EmbeddedOptions::default())).await;
+    let mut options = EmbeddedOptions::default();
+    options.retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
+    let backend = spawn_blocking(move || Embedded::open(&store, clock, options)).await;
     let backend =
         backend.map_err(|error| Error::new(Code::Internal, format!("the store was not opened: {error}")))??;
     // Not before there is a log: a token without a log says that the log was lost.

@@ -13,9 +13,10 @@ use loom::thread;
 use skep_core::Clock;
 
 use super::{Committer, Preparer};
-use crate::backend::recover;
+use crate::disk::Disk;
 use crate::disk::recording::RecordingDisk;
 use crate::log::{Mode, OpenWith, open};
+use crate::snapshot::{Recovered, Retention, Taker, recover};
 use crate::store::{State, Store};
 
 /// So many times a thread may lose its turn where it need not; known faults of this kind need one or two.
@@ -87,11 +88,13 @@ impl Open {
     fn begin() -> Self {
         let (disk, clock) = (RecordingDisk::new(), Clock::new());
         let with = OpenWith::new([1; 16], clock.now().unix_ms);
-        let (engine, opened) = recover(Arc::new(disk.clone()), with, 1, clock.now()).expect("an empty disk");
+        let found = recover(&(Arc::new(disk.clone()) as Arc<dyn Disk>), with, 1).expect("an empty disk");
+        let Recovered { engine, opened, newest } = found.begin(clock.now());
         let Mode::ReadWrite(writer) = opened.mode else { panic!("a new store is sound") };
         let store = Arc::new(Store::new(engine, clock, opened.reader, State::Open));
         let preparer = Arc::new(Preparer::new(writer.spares()));
-        let committer = Committer::new(store.clone(), *writer, preparer);
+        let taker = Arc::new(Taker::new(opened.follower, newest, None, Retention::default(), 1));
+        let committer = Committer::new(store.clone(), *writer, preparer, taker);
         Open { disk, store, writing: spawned(move || committer.run()) }
     }
 

@@ -22,6 +22,8 @@
 //! An entry is: position 8, place, attempts 4, priority 1, expires (unix ms) 8. A place is: segment 8, offset of the batch 8, offset
 //! within it 4, length 4.
 
+use std::collections::BTreeMap;
+
 use foldhash::HashMap;
 use skep_protocol::Ended;
 
@@ -98,14 +100,23 @@ impl Engine {
             out.u64(*revision);
             out.bytes(value);
         });
-        out.list(owed, |out, (at, Notice { place, position, queue, reason, attempts })| {
-            out.u64(*at);
-            out.place(place);
-            out.u64(*position);
-            out.bytes(queue.as_str().as_bytes());
-            out.bytes(reason.as_bytes());
-            out.u32(*attempts);
-        });
+        out.owed(owed);
+    }
+}
+
+impl Engine {
+    /// The segments in which something lies that is still needed, each with the first such position.
+    pub(crate) fn places(&self) -> BTreeMap<u64, u64> {
+        let ready = self.queues.values().flat_map(Queue::ready).map(|entry| (entry.place, entry.position));
+        let delayed = self.delayed.values().map(|waiting| (waiting.entry.place, waiting.entry.position));
+        let leased = self.recovering.values().map(|held| (held.entry.place, held.entry.position));
+        let owed = self.owed.values().map(|notice| (notice.place, notice.position));
+        let mut places = BTreeMap::new();
+        for (place, position) in ready.chain(delayed).chain(leased).chain(owed) {
+            let first = places.entry(place.batch.segment).or_insert(position);
+            *first = position.min(*first);
+        }
+        places
     }
 }
 
@@ -182,6 +193,17 @@ impl Out<'_> {
             out.u64(*key);
             out.u64(head.unwrap_or(0));
             out.list(waiting.values(), |out, entry| out.entry(entry));
+        });
+    }
+
+    fn owed(&mut self, owed: &BTreeMap<u64, Notice>) {
+        self.list(owed, |out, (at, Notice { place, position, queue, reason, attempts })| {
+            out.u64(*at);
+            out.place(place);
+            out.u64(*position);
+            out.bytes(queue.as_str().as_bytes());
+            out.bytes(reason.as_bytes());
+            out.u32(*attempts);
         });
     }
 

@@ -63,6 +63,9 @@ pub struct BatchHeader {
 /// Why bytes are not the batch that belongs there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
+    /// A snapshot that cannot be read, and what it stood for is gone.
+    #[error("no snapshot can be read, and the segments before it were removed")]
+    Snapshot,
     /// Zeros, or the end of the file.
     #[error("nothing is written there")]
     Blank,

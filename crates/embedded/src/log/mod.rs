@@ -12,6 +12,7 @@ mod buffer;
 mod catalog;
 mod error;
 mod evidence;
+mod follow;
 mod key;
 pub mod limits;
 mod mark;
@@ -21,6 +22,7 @@ mod recovery;
 mod repair;
 mod report;
 mod segment;
+mod snapshot;
 mod spares;
 mod walk;
 mod window;
@@ -32,17 +34,19 @@ mod tests;
 pub use self::batch::{BATCH_HEADER_BYTES, BatchHeader, Fault};
 pub use self::buffer::{LogBuffer, Staged};
 pub use self::error::{Corrupt, LogError, OpenError, ReadError};
+pub use self::follow::{Follower, Sealed};
 pub use self::key::StoreKey;
 pub use self::reader::{Batch, Reader, Scan};
 pub use self::record::{
     BatchAt, Open, RECORD_HEADER_BYTES, RecordFault, RecordKind, RecordView, Records, Reserve, records,
 };
-pub use self::recovery::{Mode, OpenWith, Opened, check, open};
-pub use self::repair::{Kept, Loss, Piece, Plan, Repaired, plan};
+pub use self::recovery::{Base, Mode, OpenWith, Opened, check, check_from, open, open_from, open_headless};
+pub use self::repair::{Kept, Loss, Piece, Plan, Repaired, plan, plan_from};
 pub use self::report::{Corruption, Proof, Report, Torn};
 pub(crate) use self::segment::DATA_OFFSET;
 pub use self::segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, SegmentSizes, file_name, segment_number,
 };
+pub use self::snapshot::{FoundSnapshot, KeptSegment, Snapshot, SnapshotHeader, snapshot_name, snapshots};
 pub use self::spares::Spares;
 pub use self::writer::{Writer, Written};

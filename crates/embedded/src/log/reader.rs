@@ -89,12 +89,6 @@ impl Reader {
         self.shared.catalog.all().into_iter().map(|segment| (segment.number, segment.first)).collect()
     }
 
-    /// The folder of the log: for files that are derived from it, and never needed.
-    #[must_use]
-    pub fn disk(&self) -> &dyn Disk {
-        &*self.shared.disk
-    }
-
     /// Checks a file that is derived from a segment of this store.
     #[must_use]
     pub fn derived_hash(&self, bytes: &[u8], segment: u64) -> u64 {
@@ -113,6 +107,39 @@ impl Reader {
             header.is_ok_and(|header| header.time_ms < unix_ms)
         });
         segments.get(early.saturating_sub(1)).map_or(0, |segment| segment.first)
+    }
+
+    /// Whether a segment is part of the log.
+    #[must_use]
+    pub fn holds(&self, segment: u64) -> bool {
+        self.shared.catalog.contains(segment)
+    }
+
+    /// What the log consists of: its first position, and the bytes of its files.
+    #[must_use]
+    pub fn extent(&self) -> (u64, u64) {
+        let segments = self.shared.catalog.all();
+        (segments.first().map_or(1, |first| first.first), segments.iter().map(|segment| segment.file_bytes).sum())
+    }
+
+    /// Removes a segment. Who reads it reads on.
+    ///
+    /// # Errors
+    /// What the disk answers.
+    pub(super) fn remove(&self, segment: u64) -> io::Result<()> {
+        self.shared.catalog.remove(segment);
+        self.shared.files.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != segment);
+        self.shared.disk.remove(&file_name(segment))
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.shared.catalog
+    }
+
+    /// The folder of the log: also for files that are derived from it, and never needed.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.shared.disk
     }
 
     fn header(&self, file: &dyn DiskFile, at: BatchAt) -> Result<BatchHeader, ReadError> {
@@ -178,13 +205,16 @@ impl Iterator for Scan {
 impl Scan {
     fn step(&mut self) -> Result<Option<Batch>, ReadError> {
         while let Some(at) = self.at.filter(|_| self.next < self.until) {
-            if let Some(segment) =
-                self.reader.shared.catalog.after(at.segment).filter(|segment| segment.first <= self.next)
-            {
+            if let Some(segment) = self.reader.shared.catalog.after(at.segment, self.next) {
                 self.at = Some(BatchAt { segment: segment.number, offset: DATA_OFFSET });
+                self.next = self.next.max(segment.first);
                 continue;
             }
-            let file = self.reader.file(at.segment)?;
+            let file = match self.reader.file(at.segment) {
+                // It went a moment ago: what is left begins with the next one.
+                Err(ReadError::Missing { .. }) if !self.reader.holds(at.segment) => continue,
+                file => file?,
+            };
             let header = self.reader.header(&*file, at)?;
             if header.position < self.next {
                 return Err(ReadError::Damaged {

@@ -6,26 +6,30 @@
 //! and synced before anything is served; where a full disk allows no fresh one, it is written once more where it lies, and synced.
 
 mod commit;
+mod cover;
 mod judge;
 mod reach;
 mod stray;
 pub(super) mod survey;
+mod visits;
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 use self::judge::{End, Verdict};
 use self::survey::Survey;
-use super::batch::BatchHeader;
-use super::catalog::Catalog;
+pub(super) use self::visits::Visits;
+use super::batch::Fault;
+use super::catalog::{Catalog, Listed};
 use super::error::{Corrupt, OpenError};
+use super::follow::Follower;
 use super::key::StoreKey;
 use super::mark::{FoundMark, MARK_FILE};
 use super::reader::Reader;
-use super::record::{BatchAt, Open, RecordFault, RecordKind, RecordView, Reserve, records};
-use super::report::{Corruption, Report};
+use super::record::{BatchAt, RecordView};
+use super::report::{Corruption, Proof, Report};
 use super::segment::SegmentSizes;
+use super::snapshot::{FoundSnapshot, KeptSegment, Snapshot};
 use super::walk::{Cursor, Until, Walked, Walker};
 use super::writer::Writer;
 use crate::disk::Disk;
@@ -37,8 +41,7 @@ pub struct OpenWith {
     pub new_store_id: [u8; 16],
     /// The wall clock, unix milliseconds.
     pub time_ms: u64,
-    /// The position of the newest valid snapshot: records below it are in the snapshot, so segments that hold only those may have
-    /// been removed, and they had been durable. 0 without a snapshot.
+    /// The position of the newest snapshot there is: records below it had been durable. 0 without a snapshot.
     pub snapshot: u64,
     /// How long segments are.
     pub sizes: SegmentSizes,
@@ -55,6 +58,15 @@ impl OpenWith {
     }
 }
 
+/// Where an opening begins instead of at the first record.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'b> {
+    /// What was there.
+    pub snapshot: &'b Snapshot,
+    /// Whether no younger snapshot let segments go that this one lists.
+    pub is_newest: bool,
+}
+
 /// An open log.
 #[derive(Debug)]
 pub struct Opened {
@@ -62,6 +74,8 @@ pub struct Opened {
     pub mode: Mode,
     /// Reads batches; knows of those the writer will add.
     pub reader: Reader,
+    /// Reads behind the writer, for snapshots.
+    pub follower: Follower,
     /// What was found and done. The caller logs it.
     pub report: Report,
     /// The store's id.
@@ -93,11 +107,43 @@ pub fn open(
     with: OpenWith,
     visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
 ) -> Result<Opened, OpenError> {
-    let mut recovery = Recovery::begin(disk, with, visit)?;
+    open_from(disk, with, None, visit)
+}
+
+/// The same, from a snapshot on: visits the records that are not in it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_from(
+    disk: Arc<dyn Disk>,
+    with: OpenWith,
+    base: Option<Base<'_>>,
+    visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
+) -> Result<Opened, OpenError> {
+    let mut recovery = Recovery::begin(disk, with, base, visit)?;
     match recovery.judge()? {
         Judged::Corrupt(corruption) => Ok(recovery.read_only(corruption)),
         Judged::Sound(end) => recovery.commit(end),
     }
+}
+
+/// Opens a log whose beginning is gone, with no snapshot that can be read: nothing is visited, and nothing changed. What is left of
+/// it can be looked at.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_headless(disk: Arc<dyn Disk>, with: OpenWith, snapshot: &FoundSnapshot) -> Result<Opened, OpenError> {
+    let mut visit = |_: RecordView<'_>| Ok(());
+    let recovery = Recovery::headless(disk, with, &mut visit)?;
+    let (file, first_position) =
+        recovery.survey.segments.first().map_or((String::new(), 1), |first| (first.name.clone(), first.first));
+    Ok(recovery.read_only(Corruption {
+        file: snapshot.name.clone(),
+        bytes: 0..snapshot.file_bytes,
+        positions: 1..first_position,
+        fault: Fault::Snapshot,
+        proof: Proof::NextSegment { file, first_position },
+    }))
 }
 
 /// Reads the whole log, visits what [`open`] would, and changes nothing. The report tells what an opening would find; answers
@@ -110,7 +156,23 @@ pub fn check(
     with: OpenWith,
     visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
 ) -> Result<(Report, u64), OpenError> {
-    let mut recovery = Recovery::begin(disk, with, visit)?;
+    check_from(disk, with, None, visit)
+}
+
+/// The same, from a snapshot on; of the segments before it that are kept, every batch is verified, and none visited.
+///
+/// # Errors
+/// As [`open`].
+pub fn check_from(
+    disk: Arc<dyn Disk>,
+    with: OpenWith,
+    base: Option<Base<'_>>,
+    visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
+) -> Result<(Report, u64), OpenError> {
+    let mut recovery = Recovery::begin(disk, with, base, visit)?;
+    if let Some(corruption) = recovery.verify_covered()? {
+        return Ok((Report { corruption: Some(corruption), ..recovery.report() }, recovery.cursor.position));
+    }
     let judged = recovery.judge()?;
     let position = recovery.cursor.position;
     let report = match judged {
@@ -131,6 +193,10 @@ struct Recovery<'v> {
     with: OpenWith,
     store_id: [u8; 16],
     first: u64,
+    /// Segments that a snapshot covers, and those that it let go.
+    covered: Vec<KeptSegment>,
+    /// The position of the snapshot.
+    snapshot: Option<u64>,
     survey: Survey,
     mark: FoundMark,
     walker: Walker,
@@ -145,17 +211,27 @@ struct Relocation {
     to: BatchAt,
 }
 
-/// Hands records to the visitor, and keeps what only the log understands.
-pub(super) struct Visits<'v> {
-    /// The highest end of a reservation.
-    reserved: u64,
-    /// The positions that repairs gave up.
-    given_up: Vec<Range<u64>>,
-    visit: &'v mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
-}
-
 impl<'v> Recovery<'v> {
     fn begin(
+        disk: Arc<dyn Disk>,
+        with: OpenWith,
+        base: Option<Base<'_>>,
+        visit: &'v mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
+    ) -> Result<Self, OpenError> {
+        let mut recovery = Self::headless(disk, with, visit)?;
+        let Some(base) = base else {
+            recovery.survey.check_beginning(1, 1)?;
+            if recovery.survey.segments.is_empty() && with.snapshot > 1 {
+                return Err(survey::missing(1, 1, with.snapshot));
+            }
+            return Ok(recovery);
+        };
+        recovery.cover(base)?;
+        Ok(recovery)
+    }
+
+    /// At the beginning of what is there.
+    fn headless(
         disk: Arc<dyn Disk>,
         with: OpenWith,
         visit: &'v mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
@@ -163,7 +239,7 @@ impl<'v> Recovery<'v> {
         let survey = Survey::take(&*disk)?;
         let mark = FoundMark::take(&*disk)?;
         let store_id = common_id(&survey, &mark)?.unwrap_or(with.new_store_id);
-        let first = survey.first_position(with.snapshot)?;
+        let first = survey.segments.first().map_or(1, |segment| segment.first);
         Ok(Recovery {
             walker: Walker::new(disk.clone(), StoreKey::new(store_id)),
             cursor: Cursor::at_start(first, with.snapshot.max(1)),
@@ -172,6 +248,8 @@ impl<'v> Recovery<'v> {
             with,
             store_id,
             first,
+            covered: Vec::new(),
+            snapshot: None,
             survey,
             mark,
         })
@@ -218,10 +296,7 @@ impl<'v> Recovery<'v> {
     }
 
     fn read_only(self, corruption: Corruption) -> Opened {
-        let catalog = Arc::new(Catalog::default());
-        for segment in &self.survey.segments {
-            catalog.add(segment.number, segment.first);
-        }
+        let reader = Reader::new(self.disk.clone(), StoreKey::new(self.store_id), Arc::new(self.catalog()));
         Opened {
             mode: Mode::ReadOnly,
             report: Report { corruption: Some(corruption), ..self.report() },
@@ -229,13 +304,27 @@ impl<'v> Recovery<'v> {
             next_position: self.cursor.position,
             open_count: self.cursor.open_count.into(),
             time_ms: self.cursor.time_ms,
-            reader: Reader::new(self.disk, StoreKey::new(self.store_id), catalog),
+            follower: Follower::new(reader.clone(), self.store_id),
+            reader,
         }
+    }
+
+    /// The segments of the log.
+    fn catalog(&self) -> Catalog {
+        let catalog = Catalog::default();
+        for KeptSegment { number, first, end, file_bytes, .. } in &self.covered {
+            catalog.add_ended(Listed { number: *number, first: *first, end: *end, file_bytes: *file_bytes });
+        }
+        for segment in &self.survey.segments {
+            catalog.add(segment.number, segment.first, segment.file_bytes);
+        }
+        catalog
     }
 
     fn report(&self) -> Report {
         Report {
-            segments: self.survey.segments.len() as u64,
+            segments: (self.covered.len() + self.survey.segments.len()) as u64,
+            snapshot: self.snapshot,
             batches: self.cursor.batches,
             records: self.cursor.records,
             first_position: self.first,
@@ -261,56 +350,5 @@ pub(super) fn common_id(survey: &Survey, mark: &FoundMark) -> Result<Option<[u8;
             Err(OpenError::ForeignSegment { file: MARK_FILE.to_owned(), other: segment.name.clone() })
         }
         _ => Ok(survey.store_id.or(marked_id)),
-    }
-}
-
-impl<'v> Visits<'v> {
-    pub(super) fn new(visit: &'v mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>) -> Self {
-        Self { reserved: 1, given_up: Vec::new(), visit }
-    }
-
-    /// These positions are lost: the records that follow are visited with that knowledge.
-    pub(super) fn give_up(&mut self, positions: Range<u64>) {
-        if !positions.is_empty() {
-            self.given_up.push(positions);
-        }
-    }
-
-    /// Visits the records of a batch, before which the log had come to this position.
-    pub(super) fn batch(
-        &mut self,
-        name: &str,
-        at: BatchAt,
-        (header, bytes): (&BatchHeader, &[u8]),
-        before: u64,
-    ) -> Result<(), OpenError> {
-        if header.closes_loss(before) {
-            self.give_up(before..header.position);
-        }
-        let lost_until = self.given_up.last().map_or(0, |last| last.end);
-        let mut position = header.position;
-        for record in records(at, header, bytes) {
-            let unknown =
-                |fault| OpenError::UnknownRecord { file: name.to_owned(), offset: at.offset, position, fault };
-            let record = record.map_err(unknown)?;
-            match record.kind {
-                RecordKind::Open => {
-                    let open = Open::decode(record.body).ok_or(RecordFault::Length).map_err(unknown)?;
-                    self.reserved = self.reserved.max(open.reserved_until);
-                }
-                RecordKind::Reserve => {
-                    let reserve = Reserve::decode(record.body).ok_or(RecordFault::Length).map_err(unknown)?;
-                    self.reserved = self.reserved.max(reserve.until);
-                }
-                _ => (self.visit)(RecordView { lost_until, ..record }).map_err(|reason| OpenError::Rejected {
-                    file: name.to_owned(),
-                    offset: at.offset,
-                    position,
-                    reason,
-                })?,
-            }
-            position = position.saturating_add(1);
-        }
-        Ok(())
     }
 }

@@ -27,6 +27,7 @@ use super::mark::FoundMark;
 use super::record::RecordView;
 use super::recovery::{OpenWith, Visits};
 use super::report::Torn;
+use super::snapshot::{FoundSnapshot, Snapshot, snapshots};
 use super::walk::Cursor;
 use crate::disk::Disk;
 
@@ -121,15 +122,31 @@ pub fn plan(
     with: OpenWith,
     visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
 ) -> Result<Plan, OpenError> {
+    plan_from(disk, with, None, visit)
+}
+
+/// The same of a log whose older segments are covered by a snapshot: they are left alone.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_from(
+    disk: Arc<dyn Disk>,
+    with: OpenWith,
+    base: Option<&Snapshot>,
+    visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
+) -> Result<Plan, OpenError> {
     let (mark, marked) = match FoundMark::take(&*disk) {
         Ok(mark) => (mark, true),
         Err(OpenError::DamagedMark { .. }) => (FoundMark::unreadable(), false),
         Err(error) => return Err(error),
     };
-    let (sources, store_id) = Sources::take(&*disk, &mark)?;
+    let (mut sources, store_id) = Sources::take(&*disk, &mark)?;
+    sources.leave_covered(base);
     let named = sources.named.max(mark.reached.map_or(0, |reached| reached.durable.max(reached.first)));
-    let mut gather = Gather::new(disk.clone(), StoreKey::new(store_id), named, Visits::new(visit));
-    gather.read(&sources.parts, mark.reached.map_or(0, |reached| reached.segment))?;
+    let cursor = base.map_or(Cursor::at_start(1, 1), Cursor::behind);
+    let mut gather = Gather::new(disk.clone(), StoreKey::new(store_id), named, cursor, Visits::behind(base, visit));
+    let before = base.map_or(0, |base| base.segment.saturating_sub(1));
+    gather.read(&sources.parts, before, mark.reached.map_or(0, |reached| reached.segment))?;
     gather.finish(&sources.parts, mark.reached.as_ref(), marked);
     let all = Kept { batches: gather.cursor.batches, records: gather.cursor.records };
     let join = gather.taken.join.unwrap_or(gather.cursor);
@@ -173,7 +190,11 @@ impl Plan {
 
         let mut rebuild = Rebuild::new(&self);
         let fresh = match rebuild.write() {
-            Ok(()) => rebuild.finish()?,
+            Ok(()) => {
+                // They know batches by places that will be no more.
+                self.remove_snapshots()?;
+                rebuild.finish()?
+            }
             Err(error) => {
                 rebuild.abandon();
                 keep::remove(copy_to, &copied);
@@ -186,6 +207,14 @@ impl Plan {
             self.disk.remove(name).map_err(OpenError::io("removing", name))?;
         }
         Ok(Repaired { copied, written: fresh, removed })
+    }
+
+    fn remove_snapshots(&self) -> Result<(), OpenError> {
+        let younger = |found: &FoundSnapshot| found.valid().is_none_or(|header| header.position > self.join.position);
+        for found in snapshots(&*self.disk)?.into_iter().filter(younger) {
+            self.disk.remove(&found.name).map_err(OpenError::io("removing", &found.name))?;
+        }
+        Ok(())
     }
 
     /// Whether the first fresh segment takes the place of this one.

@@ -14,6 +14,10 @@ pub struct Report {
     pub batches: u64,
     /// Records verified, the log's own included.
     pub records: u64,
+    /// Where replay began, if that was a snapshot.
+    pub snapshot: Option<u64>,
+    /// Snapshots that cannot be used, and why.
+    pub snapshots_damaged: Vec<String>,
     /// Position of the first record the log may hold.
     pub first_position: u64,
     /// Every record below this was proven durable by the log itself.
@@ -40,7 +44,14 @@ impl fmt::Display for Report {
         }
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let (records, segments) = (self.records, self.segments);
-        write!(f, "{records} record{} in {segments} segment{}", plural(records), plural(segments))?;
+        match self.snapshot {
+            Some(position) => write!(f, "a snapshot at position {position} and {records} record{}", plural(records))?,
+            None => write!(f, "{records} record{}", plural(records))?,
+        }
+        write!(f, " in {segments} segment{}", plural(segments))?;
+        for damaged in &self.snapshots_damaged {
+            write!(f, ", {damaged} and was passed over")?;
+        }
         if let (Some(first), Some(last)) = (self.given_up.first(), self.given_up.last()) {
             let count = self.given_up.len();
             write!(f, ", {count} ranges within positions {}..{} were given up in a repair", first.start, last.end)?;

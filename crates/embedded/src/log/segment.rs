@@ -114,7 +114,12 @@ pub fn file_name(number: u64) -> String {
 /// The number in a file name, also when it is not written as [`file_name`] would; `None` for files that are no segments.
 #[must_use]
 pub fn segment_number(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".seg")?;
+    numbered(name, ".seg")
+}
+
+/// The number in a file name that ends so.
+pub(super) fn numbered(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -7,6 +7,7 @@ use super::error::OpenError;
 use super::evidence::{Evidence, look_beyond};
 use super::key::StoreKey;
 use super::segment::DATA_OFFSET;
+use super::snapshot::Snapshot;
 use super::window::{NoBatch, Window};
 use crate::disk::{Disk, DiskFile};
 
@@ -71,6 +72,12 @@ impl Cursor {
         // Only the very first segment is known to have nothing before it.
         let chain = (position <= 1).then_some(0);
         Self { position, chain, open_count: 0, time_ms: 0, known_durable, clean: false, batches: 0, records: 0 }
+    }
+
+    /// Where a snapshot was taken: all before it is durable.
+    pub(super) fn behind(base: &Snapshot) -> Self {
+        let Snapshot { position, chain, open_count, time_ms, .. } = *base;
+        Self { chain: Some(chain), open_count, time_ms, ..Self::at_start(position, position) }
     }
 
     /// Whether the header continues the log here. Positions may leave a gap only where the store was opened anew.

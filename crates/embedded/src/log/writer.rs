@@ -240,7 +240,7 @@ impl Writer {
         let wrote = self.segment.file.write_at(0, &header.encode());
         wrote.map_err(|error| self.stop("writing", error))?;
         self.tail.unsynced = true;
-        self.catalog.add(header.number, header.first_position);
+        self.catalog.add(header.number, header.first_position, self.segment.file_bytes);
         Ok(())
     }
 

@@ -28,6 +28,12 @@ impl fmt::Display for Checked {
                 "torn tail  {file}: {length} bytes from byte {start}, position {position} ({fault}); nothing shows that they were ever durable, and the next start cuts them off"
             )?;
         }
+        if let Some(position) = self.snapshot {
+            writeln!(f, "snapshot   at position {position}: older segments were removed where nothing needed them")?;
+        }
+        for damaged in &self.snapshots_damaged {
+            writeln!(f, "passed by  {damaged}; a start goes on without it, and the next snapshots take its place")?;
+        }
         for Range { start, end } in &self.given_up {
             writeln!(f, "given up   positions {start} to {end}, by a repair")?;
         }

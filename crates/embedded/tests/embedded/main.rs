@@ -25,6 +25,7 @@ mod full;
 mod lives;
 mod panic;
 mod repair;
+mod retention;
 mod slices;
 mod step;
 mod trace;

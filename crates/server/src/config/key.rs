@@ -8,6 +8,7 @@ use skep_protocol::limits::PAYLOAD_BYTES_MAX;
 use toml::de::DeValue;
 
 use super::filter::is_filter;
+use super::span;
 use super::{Config, UnixSocket};
 
 /// All there is to know of one key.
@@ -186,6 +187,36 @@ pub const KEYS: &[Key] = &[
         default: "0 (no limit)",
         show: |config| config.guards.messages_per_second.to_string(),
         set: |config, given| given.limit().map(|count| config.guards.messages_per_second = count),
+    },
+    Key {
+        name: "retention_age",
+        variable: "SKEP_RETENTION_AGE",
+        flag: "retention-age",
+        takes: Takes::One("SPAN"),
+        doc: "How long settled messages are kept for replay and trace; unsettled ones always are",
+        expected: "a span of time such as \"12h\" or \"7d\", from \"1m\" to \"36500d\"",
+        default: "7d",
+        show: |config| quoted(&span::show(config.retention_age)),
+        set: |config, given| {
+            let age = given.text().and_then(span::parse).filter(|age| span::is_retention(*age))?;
+            config.retention_age = age;
+            Some(())
+        },
+    },
+    Key {
+        name: "retention_bytes",
+        variable: "SKEP_RETENTION_BYTES",
+        flag: "retention-bytes",
+        takes: Takes::One("BYTES"),
+        doc: "Size of the log, in bytes, beyond which the oldest settled messages go before that",
+        expected: "a number of bytes from 1048576 (1 MiB) to 1125899906842624",
+        default: "1073741824 (1 GiB)",
+        show: |config| config.retention_bytes.to_string(),
+        set: |config, given| {
+            let bytes = given.number().and_then(|bytes| u64::try_from(bytes).ok());
+            config.retention_bytes = bytes.filter(|bytes| (1 << 20..=1 << 50).contains(bytes))?;
+            Some(())
+        },
     },
     Key {
         name: "log",

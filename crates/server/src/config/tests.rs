@@ -51,6 +51,21 @@ impl Place {
 }
 
 #[test]
+fn retention_is_a_span_and_a_number_of_bytes_within_their_bounds() {
+    let place =
+        place().with_file("skep.toml", "retention_age = \"36h\"\n").with_variable("SKEP_RETENTION_BYTES", "2097152");
+    let config = place.load().config;
+    assert_eq!((config.retention_age.as_secs(), config.retention_bytes), (36 * 3_600, 2_097_152));
+    for (key, bad) in
+        [("retention_age", "30s"), ("retention_age", "7"), ("retention_bytes", "1000"), ("retention_bytes", "1g")]
+    {
+        let place = self::place().with_flag(key, bad);
+        let problems = place.problems();
+        assert!(problems.len() == 1 && problems[0].contains(bad), "{problems:?}");
+    }
+}
+
+#[test]
 fn nothing_said_is_the_default() {
     let place = place();
     let loaded = place.load();

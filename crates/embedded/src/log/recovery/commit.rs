@@ -9,7 +9,7 @@ use super::{BatchAt, Mode, OpenError, Opened, Recovery, Relocation, Report};
 use crate::disk::DiskFile;
 use crate::log::batch::BatchHeader;
 use crate::log::buffer::LogBuffer;
-use crate::log::catalog::Catalog;
+use crate::log::follow::Follower;
 use crate::log::key::StoreKey;
 use crate::log::limits::{POSITION_BLOCK, PROOF_ROOM_BYTES, READ_CHUNK_BYTES};
 use crate::log::mark::{MARK_FILE, MarkFile, Reached};
@@ -71,12 +71,9 @@ impl Recovery<'_> {
         }
         self.remove_superseded()?;
 
-        let catalog = Arc::new(Catalog::default());
-        for segment in &self.survey.segments {
-            catalog.add(segment.number, segment.first);
-        }
+        let catalog = Arc::new(self.catalog());
         if moved.is_some() {
-            catalog.add(segment.number, end.tail_position);
+            catalog.add(segment.number, end.tail_position, file_bytes);
         }
         let reader = Reader::new(self.disk.clone(), StoreKey::new(self.store_id), catalog.clone());
         let spares = Arc::new(Spares::after(self.disk, self.with.sizes, &segment, spare));
@@ -85,6 +82,7 @@ impl Recovery<'_> {
         let writer = Writer::start(start);
         Ok(Opened {
             mode: Mode::ReadWrite(Box::new(writer)),
+            follower: Follower::new(reader.clone(), self.store_id),
             reader,
             report,
             store_id: self.store_id,
@@ -133,8 +131,8 @@ impl Recovery<'_> {
 
     fn reserved_end(&self) -> u64 {
         let found = self.visits.reserved.max(self.cursor.position);
-        if self.first > 1 || !self.visits.given_up.is_empty() {
-            // The last reservation may have been in a removed segment, or in what a repair gave up. It reached at most one and a half blocks ahead.
+        if !self.visits.given_up.is_empty() {
+            // The last reservation may have been in what a repair gave up. It reached at most one and a half blocks ahead.
             return found.max(self.cursor.position.saturating_add(2 * POSITION_BLOCK));
         }
         found

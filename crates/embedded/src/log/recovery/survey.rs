@@ -95,23 +95,33 @@ impl Survey {
         Ok(())
     }
 
-    /// The position at which the log begins, which is the very first one or is covered by a snapshot.
-    pub(super) fn first_position(&self, snapshot: u64) -> Result<u64, OpenError> {
-        let covered = snapshot.max(1);
-        let Some(first) = self.segments.first() else {
-            return if covered > 1 { Err(missing(1, 1, covered)) } else { Ok(1) };
+    /// Sets those apart that a snapshot covers; answers them.
+    pub(super) fn take_covered(&mut self, position: u64) -> Vec<Segment> {
+        let covered = self.segments.partition_point(|segment| segment.first < position);
+        self.segments.drain(..covered).collect()
+    }
+
+    /// Whether the log begins at this position, when segments up to this number may have been before it.
+    pub(super) fn check_beginning(&self, number: u64, position: u64) -> Result<(), OpenError> {
+        let first = match self.segments.first() {
+            // Nothing was ever before it, so there may be no log yet.
+            None if position <= 1 => return Ok(()),
+            None => None,
+            Some(first) if first.first <= position => return Ok(()),
+            Some(first) => Some(first),
         };
-        if first.first <= covered {
-            return Ok(first.first);
-        }
-        match self.strays.iter().rfind(|stray| stray.number < first.number) {
+        let end = first.map_or(u64::MAX, |first| first.number);
+        match self.strays_in(number..end).next_back() {
             Some(stray) => Err(OpenError::DamagedHeader { file: stray.name.clone() }),
-            None => Err(missing(first.number.saturating_sub(1), covered, first.first)),
+            None => Err(match first {
+                Some(first) => missing(first.number.saturating_sub(1), position, first.first),
+                None => missing(number, position, position.saturating_add(1)),
+            }),
         }
     }
 
     /// The strays whose numbers lie in a range.
-    pub(super) fn strays_in(&self, numbers: Range<u64>) -> impl Iterator<Item = &Stray> {
+    pub(super) fn strays_in(&self, numbers: Range<u64>) -> impl DoubleEndedIterator<Item = &Stray> {
         self.strays.iter().filter(move |stray| numbers.contains(&stray.number))
     }
 

@@ -62,19 +62,19 @@ struct Ahead {
 }
 
 impl<'v> Gather<'v> {
-    pub(super) fn new(disk: Arc<dyn Disk>, key: StoreKey, named: u64, visits: Visits<'v>) -> Self {
-        let (window, cursor) = (Window::default(), Cursor::at_start(1, 1));
+    pub(super) fn new(disk: Arc<dyn Disk>, key: StoreKey, named: u64, cursor: Cursor, visits: Visits<'v>) -> Self {
+        let window = Window::default();
         Self { disk, key, window, visits, cursor, named, taken: Taken::default() }
     }
 
-    /// Reads all sources; the mark knows of segments up to this number.
-    pub(super) fn read(&mut self, sources: &[Source], newest: u64) -> Result<(), OpenError> {
+    /// Reads all sources, which come after the segment of a number; the mark knows of segments up to another.
+    pub(super) fn read(&mut self, sources: &[Source], before: u64, newest: u64) -> Result<(), OpenError> {
         if let Some(source) = sources.first()
             && source.first.is_some_and(|first| first > self.cursor.position)
         {
             self.taken.lose(&self.cursor, None);
         }
-        let mut previous = 0;
+        let mut previous = before;
         for (index, source) in sources.iter().enumerate() {
             self.taken.note_missing(previous, source.number);
             let after = sources.get(index + 1..).unwrap_or_default();

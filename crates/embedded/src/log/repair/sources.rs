@@ -11,6 +11,7 @@ use crate::log::mark::{FoundMark, MARK_FILE};
 use crate::log::recovery::common_id;
 use crate::log::recovery::survey::{Stray, Survey};
 use crate::log::segment::DATA_OFFSET;
+use crate::log::snapshot::Snapshot;
 use crate::log::window::Window;
 
 /// Where the store's id stands in a header block.
@@ -72,6 +73,15 @@ impl Sources {
         }
         sources.parts.sort_by_key(|source| source.number);
         Ok((sources, id))
+    }
+
+    /// A repair begins where a snapshot was taken.
+    pub(super) fn leave_covered(&mut self, base: Option<&Snapshot>) {
+        let Some(base) = base else { return };
+        self.parts.retain(|source| match source.first {
+            Some(first) => first >= base.position,
+            None => source.number >= base.segment,
+        });
     }
 
     fn add_stray(&mut self, disk: &dyn Disk, key: StoreKey, stray: Stray) -> Result<(), OpenError> {

@@ -41,10 +41,18 @@ fn a_missing_segment_is_named() {
 fn segments_below_a_snapshot_may_be_gone_and_positions_are_still_never_reused() {
     let disk = three_segments();
     let before = Live::open(&disk.crash(0, Image::AllWritten)).buffer.position();
+    let mut covered = 0;
+    let follower = try_open(&disk.crash(disk.operations(), Image::AllWritten)).expect("opens").0.follower;
+    let snapshot = follower.follow(None, 2, &mut |_| {
+        covered += 1;
+        Ok(())
+    });
+    let snapshot = Snapshot { kept: Vec::new(), ..snapshot.expect("reads") };
+    assert_eq!((snapshot.position, covered), (3, 1));
     disk.lose("0000000001.seg");
     let mut seen = Vec::new();
-    let with = OpenWith { snapshot: 3, ..with(1_000) };
-    let opened = open(Arc::new(disk), with, &mut |record| {
+    let base = Base { snapshot: &snapshot, is_newest: true };
+    let opened = open_from(Arc::new(disk), with(1_000), Some(base), &mut |record| {
         seen.push(record.position);
         Ok(())
     });

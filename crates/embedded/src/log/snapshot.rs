@@ -1,0 +1,355 @@
+//! A snapshot: what replay had built at the beginning of a segment, in a file of its own, so that an opening reads only what follows.
+//!
+//! File name: ten decimal digits, the number of the segment where its tail begins, then `.snap`. The file is a header block of 4096
+//! bytes, then a body. All integers are little-endian. The header block (later versions keep its first 16 bytes):
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0..8 | magic, `skep.snp` |
+//! | 8..12 | format version, `u32`, now 1 |
+//! | 12..16 | checksum, `u32`: low half of `xxh3_64(bytes 16..4096, seed = format version)` |
+//! | 16..32 | store id |
+//! | 32..40 | number of the segment where the tail begins, `u64` |
+//! | 40..48 | position, `u64`: of the first record that is not in it |
+//! | 48..56 | hash of the last body before it, which the tail continues |
+//! | 56..64 | open count, `u64`: which opening wrote the last batch before it |
+//! | 64..72 | log time, `u64`, unix milliseconds |
+//! | 72..80 | reserved, `u64`: positions below this may have been used |
+//! | 80..88 | when it was made, `u64`, unix milliseconds |
+//! | 88..96 | length of the body, `u64` |
+//! | 96..104 | body hash, `u64`: `xxh3_64(body, seed = key ^ position)`, as in batches |
+//! | 104..4096 | zero |
+//!
+//! The body is two lists, each with its length first (`u64`), then the state of whoever visits the records. The lists: positions that
+//! repairs gave up (first, end); segments before it that are kept (number, first position, end, log time at the end, length of the
+//! file), all `u64`. A segment before it that is not among them may be gone.
+//!
+//! The header is written once the body is durable. A file whose header block is zero was never finished, and is removed.
+
+use std::io;
+use std::ops::Range;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::error::{Corrupt, OpenError};
+use super::key::{StoreKey, low_half, u32_at, u64_at};
+use super::limits::READ_CHUNK_BYTES;
+use super::segment::numbered;
+use crate::disk::{Disk, DiskFile};
+
+const HEADER_BYTES: usize = 4096;
+const MAGIC: &[u8; 8] = b"skep.snp";
+const VERSION: u32 = 1;
+/// No number is larger, so that what is added to one does not run over.
+const NUMBER_MAX: u64 = 1 << 62;
+
+/// What replay had built, and what the log needs to go on from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The store it belongs to.
+    pub store_id: [u8; 16],
+    /// The segment where its tail begins.
+    pub segment: u64,
+    /// The first position that is not in it.
+    pub position: u64,
+    /// Hash of the last body before it.
+    pub chain: u64,
+    /// Which opening wrote the last batch before it.
+    pub open_count: u32,
+    /// Log time there, unix milliseconds.
+    pub time_ms: u64,
+    /// Positions below this may have been used.
+    pub reserved: u64,
+    /// When it was made, unix milliseconds.
+    pub made_ms: u64,
+    /// The positions that repairs gave up.
+    pub given_up: Vec<Range<u64>>,
+    /// The segments before it that are kept.
+    pub kept: Vec<KeptSegment>,
+    /// What the visitor had built.
+    pub state: Vec<u8>,
+}
+
+/// A segment that nothing is added to any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptSegment {
+    /// Its number.
+    pub number: u64,
+    /// Its first position.
+    pub first: u64,
+    /// The first position of the segment that came after it.
+    pub end: u64,
+    /// Log time at its end, unix milliseconds.
+    pub time_ms: u64,
+    /// Length of its file.
+    pub file_bytes: u64,
+}
+
+/// A file of a snapshot, as its header block tells.
+#[derive(Debug, Clone)]
+pub struct FoundSnapshot {
+    /// Its file.
+    pub name: String,
+    /// The number in its name.
+    pub number: u64,
+    /// Its length.
+    pub file_bytes: u64,
+    /// What it says of itself, or what is wrong with it; none when it was never finished.
+    pub header: Option<Result<SnapshotHeader, Corrupt>>,
+}
+
+/// What a snapshot says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotHeader {
+    /// The store it belongs to.
+    pub store_id: [u8; 16],
+    /// The segment where its tail begins.
+    pub segment: u64,
+    /// The first position that is not in it.
+    pub position: u64,
+    /// When it was made, unix milliseconds.
+    pub made_ms: u64,
+    chain: u64,
+    open_count: u32,
+    time_ms: u64,
+    reserved: u64,
+    body_bytes: u64,
+    body_hash: u64,
+}
+
+/// The file name of a snapshot whose tail begins with this segment.
+#[must_use]
+pub fn snapshot_name(segment: u64) -> String {
+    format!("{segment:010}.snap")
+}
+
+/// All files of snapshots, newest first.
+///
+/// # Errors
+/// `Io`, or `UnknownVersion`.
+pub fn snapshots(disk: &dyn Disk) -> Result<Vec<FoundSnapshot>, OpenError> {
+    let mut found = Vec::new();
+    for name in disk.list().map_err(OpenError::io("listing", "the log folder"))? {
+        if let Some(number) = numbered(&name, ".snap").filter(|number| name == snapshot_name(*number)) {
+            found.push(FoundSnapshot::take(disk, name, number)?);
+        }
+    }
+    found.sort_unstable_by_key(|snapshot| std::cmp::Reverse(snapshot.number));
+    Ok(found)
+}
+
+impl FoundSnapshot {
+    fn take(disk: &dyn Disk, name: String, number: u64) -> Result<Self, OpenError> {
+        let file = disk.open(&name).map_err(OpenError::io("opening", &name))?;
+        let mut block = [0; HEADER_BYTES];
+        file.read_at(0, &mut block).map_err(OpenError::io("reading", &name))?;
+        let file_bytes = file.size().map_err(OpenError::io("reading", &name))?;
+        let header = match SnapshotHeader::decode(&block) {
+            Err(Unread::Version(version)) => return Err(OpenError::UnknownVersion { file: name, version }),
+            Err(Unread::Blank) => None,
+            Err(Unread::Damaged) => Some(Err(Corrupt("its header block is damaged".into()))),
+            Ok(header) if header.segment != number => {
+                Some(Err(Corrupt(format!("it says that its tail begins with segment {}", header.segment))))
+            }
+            Ok(header) => Some(Ok(header)),
+        };
+        Ok(Self { name, number, file_bytes, header })
+    }
+
+    /// What it says of itself, if that can be believed.
+    #[must_use]
+    pub fn valid(&self) -> Option<SnapshotHeader> {
+        self.header.as_ref()?.as_ref().ok().copied()
+    }
+
+    /// Reads and verifies all of it.
+    ///
+    /// # Errors
+    /// The outer one is the disk's; the inner one says what is wrong with the file.
+    pub fn read(&self, disk: &dyn Disk) -> Result<Result<Snapshot, Corrupt>, OpenError> {
+        let header = match &self.header {
+            None => return Ok(Err(Corrupt("it was never finished".into()))),
+            Some(Err(corrupt)) => return Ok(Err(corrupt.clone())),
+            Some(Ok(header)) => *header,
+        };
+        // Before any length is trusted: a body is no longer than its file.
+        if self.file_bytes.checked_sub(HEADER_BYTES as u64) != Some(header.body_bytes) {
+            return Ok(Err(Corrupt(format!("it should have {} bytes behind its header block", header.body_bytes))));
+        }
+        let mut body = vec![0; header.body_bytes as usize];
+        let file = disk.open(&self.name).map_err(OpenError::io("opening", &self.name))?;
+        let mut read = 0;
+        for part in body.chunks_mut(READ_CHUNK_BYTES) {
+            read += file.read_at((HEADER_BYTES + read) as u64, part).map_err(OpenError::io("reading", &self.name))?;
+        }
+        if StoreKey::new(header.store_id).body_hash(&body, header.position) != header.body_hash {
+            return Ok(Err(Corrupt("the hash of its body does not match".into())));
+        }
+        Ok(Snapshot::decode(&header, body))
+    }
+}
+
+impl Snapshot {
+    /// Whether all segments before it are kept, from the first record on.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let end = self.kept.iter().try_fold(1, |at, kept| (kept.first == at).then_some(kept.end));
+        end == Some(self.position)
+    }
+
+    /// Writes it, and syncs it.
+    ///
+    /// # Errors
+    /// What the disk answers. The file is then gone again, as far as that is possible; the log is as it was.
+    pub fn write(&self, disk: &dyn Disk) -> io::Result<u64> {
+        let name = snapshot_name(self.segment);
+        // One that was never finished, or is damaged.
+        match disk.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let written = self.write_to(disk, &name);
+        if written.is_err() {
+            // The first error is the one that tells something; an opening removes what is left.
+            drop(disk.remove(&name));
+        }
+        written
+    }
+
+    fn write_to(&self, disk: &dyn Disk, name: &str) -> io::Result<u64> {
+        let file = disk.create_zeroed(name, HEADER_BYTES as u64)?;
+        let body = self.body();
+        let mut offset = HEADER_BYTES as u64;
+        for part in body.chunks(READ_CHUNK_BYTES) {
+            file.write_at(offset, part)?;
+            offset += part.len() as u64;
+        }
+        file.sync_data()?;
+        write_header(&*file, &self.header(&body))?;
+        Ok(offset)
+    }
+
+    fn header(&self, body: &[u8]) -> SnapshotHeader {
+        let Self { store_id, segment, position, chain, open_count, time_ms, reserved, made_ms, .. } = *self;
+        let (body_bytes, body_hash) = (body.len() as u64, StoreKey::new(store_id).body_hash(body, position));
+        SnapshotHeader {
+            store_id,
+            segment,
+            position,
+            made_ms,
+            chain,
+            open_count,
+            time_ms,
+            reserved,
+            body_bytes,
+            body_hash,
+        }
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.state.len() + 16 * self.given_up.len() + 40 * self.kept.len() + 16);
+        let mut put = |number: u64| body.extend_from_slice(&number.to_le_bytes());
+        put(self.given_up.len() as u64);
+        for Range { start, end } in &self.given_up {
+            [*start, *end].into_iter().for_each(&mut put);
+        }
+        put(self.kept.len() as u64);
+        for KeptSegment { number, first, end, time_ms, file_bytes } in &self.kept {
+            [*number, *first, *end, *time_ms, *file_bytes].into_iter().for_each(&mut put);
+        }
+        body.extend_from_slice(&self.state);
+        body
+    }
+
+    fn decode(header: &SnapshotHeader, mut body: Vec<u8>) -> Result<Self, Corrupt> {
+        let SnapshotHeader { store_id, segment, position, made_ms, chain, open_count, time_ms, reserved, .. } = *header;
+        if position > NUMBER_MAX || reserved > NUMBER_MAX {
+            return Err(Corrupt(format!("position {position} is none")));
+        }
+        let mut left = body.as_slice();
+        let mut given_up = Vec::new();
+        for _ in 0..number(&mut left)? {
+            given_up.push(number(&mut left)?..number(&mut left)?);
+        }
+        let mut kept: Vec<KeptSegment> = Vec::new();
+        for _ in 0..number(&mut left)? {
+            let mut next = || number(&mut left);
+            let (number, first, end) = (next()?, next()?, next()?);
+            let last = kept.last().map_or((0, 0), |last| (last.number, last.end));
+            if number <= last.0 || first < last.1 || end < first || end > position || number >= segment {
+                return Err(Corrupt(format!("segment {number} is out of order")));
+            }
+            kept.push(KeptSegment { number, first, end, time_ms: next()?, file_bytes: next()? });
+        }
+        let state = body.split_off(body.len() - left.len());
+        Ok(Self { store_id, segment, position, chain, open_count, time_ms, reserved, made_ms, given_up, kept, state })
+    }
+}
+
+fn number(left: &mut &[u8]) -> Result<u64, Corrupt> {
+    let (number, rest) = left.split_first_chunk().ok_or_else(|| Corrupt("it is too short".into()))?;
+    *left = rest;
+    Ok(u64::from_le_bytes(*number))
+}
+
+/// Everything before must be durable.
+fn write_header(file: &dyn DiskFile, header: &SnapshotHeader) -> io::Result<()> {
+    file.write_at(0, &header.encode())?;
+    file.sync_data()
+}
+
+/// Why a header block is not read.
+enum Unread {
+    Blank,
+    Damaged,
+    Version(u32),
+}
+
+impl SnapshotHeader {
+    fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut block = [0; HEADER_BYTES];
+        block[0..8].copy_from_slice(MAGIC);
+        block[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        block[16..32].copy_from_slice(&self.store_id);
+        let Self { segment, position, chain, time_ms, reserved, made_ms, body_bytes, body_hash, .. } = *self;
+        let open_count = self.open_count.into();
+        let numbers = [segment, position, chain, open_count, time_ms, reserved, made_ms, body_bytes, body_hash];
+        for (place, number) in block[32..].chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        let checksum = checksum(&block, VERSION);
+        block[12..16].copy_from_slice(&checksum.to_le_bytes());
+        block
+    }
+
+    fn decode(block: &[u8; HEADER_BYTES]) -> Result<Self, Unread> {
+        if block.iter().all(|byte| *byte == 0) {
+            return Err(Unread::Blank);
+        }
+        let version = u32_at(block, 8);
+        if &block[0..8] != MAGIC || u32_at(block, 12) != checksum(block, version) {
+            return Err(Unread::Damaged);
+        }
+        if version != VERSION {
+            return Err(Unread::Version(version));
+        }
+        let mut store_id = [0; 16];
+        store_id.copy_from_slice(&block[16..32]);
+        Ok(Self {
+            store_id,
+            segment: u64_at(block, 32),
+            position: u64_at(block, 40),
+            chain: u64_at(block, 48),
+            open_count: u32::try_from(u64_at(block, 56)).map_err(|_| Unread::Damaged)?,
+            time_ms: u64_at(block, 64),
+            reserved: u64_at(block, 72),
+            made_ms: u64_at(block, 80),
+            body_bytes: u64_at(block, 88),
+            body_hash: u64_at(block, 96),
+        })
+    }
+}
+
+fn checksum(block: &[u8; HEADER_BYTES], version: u32) -> u32 {
+    low_half(xxh3_64_with_seed(&block[16..], u64::from(version)))
+}

@@ -1,0 +1,82 @@
+//! How long what nobody needs any more is kept for looks: replay and trace.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::limits::{RETENTION_AGE, RETENTION_BYTES, SNAPSHOT_BYTES};
+use crate::log::KeptSegment;
+
+/// Which settled messages are kept. Unsettled ones always are, with the segment they lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// So long.
+    pub age: Duration,
+    /// And while the log has no more bytes.
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { age: RETENTION_AGE, bytes: RETENTION_BYTES }
+    }
+}
+
+impl Retention {
+    /// Bytes of segments behind a snapshot after which another is taken: a segment outlives two of them, which a small log is to notice.
+    pub(super) fn snapshot_bytes(self) -> u64 {
+        SNAPSHOT_BYTES.min(self.bytes / 4)
+    }
+
+    /// The segments to let go, of those that end below a position and in which nothing is needed any more; oldest first.
+    pub(super) fn lets_go(
+        self,
+        kept: &[KeptSegment],
+        below: u64,
+        needed: &BTreeMap<u64, u64>,
+        log_bytes: u64,
+        unix_ms: u64,
+    ) -> Vec<u64> {
+        let age_ms = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
+        let mut left = log_bytes;
+        let candidates = kept.iter().filter(|segment| segment.end <= below && !needed.contains_key(&segment.number));
+        let gone = candidates.take_while(|segment| {
+            let goes = left > self.bytes || segment.time_ms.saturating_add(age_ms) <= unix_ms;
+            left = left.saturating_sub(segment.file_bytes);
+            goes
+        });
+        gone.map(|segment| segment.number).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> Vec<KeptSegment> {
+        let segment =
+            |number| KeptSegment { number, first: number, end: number + 1, time_ms: 1_000 * number, file_bytes: 10 };
+        (1..=5).map(segment).collect()
+    }
+
+    fn gone(age_s: u64, bytes: u64, needed: &[u64], below: u64) -> Vec<u64> {
+        let retention = Retention { age: Duration::from_secs(age_s), bytes };
+        let needed = needed.iter().map(|number| (*number, 1)).collect();
+        retention.lets_go(&kept(), below, &needed, 60, 10_000)
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_only_as_many_as_age_or_bytes_ask_for() {
+        assert_eq!(gone(100, 60, &[], 99), [0; 0]);
+        assert_eq!(gone(100, 59, &[], 99), [1]);
+        assert_eq!(gone(100, 31, &[], 99), [1, 2, 3]);
+        assert_eq!(gone(8, 60, &[], 99), [1, 2]);
+        assert_eq!(gone(100, 0, &[], 99), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn what_is_needed_or_not_behind_both_snapshots_stays() {
+        assert_eq!(gone(100, 0, &[1, 4], 99), [2, 3, 5]);
+        assert_eq!(gone(100, 0, &[], 4), [1, 2, 3]);
+        assert_eq!(gone(100, 31, &[1], 99), [2, 3, 4]);
+    }
+}

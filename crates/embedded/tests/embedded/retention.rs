@@ -1,0 +1,113 @@
+//! A store whose log would grow for ever if nothing let go of what is settled.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use skep_core::{Backend, Clock, Guards, Hub, HubOptions};
+use skep_embedded::log::SegmentSizes;
+use skep_embedded::offline::{repair, verify};
+use skep_embedded::{Embedded, EmbeddedOptions, Retention};
+use skep_protocol::{Action, Ask, Page, Position};
+use skep_testkit::backend_suite::declare;
+use skep_testkit::{Anyone, Peer, message};
+
+const SIZES: SegmentSizes = SegmentSizes { first: 16 * 1024, max: 16 * 1024 };
+const MESSAGES: usize = 400;
+const MESSAGE_BYTES: usize = 2_000;
+
+async fn open(folder: &Path) -> (Arc<Embedded>, Arc<Hub>) {
+    let mut options = EmbeddedOptions::default();
+    (options.sizes, options.snapshot_bytes) = (SIZES, Some(SIZES.max));
+    options.retention = Retention { age: Duration::from_secs(3_600), bytes: 4 * SIZES.max };
+    let store = Embedded::open(folder, Clock::new(), options).expect("a store");
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
+    let hub = Hub::open(options, Clock::new(), store.clone(), store.clone(), Arc::new(Anyone)).await.expect("a hub");
+    (store, hub)
+}
+
+fn segments(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("there").file_name());
+    let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+    names.retain(|name| name.ends_with(".seg"));
+    names.sort();
+    names
+}
+
+/// Publishes one message that nobody takes, and then many that are settled at once; answers when the log has become short.
+async fn life(folder: &Path) -> Position {
+    let (store, hub) = open(folder).await;
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "kept", |spec| spec).await;
+    declare(&mut peer, "jobs", |spec| spec).await;
+    let kept = peer.publish(message("kept").text("still wanted")).await.expect("a receipt").position.expect("stored");
+    peer.consume("jobs", 1).await;
+    let text = "x".repeat(MESSAGE_BYTES);
+    for _ in 0..MESSAGES {
+        peer.publish(message("jobs").text(&text)).await.expect("a receipt");
+        let delivery = peer.delivery().await;
+        peer.settle(delivery.lease, Action::Ack).await.expect("an answer");
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while segments(folder).len() > 10 {
+        assert!(Instant::now() < deadline, "of {MESSAGES} messages nothing was let go: {:?}", segments(folder));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(peer);
+    store.close().await.expect("closes");
+    kept
+}
+
+#[tokio::test]
+async fn segments_of_settled_messages_go_and_an_unsettled_one_keeps_its_own_and_is_delivered_after_a_restart() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("log");
+    let kept = life(&folder).await;
+    let names = segments(&folder);
+    assert_eq!(names.first().map(String::as_str), Some("0000000001.seg"));
+    assert!(!names.contains(&"0000000002.seg".to_owned()), "{names:?}");
+
+    let checked = verify(&folder, &mut |_, _| {}).expect("looks");
+    assert!(checked.sound && checked.snapshot.is_some(), "{checked}");
+    let (store, hub) = open(&folder).await;
+    assert!(store.recovery().contains("a snapshot at position"), "{}", store.recovery());
+    let mut peer = Peer::attach(&hub, None);
+    peer.consume("kept", 1).await;
+    let delivery = peer.delivery().await;
+    assert_eq!((delivery.position, &delivery.message.payload()[..]), (kept, &b"still wanted"[..]));
+    peer.settle(delivery.lease, Action::Ack).await.expect("an answer");
+
+    // A look from the beginning shows what is left, in order.
+    let filter = skep_protocol::Filter::new("jobs").expect("a filter");
+    let look = Ask::Replay { filter, from: Position::Number(1), limit: 1_000 };
+    let Page::Messages { messages, .. } = peer.look(look).await.expect("a page") else { panic!("messages") };
+    assert!((1..MESSAGES).contains(&messages.len()), "{} are left", messages.len());
+    drop((peer, hub, store));
+}
+
+#[tokio::test]
+async fn a_damaged_tail_behind_a_snapshot_is_repaired_and_what_the_snapshot_holds_stays() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("log");
+    let kept = life(&folder).await;
+    // In the midst of the newest segment but one, which is behind every snapshot or covered by the newest alone.
+    let names = segments(&folder);
+    let newest = names.iter().rev().find(|name| {
+        let bytes = std::fs::read(folder.join(name)).expect("reads");
+        bytes[..8] == *b"skep.seg" && bytes[4_096..4_100] == *b"SKPB"
+    });
+    let path = folder.join(newest.expect("a segment in use"));
+    let mut bytes = std::fs::read(&path).expect("reads");
+    bytes[4_096 + 80] ^= 1;
+    std::fs::write(&path, bytes).expect("writes");
+    let found = verify(&folder, &mut |_, _| {}).expect("looks");
+    assert!(!found.sound, "{found}");
+    let done = repair(&folder, true, 5, &mut |_, _| {}).expect("repairs").done.expect("something was done");
+    assert!(done.now.sound, "{}", done.now);
+    let (store, hub) = open(&folder).await;
+    let mut peer = Peer::attach(&hub, None);
+    peer.consume("kept", 1).await;
+    let delivery = peer.delivery().await;
+    assert_eq!((delivery.position, &delivery.message.payload()[..]), (kept, &b"still wanted"[..]));
+    drop((peer, hub, store));
+}
