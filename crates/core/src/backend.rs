@@ -78,11 +78,27 @@ pub trait Backend: Send + Sync + 'static {
     /// What was found when it opened, one line for people.
     fn recovery(&self) -> String;
 
+    /// What it measures of itself just now, for who watches the hub.
+    fn gauges(&self) -> Vec<Gauge> {
+        Vec::new()
+    }
+
     /// Finishes what was accepted and closes. Afterwards every verb answers `shutting_down`.
     ///
     /// # Errors
     /// When what was accepted could not be made durable.
     fn close(&self) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// A number that goes up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gauge {
+    /// Its name, which ends in its unit.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub help: &'static str,
+    /// What it is now.
+    pub value: u64,
 }
 
 /// One consumer of one queue. Dropping it is [`End::Lost`].

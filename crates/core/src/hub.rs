@@ -10,7 +10,7 @@ use skep_protocol::{AgentId, Code, Error, Filter, Message, ProducerId, QueueInfo
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Gauge};
 use crate::clock::{Clock, Now};
 use crate::expiry::{check_expiry, is_early};
 use crate::facts::Facts;
@@ -140,6 +140,12 @@ impl Hub {
     #[must_use]
     pub fn trouble(&self) -> Option<Error> {
         self.backend.trouble()
+    }
+
+    /// What its backend measures of itself just now.
+    #[must_use]
+    pub fn gauges(&self) -> Vec<Gauge> {
+        self.backend.gauges()
     }
 
     /// Who brings these credentials.

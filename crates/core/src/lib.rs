@@ -35,8 +35,8 @@ mod unstored;
 
 pub use admission::HTTP_SOURCE;
 pub use backend::{
-    Backend, BoxFuture, Capabilities, Changed, Completion, Consume, Consumer, End, Kept, Outgoing, QueueCommand, Read,
-    Run, Seen, Write,
+    Backend, BoxFuture, Capabilities, Changed, Completion, Consume, Consumer, End, Gauge, Kept, Outgoing, QueueCommand,
+    Read, Run, Seen, Write,
 };
 pub use clock::{Clock, Now};
 pub use command::unknown_queue;

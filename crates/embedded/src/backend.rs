@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
 use skep_core::{
-    Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Now, Outlet, QueueCommand, Read, Reply,
-    Router, Seen, Write,
+    Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Gauge, Now, Outlet, QueueCommand, Read,
+    Reply, Router, Seen, Write,
 };
 use skep_protocol::{Code, Durability, Error, LeaseToken, MessageRef, QueueInfo, QueueName};
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
 use crate::engine::{ConsumerId, Effects, Engine};
 use crate::journal::QueueId;
 use crate::limits::ROUTE_STEPS_MAX;
-use crate::log::{Mode, OpenError, OpenWith, SegmentSizes};
+use crate::log::{Extent, Mode, OpenError, OpenWith, SegmentSizes};
 use crate::look::{self, Looks};
 use crate::snapshot::{Recovered, Retention, Taker, recover};
 use crate::store::{State, Store};
@@ -46,6 +46,8 @@ pub struct Embedded {
     router: Arc<RwLock<Router<QueueId>>>,
     looks: Looks,
     recovery: String,
+    /// None where nothing is written.
+    taker: Option<Arc<Taker>>,
     /// It is damaged: of its queues some may be unknown.
     is_read_only: bool,
     /// The threads that end when the store closes; joined once.
@@ -109,11 +111,12 @@ impl Embedded {
         let store = Arc::new(Store::new(engine, clock, opened.reader, state));
         // From the first publish on, not from when the next segment could not be prepared.
         store.lock().full = full.then(|| Error::new(Code::DiskFull, FULL));
-        let mut threads = Vec::new();
+        let (mut threads, mut taken) = (Vec::new(), None);
         if let Some(writer) = writer {
             let preparer = Arc::new(Preparer::new(writer.spares()));
             let (every, retention) = (options.snapshot_bytes, options.retention);
             let taker = Arc::new(Taker::new(opened.follower, newest, every, retention, seed));
+            taken = Some(taker.clone());
             let committer = Committer::new(store.clone(), *writer, preparer.clone(), taker.clone());
             let (reading, preparing, taking) = (store.clone(), store.clone(), store.clone());
             threads.push(spawn("skep-log", move || committer.run())?);
@@ -126,7 +129,8 @@ impl Embedded {
             let looking = store.clone();
             drop(spawn(name, move || look::run(&looking, &asked))?);
         }
-        Ok(Arc::new(Embedded { store, router, looks, recovery, is_read_only, threads: Mutex::new(threads) }))
+        let threads = Mutex::new(threads);
+        Ok(Arc::new(Embedded { store, router, looks, recovery, taker: taken, is_read_only, threads }))
     }
 
     /// Recovers a store on any disk and lets it go: what the fuzzer asks, thousands of times a second.
@@ -213,7 +217,32 @@ impl Backend for Embedded {
     }
 
     fn recovery(&self) -> String {
-        self.recovery.clone()
+        let Extent { first, segments, bytes } = self.store.reader.extent();
+        let now = self.store.clock.now().unix_ms;
+        let snapshot = match self.taker.as_ref().and_then(|taker| taker.newest()) {
+            Some((at, made_ms)) => format!("a snapshot at {at}, {} s old", now.saturating_sub(made_ms) / 1_000),
+            None => "no snapshot yet".to_owned(),
+        };
+        let recovery = &self.recovery;
+        format!(
+            "{recovery}; the log now begins at position {first} and has {bytes} bytes in {segments} files, {snapshot}"
+        )
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        let Extent { first, segments, bytes } = self.store.reader.extent();
+        let gauge = |name, help, value| Gauge { name, help, value };
+        let mut gauges = vec![
+            gauge("log_bytes", "Bytes of the files of the log", bytes),
+            gauge("log_segments", "Files of the log", segments),
+            gauge("log_first_position", "First position that is kept", first),
+        ];
+        if let Some((at, made_ms)) = self.taker.as_ref().and_then(|taker| taker.newest()) {
+            let age_s = self.store.clock.now().unix_ms.saturating_sub(made_ms) / 1_000;
+            gauges.push(gauge("snapshot_position", "Position at which the newest snapshot stands", at));
+            gauges.push(gauge("snapshot_age_seconds", "Age of the newest snapshot", age_s));
+        }
+        gauges
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {

@@ -137,6 +137,11 @@ fn gauge_hub(registry: &mut Registry, shared: &Shared, queues: &Queues) {
         gauge.set(signed(value));
         registry.register(name, help, gauge);
     }
+    for skep_core::Gauge { name, help, value } in shared.hub.gauges() {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(signed(value));
+        registry.register(name, help, gauge);
+    }
 }
 
 /// Every agent has a queue: only the fullest are shown one by one.

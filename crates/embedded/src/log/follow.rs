@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::catalog::{Listed, OPEN};
 use super::error::{Corrupt, OpenError};
 use super::key::StoreKey;
-use super::reader::Reader;
+use super::reader::{Extent, Reader};
 use super::record::{BatchAt, RecordView};
 use super::recovery::Visits;
 use super::segment::file_name;
@@ -117,9 +117,9 @@ impl Follower {
         }
     }
 
-    /// What the log consists of: its first position, and the bytes of its files.
+    /// What the log consists of.
     #[must_use]
-    pub fn extent(&self) -> (u64, u64) {
+    pub fn extent(&self) -> Extent {
         self.reader.extent()
     }
 

@@ -36,7 +36,7 @@ pub use self::buffer::{LogBuffer, Staged};
 pub use self::error::{Corrupt, LogError, OpenError, ReadError};
 pub use self::follow::{Follower, Sealed};
 pub use self::key::StoreKey;
-pub use self::reader::{Batch, Reader, Scan};
+pub use self::reader::{Batch, Extent, Reader, Scan};
 pub use self::record::{
     BatchAt, Open, RECORD_HEADER_BYTES, RecordFault, RecordKind, RecordView, Records, Reserve, records,
 };

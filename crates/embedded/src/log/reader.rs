@@ -28,6 +28,17 @@ struct Shared {
     files: Mutex<Vec<(u64, Arc<dyn DiskFile>)>>,
 }
 
+/// What a log consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The first position that is kept. Behind it some may be gone.
+    pub first: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+}
+
 /// A verified batch.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -115,11 +126,15 @@ impl Reader {
         self.shared.catalog.contains(segment)
     }
 
-    /// What the log consists of: its first position, and the bytes of its files.
+    /// What the log consists of.
     #[must_use]
-    pub fn extent(&self) -> (u64, u64) {
+    pub fn extent(&self) -> Extent {
         let segments = self.shared.catalog.all();
-        (segments.first().map_or(1, |first| first.first), segments.iter().map(|segment| segment.file_bytes).sum())
+        Extent {
+            first: segments.first().map_or(1, |first| first.first),
+            segments: segments.len() as u64,
+            bytes: segments.iter().map(|segment| segment.file_bytes).sum(),
+        }
     }
 
     /// Removes a segment. Who reads it reads on.

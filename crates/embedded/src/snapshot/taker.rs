@@ -62,6 +62,12 @@ impl Taker {
         Taker { follower, every, retention, seed, newest: Mutex::new(newest), asked, wake }
     }
 
+    /// The position of the newest snapshot, and when it was made.
+    pub(crate) fn newest(&self) -> Option<(u64, u64)> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.as_ref().and_then(FoundSnapshot::valid).map(|header| (header.position, header.made_ms))
+    }
+
     /// A segment may have been left behind.
     pub(crate) fn look(&self) {
         self.ask(Asked::Look);
@@ -131,7 +137,7 @@ impl Taker {
         snapshot.made_ms = unix_ms;
         // Only what both snapshots cover may go: should this one be damaged, the one before it goes on from its own tail.
         let covered = base.map_or(0, |base| base.position);
-        let (_, log_bytes) = self.follower.extent();
+        let log_bytes = self.follower.extent().bytes;
         let gone = self.retention.lets_go(&snapshot.kept, covered, &shadow.places(), log_bytes, unix_ms);
         snapshot.kept.retain(|kept| !gone.contains(&kept.number));
         shadow.dump(&mut snapshot.state);

@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::journal::{LeaseOf, Record, Token, encode_message, message_flags};
 use crate::log::{
     Fault, LogBuffer, Mode, OpenError, OpenWith, Proof, Reader, RecordKind, Report, SegmentSizes, Writer, file_name,
-    open_from, snapshots,
+    open_from, segment_number, snapshots,
 };
 
 const NOW: Now = Now { mono_ms: 1, unix_ms: 1_000 };
@@ -228,6 +228,26 @@ fn a_damaged_newest_snapshot_is_passed_over_and_named() {
         assert_eq!(life.found, history.held);
         assert!(life.report.snapshot.is_some() && life.report.to_string().contains(&name), "{}", life.report);
     }
+}
+
+#[test]
+fn what_only_the_newest_snapshot_covers_stays_until_there_is_another() {
+    let disk = RecordingDisk::new();
+    let (mut life, history) = lives(&disk, NONE);
+    let newest = |life: &Life| life.names(".seg").last().and_then(|name| segment_number(name)).expect("a segment");
+    let until = newest(&life) + 3;
+    // Segments in which nothing is needed.
+    while newest(&life) < until {
+        let position = life.publish();
+        life.sync();
+        life.ack(position);
+        life.sync();
+        life.take().expect("taken");
+    }
+    damage(&disk, 0, 4_100);
+    let life = Life::open(&disk, NONE);
+    assert!(life.report.snapshot.is_some() && !life.report.snapshots_damaged.is_empty(), "{}", life.report);
+    assert_eq!(life.found, history.held);
 }
 
 #[test]

@@ -111,3 +111,31 @@ async fn a_damaged_tail_behind_a_snapshot_is_repaired_and_what_the_snapshot_hold
     assert_eq!((delivery.position, &delivery.message.payload()[..]), (kept, &b"still wanted"[..]));
     drop((peer, hub, store));
 }
+
+#[tokio::test]
+async fn a_store_without_its_beginning_and_without_a_snapshot_is_read_only_until_a_repair_keeps_what_is_left() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("log");
+    let kept = life(&folder).await;
+    let names = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("there").path());
+    let snapshots: Vec<_> = names.filter(|path| path.extension().is_some_and(|end| end == "snap")).collect();
+    assert_eq!(snapshots.len(), 2);
+    for path in &snapshots {
+        let mut bytes = std::fs::read(path).expect("reads");
+        bytes[4_096] ^= 1;
+        std::fs::write(path, bytes).expect("writes");
+    }
+    let (store, hub) = open(&folder).await;
+    let trouble = store.trouble().expect("it takes nothing");
+    assert_eq!(trouble.code, skep_protocol::Code::ReadOnly);
+    assert!(trouble.text.contains(".snap is damaged") && trouble.text.contains("skep repair"), "{trouble}");
+    drop((hub, store));
+    assert!(!verify(&folder, &mut |_, _| {}).expect("looks").sound);
+    let done = repair(&folder, true, 5, &mut |_, _| {}).expect("repairs").done.expect("something was done");
+    assert!(done.now.sound, "{}", done.now);
+    let (store, hub) = open(&folder).await;
+    let mut peer = Peer::attach(&hub, None);
+    peer.consume("kept", 1).await;
+    assert_eq!(peer.delivery().await.position, kept);
+    drop((peer, hub, store));
+}

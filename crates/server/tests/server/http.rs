@@ -202,6 +202,8 @@ async fn metrics_count_what_happened_in_the_form_of_prometheus() {
     assert_eq!(value("skep_messages_settled_total"), "1");
     assert_eq!(value("skep_queues"), "1");
     assert_eq!(value("skep_ready"), "1");
+    assert_eq!(value("skep_log_first_position"), "1");
+    assert!(value("skep_log_bytes").parse::<u64>().expect("a number") >= 1 << 20);
     assert_eq!(value(r#"skep_queue_messages_leased{queue="jobs"}"#), "2");
     assert!(metrics.body.ends_with("# EOF\n"), "{metrics:?}");
     hub.close().await;
