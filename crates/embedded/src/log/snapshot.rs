@@ -353,3 +353,74 @@ impl SnapshotHeader {
 fn checksum(block: &[u8; HEADER_BYTES], version: u32) -> u32 {
     low_half(xxh3_64_with_seed(&block[16..], u64::from(version)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::recording::RecordingDisk;
+
+    fn snapshot() -> Snapshot {
+        let kept = |number, first, end| KeptSegment { number, first, end, time_ms: 5, file_bytes: 8_192 };
+        Snapshot {
+            store_id: *b"0123456789abcdef",
+            segment: 7,
+            position: 0x0102_0304,
+            chain: 11,
+            open_count: 3,
+            time_ms: 1_000,
+            reserved: 0x0202_0304,
+            made_ms: 2_000,
+            given_up: vec![5..9, 20..30],
+            kept: vec![kept(1, 1, 40), kept(4, 90, 0x0102_0304)],
+            state: b"the state".to_vec(),
+        }
+    }
+
+    fn read(disk: &RecordingDisk) -> Result<Snapshot, Corrupt> {
+        let found = snapshots(disk).expect("lists").pop().expect("it was written");
+        found.read(disk).expect("the disk is well")
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_every_flipped_byte_and_every_cut_is_damage() {
+        let disk = RecordingDisk::new();
+        let bytes = snapshot().write(&disk).expect("there is room");
+        assert_eq!(read(&disk), Ok(snapshot()));
+        assert!(!snapshot().is_whole());
+        let name = snapshot_name(7);
+        let whole = disk.contents(&name).expect("there");
+        assert_eq!(whole.len() as u64, bytes);
+        for (offset, byte) in whole.iter().enumerate() {
+            disk.tamper(&name, offset as u64, &[byte ^ 0x10]);
+            assert!(read(&disk).is_err(), "at {offset}");
+            disk.tamper(&name, offset as u64, &[*byte]);
+        }
+        for length in [bytes - 1, 4_096, 100] {
+            disk.shorten(&name, length);
+            assert!(read(&disk).is_err(), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn lists_that_are_longer_than_the_body_or_out_of_order_are_damage() {
+        let disk = RecordingDisk::new();
+        let long = Snapshot { kept: Vec::new(), given_up: Vec::new(), state: vec![0xff; 8], ..snapshot() };
+        let header = long.header(&[]);
+        for body in [vec![0xff; 40], [vec![0; 8], vec![0xff; 60]].concat(), vec![0; 3]] {
+            assert!(Snapshot::decode(&header, body).is_err());
+        }
+        let mut twice = snapshot();
+        twice.kept.push(twice.kept[0]);
+        twice.write(&disk).expect("there is room");
+        assert!(read(&disk).is_err_and(|Corrupt(why)| why.contains("out of order")));
+    }
+
+    #[test]
+    fn a_snapshot_is_whole_when_no_segment_before_it_is_gone() {
+        let mut whole = snapshot();
+        whole.kept[1].first = 40;
+        assert!(whole.is_whole());
+        whole.kept.remove(0);
+        assert!(!whole.is_whole());
+    }
+}

@@ -86,8 +86,8 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let sources = place.sources();
     assert_eq!(sources[0], "flag --listen");
     assert_eq!(sources[5], "env SKEP_PAYLOAD_BYTES_MAX");
-    assert!(sources[10].ends_with("skep.toml:1"), "{sources:?}");
-    assert_eq!(sources[11], "default");
+    assert!(sources[12].ends_with("skep.toml:1"), "{sources:?}");
+    assert_eq!(sources[13], "default");
 }
 
 #[test]
@@ -221,6 +221,12 @@ const BAD: &[(&str, &[&str], &[&str])] = &[
     ("guards.conversation_messages", &["-1", "4294967296", "1k", ""], &["-1", "true", "[]"]),
     ("guards.conversation_hours", &["-1", "24h", ""], &["-1", "\"24h\"", "1.5"]),
     ("guards.messages_per_second", &["-1", "off", ""], &["-1", "false", "4294967296"]),
+    ("retention_age", &["7", "30s", "d", "-1d", "7w", "36501d", ""], &["7", "\"7\"", "true", "[\"7d\"]"]),
+    (
+        "retention_bytes",
+        &["1048575", "1125899906842625", "1GiB", "-1", "1.5", ""],
+        &["0", "-1", "1.5", "\"1048576\"", "true"],
+    ),
     ("log", &["lots", "skep_core", "info,", "a=b", ""], &["\"lots\"", "1", "true", "[\"info\"]"]),
     ("log_json", &["yes", "1", "True", ""], &["\"true\"", "1", "\"yes\""]),
 ];
