@@ -62,6 +62,28 @@ fn segments_below_a_snapshot_may_be_gone_and_positions_are_still_never_reused() 
 }
 
 #[test]
+fn what_a_repair_gave_up_before_a_snapshot_and_what_the_tail_continues_are_known_behind_it() {
+    let disk = three_segments();
+    let follower = try_open(&disk.crash(disk.operations(), Image::AllWritten)).expect("opens").0.follower;
+    let snapshot = follower.follow(None, 2, &mut |_| Ok(())).expect("reads");
+    let snapshot = Snapshot { given_up: std::iter::once(1..2).collect(), ..snapshot };
+    let open = |snapshot: &Snapshot| {
+        let (mut lost, base) = (Vec::new(), Base { snapshot, is_newest: true });
+        let disk = Arc::new(disk.crash(disk.operations(), Image::AllWritten));
+        let opened = open_from(disk, with(1_000), Some(base), &mut |record| {
+            lost.push(record.lost_until);
+            Ok(())
+        });
+        (opened.expect("opens"), lost)
+    };
+    let (opened, lost) = open(&snapshot);
+    assert_eq!((opened.report.given_up.len(), lost), (1, vec![2, 2]));
+    // Another history than the one that the tail goes on with.
+    let (opened, lost) = open(&Snapshot { chain: 1, ..snapshot });
+    assert_eq!((opened.report.corruption.map(|found| found.fault), lost.len()), (Some(Fault::Chain), 0));
+}
+
+#[test]
 fn a_foreign_segment_is_named() {
     let disk = three_segments();
     let header = SegmentHeader { store_id: [8; 16], number: 3, open_count: 1, first_position: 4 };
