@@ -119,9 +119,10 @@ impl Embedded {
             taken = Some(taker.clone());
             let committer = Committer::new(store.clone(), *writer, preparer.clone(), taker.clone());
             let (reading, preparing, taking) = (store.clone(), store.clone(), store.clone());
+            let telling = taker.clone();
             threads.push(spawn("skep-log", move || committer.run())?);
             threads.push(spawn("skep-read", move || reading.read_cold())?);
-            threads.push(spawn("skep-spare", move || preparer.run(&preparing))?);
+            threads.push(spawn("skep-spare", move || preparer.run(&preparing, &telling))?);
             threads.push(spawn("skep-snapshot", move || taker.run(&taking))?);
         }
         // They end when nobody can ask any more, so they are not among those that closing joins.

@@ -3,6 +3,7 @@
 //! While one batch is on its way to disk the next one fills, so batches grow with load and
 //! nobody waits to fill one.
 
+use std::mem;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -135,14 +136,10 @@ impl Committer {
                 Err(error) => return Err(error),
             }
         };
-        let rolled = !self.writer.spare_ready();
-        if rolled {
+        if !self.writer.spare_ready() {
             self.preparer.hurry();
         }
         self.advance(written, buffer);
-        if rolled {
-            self.taker.look();
-        }
         self.unproven_since_ms = Some(self.store.clock.now().mono_ms);
         Ok(())
     }
@@ -238,7 +235,7 @@ impl Preparer {
     }
 
     /// Runs until it is stopped. A shortage is told to the store, and tried again.
-    pub(crate) fn run(&self, store: &Store) {
+    pub(crate) fn run(&self, store: &Store, taker: &Taker) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match *asked {
@@ -249,7 +246,12 @@ impl Preparer {
                     drop(asked);
                     let prepared = self.spares.prepare();
                     let full = prepared.as_ref().err().map(refusal);
-                    store.lock().full.clone_from(&full);
+                    let was_full = mem::replace(&mut store.lock().full, full.clone()).is_some();
+                    // Not before: the next segment has the first claim to what room there is. On a full disk once, for
+                    // what it may let go.
+                    if full.is_none() || !was_full {
+                        taker.look();
+                    }
                     asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
                     if full.is_some() && *asked == Asked::Nothing {
                         *asked = Asked::Spare;
