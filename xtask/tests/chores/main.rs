@@ -1,7 +1,6 @@
 //! The chores, run as a user would, with tools that only pretend.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ impl House {
             fs::create_dir_all(root.join(folder)).expect("a folder");
         }
         // It takes the folder it stands in for the build folder.
-        fs::copy(env!("CARGO_BIN_EXE_xtask"), root.join("target/debug/xtask")).expect("a copy");
+        made("cp \"$1\" \"$2\"", env!("CARGO_BIN_EXE_xtask"), &root.join("target/debug/xtask"));
         let house = House { root };
         house.tool("cargo", cargo);
         // It says a version, and makes an environment with itself in it.
@@ -35,8 +34,7 @@ impl House {
 
     fn tool(&self, name: &str, script: &str) {
         let path = self.root.join("tools").join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        made("printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"", script, &path);
     }
 
     fn xtask(&self, args: &[&str]) -> Command {
@@ -56,6 +54,13 @@ impl House {
     fn noted(&self) -> Vec<String> {
         fs::read_to_string(self.notes()).unwrap_or_default().lines().map(str::to_owned).collect()
     }
+}
+
+/// Makes a program, by a process of its own: a file that is open for writing here would be so in every child that a test
+/// beside this one starts just then, and could not be run.
+fn made(how: &str, from: &str, path: &Path) {
+    let status = Command::new("sh").args(["-c", how, "sh", from]).arg(path).status().expect("a shell");
+    assert!(status.success(), "{} was not made", path.display());
 }
 
 impl Drop for House {
