@@ -224,9 +224,9 @@ impl Backend for Embedded {
             Some((at, made_ms)) => format!("a snapshot at {at}, {} s old", now.saturating_sub(made_ms) / 1_000),
             None => "no snapshot yet".to_owned(),
         };
-        let recovery = &self.recovery;
+        let (recovery, files) = (&self.recovery, if segments == 1 { "file" } else { "files" });
         format!(
-            "{recovery}; the log now begins at position {first} and has {bytes} bytes in {segments} files, {snapshot}"
+            "{recovery}; the log begins at position {first} and has {bytes} bytes in {segments} {files}, {snapshot}"
         )
     }
 

@@ -10,8 +10,8 @@ use crate::receipt::presence;
 /// The verdict on some messages; none on none.
 pub(super) async fn of(client: &Client, found: &[Traced]) -> Result<Option<Verdict>, Error> {
     let Some(state) = found.iter().map(|traced| traced.state).min() else { return Ok(None) };
-    let alike: Vec<&Traced> = found.iter().filter(|traced| traced.state == state).collect();
-    let Some(last) = alike.last() else { return Ok(None) };
+    let Some(last) = found.iter().rfind(|traced| traced.state == state) else { return Ok(None) };
+    let alike = alike(found, last);
     let takers = takers_of(client, last).await;
     let said = say(state, last, &how_many(&alike, found.len()), takers.as_deref());
     Ok(Some(Verdict {
@@ -42,6 +42,11 @@ async fn takers(client: &Client, queue: Option<&QueueInfo>) -> Option<String> {
         "connected" => format!("{agent} is connected and does not receive"),
         seen => format!("{agent} is not here, {seen}"),
     })
+}
+
+/// Those that stand where another does: only of them is the sentence true.
+fn alike<'a>(found: &'a [Traced], last: &Traced) -> Vec<&'a Traced> {
+    found.iter().filter(|traced| (traced.state, &traced.queue) == (last.state, &last.queue)).collect()
 }
 
 fn how_many(alike: &[&Traced], all: usize) -> String {
@@ -102,6 +107,13 @@ mod tests {
         let waits = traced(Fate::Waiting, "agent.bob.inbox", None);
         let said = say(Fate::Waiting, &waits, "The message", Some("bob is not here, never connected"));
         assert_eq!(said, "The message waits in agent.bob.inbox: bob is not here, never connected.");
+    }
+
+    #[test]
+    fn those_that_wait_elsewhere_are_not_counted() {
+        let [here, there] = ["agent.bob.inbox", "agent.eve.inbox"].map(|queue| traced(Fate::Waiting, queue, None));
+        let found = [there, traced(Fate::Acked, "agent.bob.inbox", None), here];
+        assert_eq!(how_many(&alike(&found, &found[2]), found.len()), "1 of 3");
     }
 
     #[test]
