@@ -7,6 +7,7 @@ use crate::clock::Now;
 use crate::expiry::check_moments;
 use crate::guard::Sender;
 use crate::hub::Hub;
+use crate::level::Level;
 use crate::policy::{Action, Party};
 use crate::request;
 
@@ -143,13 +144,8 @@ fn check_options(message: &MessageRef<'_>) -> Result<(), Error> {
         Some(Attribute::Text(key)) if !key.is_empty() => {}
         Some(_) => return Err(Error::new(Code::InvalidMessage, "partitionkey is not a text that says something")),
     }
-    match message.text_attribute("durability") {
-        None | Some("fsync") => Ok(()),
-        Some(other) => {
-            let text = format!("durability {other:?} is not supported by this version of the hub; expected fsync");
-            Err(Error::new(Code::Unsupported, text))
-        }
-    }
+    // Of the level of its topics and the one that it asks for itself, the backend takes the stronger; the receipt says which.
+    Level::asked(message.text_attribute("durability")).map(|_| ())
 }
 
 /// An agent speaks for itself only, and nobody for the hub; a foreign event keeps its source, and the party travels beside it.

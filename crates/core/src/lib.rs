@@ -14,6 +14,7 @@ mod expiry;
 mod facts;
 mod guard;
 mod hub;
+mod level;
 pub mod limits;
 mod list;
 mod live;
@@ -46,6 +47,7 @@ pub use expiry::check_expiry;
 pub use facts::{Fact, Facts};
 pub use guard::Guards;
 pub use hub::{Hub, HubOptions};
+pub use level::Level;
 pub use live::LiveMessage;
 #[cfg(skep_loom)]
 pub use mailbox::models as mailbox_models;

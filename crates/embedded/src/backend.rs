@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
 use skep_core::{
-    Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Gauge, Now, Outlet, QueueCommand, Read,
-    Reply, Router, Seen, Write,
+    Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Gauge, Level, Now, Outlet, QueueCommand,
+    Read, Reply, Router, Seen, Write,
 };
-use skep_protocol::{Code, Durability, Error, LeaseToken, MessageRef, QueueInfo, QueueName};
+use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName};
 use tokio::sync::oneshot;
 
 use crate::commit::{Committer, Preparer};
@@ -32,6 +32,9 @@ const FULL: &str = "the disk is full; free some space, publishes are refused, ac
 pub struct EmbeddedOptions {
     /// How long settled messages are kept.
     pub retention: Retention,
+    /// Topic trees and how durable their messages are made, where that is not [`Level::FSYNC`]: of several filters that match a
+    /// topic the first one counts, of several topics of a message the strongest level.
+    pub durability: Vec<(Filter, Level)>,
     /// How long segments are; tests use short ones.
     #[doc(hidden)]
     pub sizes: SegmentSizes,
@@ -95,7 +98,8 @@ impl Embedded {
             Err(OpenError::DiskFull { .. }) => (recover(&disk, OpenWith { full: true, ..with }, seed), true),
             recovered => (recovered, false),
         };
-        let Recovered { engine, opened, newest } = recovered.map_err(|error| unopened(&error))?.begin(now);
+        let Recovered { mut engine, opened, newest } = recovered.map_err(|error| unopened(&error))?.begin(now);
+        engine.set_levels(options.durability.clone());
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
         let router = engine.router();

@@ -1,4 +1,4 @@
-//! The writing thread: takes what is staged, writes it, syncs it once, lets it take effect.
+//! The writing thread: takes what is staged, writes it, syncs it once if anything in it asks for that, lets it take effect.
 //!
 //! While one batch is on its way to disk the next one fills, so batches grow with load and
 //! nobody waits to fill one.
@@ -8,9 +8,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use skep_core::Now;
 use skep_protocol::{Code, Error};
 
-use crate::engine::Effects;
+use crate::engine::{Effects, Engine};
 use crate::limits::IDLE_PROOF_MS;
 use crate::log::{LogBuffer, LogError, Spares, Writer, Written};
 use crate::snapshot::Taker;
@@ -31,13 +32,17 @@ pub(crate) struct Committer {
     writer: Writer,
     preparer: Arc<Preparer>,
     taker: Arc<Taker>,
-    /// When the last batch was written that nothing proves durable yet, on the monotonic clock.
+    /// When the last batch was synced that nothing proves durable yet, on the monotonic clock.
     unproven_since_ms: Option<u64>,
+    /// When what was written is to be synced at the latest, on the monotonic clock.
+    sync_at_ms: Option<u64>,
 }
 
 /// What the writer is to do next.
 enum Next {
-    Write(LogBuffer),
+    /// And whether it is to be synced.
+    Write(LogBuffer, bool),
+    Sync,
     Prove,
     Close,
     Stop,
@@ -45,14 +50,15 @@ enum Next {
 
 impl Committer {
     pub(crate) fn new(store: Arc<Store>, writer: Writer, preparer: Arc<Preparer>, taker: Arc<Taker>) -> Self {
-        Committer { store, writer, preparer, taker, unproven_since_ms: None }
+        Committer { store, writer, preparer, taker, unproven_since_ms: None, sync_at_ms: None }
     }
 
     /// Runs until the store closes or the log fails.
     pub(crate) fn run(mut self) {
         loop {
             let result = match self.next() {
-                Next::Write(buffer) => self.write(buffer),
+                Next::Write(buffer, sync) => self.write(buffer, sync),
+                Next::Sync => self.sync(),
                 Next::Prove => self.prove(false),
                 Next::Stop => return self.end(Error::new(Code::StoreFailed, "the engine failed; restart the hub")),
                 Next::Close => {
@@ -94,11 +100,16 @@ impl Committer {
             let flush_at =
                 shared.engine.has_staged().then(|| *staged_since_ms.get_or_insert(now.mono_ms) + IDLE_PROOF_MS);
             let flush = flush_at.is_some_and(|at| at <= now.mono_ms);
+            // Not only when nothing else is to be done: who is busy syncs in time, too.
+            let sync = shared.engine.wants_sync() || self.sync_at_ms.is_some_and(|at| at <= now.mono_ms);
             if (shared.engine.is_due() || closing || flush)
                 // Buffers reserve positions themselves.
                 && let Some(buffer) = shared.engine.staging().take()
             {
-                return Next::Write(buffer);
+                return self.taken(&mut shared.engine, buffer, sync, now);
+            }
+            if sync {
+                return Next::Sync;
             }
             if closing {
                 return Next::Close;
@@ -107,30 +118,26 @@ impl Committer {
             if proof_at.is_some_and(|at| at <= now.mono_ms) {
                 return Next::Prove;
             }
-            let until = [shared.engine.next_tick(now), proof_at, flush_at].into_iter().flatten().min();
+            let until = [shared.engine.next_tick(now), proof_at, flush_at, self.sync_at_ms].into_iter().flatten().min();
             shared.knows_staged = flush_at.is_some();
             shared.sleeps_until_ms = Some(until.unwrap_or(u64::MAX));
-            shared = self.sleep(shared, until);
+            shared = sleep(&store, shared, until);
             shared.sleeps_until_ms = None;
         }
     }
 
-    fn sleep<'a>(&'a self, shared: MutexGuard<'a, Shared>, until_ms: Option<u64>) -> MutexGuard<'a, Shared> {
-        let condition = &self.store.to_write;
-        match until_ms {
-            None => condition.wait(shared).unwrap_or_else(PoisonError::into_inner),
-            Some(at) => {
-                // A millisecond more: the clock counts whole ones, and must have passed it.
-                let wait = self.store.clock.until(at) + Duration::from_millis(1);
-                condition.wait_timeout(shared, wait).unwrap_or_else(PoisonError::into_inner).0
-            }
-        }
+    /// A buffer was taken: what it asks for is known while nothing more can be staged.
+    fn taken(&mut self, engine: &mut Engine, buffer: LogBuffer, sync: bool, now: Now) -> Next {
+        let within = engine.staging().sync_within_ms().map(|ms| now.mono_ms.saturating_add(ms));
+        self.sync_at_ms = self.sync_at_ms.into_iter().chain(within).min();
+        let sync = sync || engine.staging().asks_sync(&buffer);
+        Next::Write(buffer, sync)
     }
 
-    fn write(&mut self, mut buffer: LogBuffer) -> Result<(), LogError> {
+    fn write(&mut self, mut buffer: LogBuffer, sync: bool) -> Result<(), LogError> {
         let written = loop {
             let now = self.store.clock.now();
-            match self.writer.write(&mut buffer, now.unix_ms, true) {
+            match self.writer.write(&mut buffer, now.unix_ms, sync) {
                 Ok(written) => break written,
                 Err(short) if short.is_shortage() && self.waits_for_room(&short) => {}
                 Err(error) => return Err(error),
@@ -140,7 +147,25 @@ impl Committer {
             self.preparer.hurry();
         }
         self.advance(written, buffer);
+        if written.durable >= written.end {
+            self.is_synced();
+        }
+        Ok(())
+    }
+
+    /// Everything written so far is synced now, and nothing proves it yet.
+    fn is_synced(&mut self) {
+        self.sync_at_ms = None;
         self.unproven_since_ms = Some(self.store.clock.now().mono_ms);
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        let durable = self.writer.sync()?;
+        self.is_synced();
+        let mut fx = Effects::default();
+        let mut shared = self.store.lock();
+        shared.engine.synced(durable, &mut fx);
+        self.store.settle_effects(shared, &mut fx);
         Ok(())
     }
 
@@ -259,6 +284,18 @@ impl Preparer {
                     }
                 }
             }
+        }
+    }
+}
+
+fn sleep<'a>(store: &'a Store, shared: MutexGuard<'a, Shared>, until_ms: Option<u64>) -> MutexGuard<'a, Shared> {
+    let condition = &store.to_write;
+    match until_ms {
+        None => condition.wait(shared).unwrap_or_else(PoisonError::into_inner),
+        Some(at) => {
+            // A millisecond more: the clock counts whole ones, and must have passed it.
+            let wait = store.clock.until(at) + Duration::from_millis(1);
+            condition.wait_timeout(shared, wait).unwrap_or_else(PoisonError::into_inner).0
         }
     }
 }

@@ -26,7 +26,7 @@ type Names = HashMap<QueueId, QueueName>;
 pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32) -> Result<Seen, Error> {
     let from = from.number().unwrap_or(u64::MAX);
     let (mut messages, mut bytes) = (Vec::new(), 0);
-    for batch in store.reader.scan(from, store.lock().engine.durable()) {
+    for batch in store.reader.scan(from, store.lock().engine.reached()) {
         let batch = batch.map_err(unreadable)?;
         for view in batch.records().flatten().filter(|view| view.position >= from) {
             let Ok(Some(Record::Message(record))) = Record::decode(&view) else { continue };
@@ -65,7 +65,7 @@ pub(crate) fn trace(store: &Store, id: Option<String>, search: Search) -> Result
     let sought = {
         let shared = store.lock();
         let queues = search.to.as_deref().map(|to| called(&shared.engine, to)).unwrap_or_default();
-        Sought::new(id, search, queues, from.max(since)..shared.engine.durable())
+        Sought::new(id, search, queues, from.max(since)..shared.engine.reached())
     };
     let mut history = History::new(&sought);
     let mut passage = Passage::new(store, sought.from, sought.until);

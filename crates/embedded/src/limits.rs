@@ -77,6 +77,8 @@ pub(crate) const EVENTS_MAX: usize = 256;
 pub(crate) const DETAIL_BYTES_MAX: usize = 1_024;
 /// After a pause so long the last batch is proven durable by another, in milliseconds.
 pub(crate) const IDLE_PROOF_MS: u64 = 10;
+/// Topic trees with a level of durability of their own: each message is compared with all of them.
+pub(crate) const LEVELS_MAX: usize = 64;
 /// Records that need no sync of their own are written at the latest when they are so many bytes.
 pub(crate) const LAZY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of segments behind the last snapshot after which another is taken: an opening reads twice as much at most, in seconds.

@@ -88,12 +88,21 @@ async fn nobody_listens_to_the_replies_of_others_or_speaks_as_the_hub() {
 async fn what_is_not_built_yet_is_refused_and_not_ignored() {
     let house = House::new().await;
     let mut peer = Peer::attach(&house.hub, None);
-    for (name, value) in [("retry", "3"), ("durability", "memory")] {
-        let asked = message("x").attribute(name, skep_protocol::Attribute::Text(value));
-        let refused = peer.publish(asked).await.expect_err("not built");
-        assert_eq!(refused.code, Code::Unsupported);
-        assert!(refused.text.contains(name), "{refused}");
-    }
+    let refused = peer.publish(message("x").attribute("retry", skep_protocol::Attribute::Text("3"))).await;
+    let refused = refused.expect_err("not built");
+    assert_eq!(refused.code, Code::Unsupported);
+    assert!(refused.text.contains("retry"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_message_that_asks_for_a_durability_that_is_none_is_refused() {
+    let house = House::new().await;
+    let mut peer = Peer::attach(&house.hub, None);
+    let asked = message("x").attribute("durability", skep_protocol::Attribute::Text("disk"));
+    let refused = peer.publish(asked).await.expect_err("it is none");
+    assert_eq!(refused.code, Code::InvalidMessage);
+    assert!(refused.text.contains("memory, os, interval, fsync"), "{refused}");
+    peer.publish(message("x").durability(skep_protocol::Durability::Os)).await.expect("a receipt");
 }
 
 #[tokio::test]

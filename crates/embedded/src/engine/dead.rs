@@ -42,7 +42,7 @@ impl Engine {
         let Some(queue) = self.queues.get(&lease.queue) else { return 0 };
         let Some(name) = queue.name.dead() else {
             self.release(lease.queue, &entry);
-            return self.staging.append(&Record::Drop { lease: *lease, by, reason });
+            return self.staging.append_at(entry.level, &Record::Drop { lease: *lease, by, reason });
         };
         let notice = Notice::of(queue, &entry, reason);
         let spec = QueueSpec { filters: Vec::new(), attempts_max: 0, ..QueueSpec::new(name.clone()) };
@@ -50,7 +50,8 @@ impl Engine {
             Some(dead) => *dead,
             None => self.declare_new(spec),
         };
-        let at = self.staging.append(&Record::Dead { lease: *lease, to: dead, by, owed: true, reason });
+        let record = Record::Dead { lease: *lease, to: dead, by, owed: true, reason };
+        let at = self.staging.append_at(entry.level, &record);
         self.owed.insert(at, notice);
         self.notices.push(at);
         let ended = Ended { reason: reason.to_owned(), progress };
@@ -81,7 +82,8 @@ impl Engine {
             self.release(id, &oldest);
             let lease =
                 LeaseOf { queue: id, position: oldest.position, token: Token::default(), attempt: oldest.attempts };
-            self.staging.append(&Record::Drop { lease, by: By::Hub, reason: "the dead letters are full" });
+            let record = Record::Drop { lease, by: By::Hub, reason: "the dead letters are full" };
+            self.staging.append_at(oldest.level, &record);
         }
     }
 }

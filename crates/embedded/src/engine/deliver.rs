@@ -121,7 +121,7 @@ impl Engine {
             timer,
             progress: None,
         };
-        self.staging.append(&Record::Lease { lease: lease.of(token), party: &state.party });
+        self.staging.append_at(entry.level, &Record::Lease { lease: lease.of(token), party: &state.party });
         fx.due.push(Due {
             outlet: state.outlet.clone(),
             queue: queue.name.clone(),

@@ -60,6 +60,9 @@ impl Engine {
             // An opening says them anew.
             open: _,
             durable: _,
+            reached: _,
+            reserved: _,
+            levels: _,
             secret: _,
             random: _,
             // Replay does not touch them: nobody is there to be served.
@@ -70,6 +73,7 @@ impl Engine {
             timers: _,
             lapses: _,
             pending: _,
+            until_synced: _,
             staging: _,
             matched: _,
             routed: _,
@@ -250,7 +254,8 @@ impl Out<'_> {
     }
 
     fn entry(&mut self, entry: &Entry) {
-        let Entry { position, place, attempts, priority, expires_ms } = entry;
+        // An entry that is loaded has the strongest level.
+        let Entry { position, place, attempts, priority, level: _, expires_ms } = entry;
         self.u64(*position);
         self.place(place);
         self.u32(*attempts);

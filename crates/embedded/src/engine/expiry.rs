@@ -51,7 +51,7 @@ impl Engine {
             }
             Expired::Drop => {
                 self.release(id, &entry);
-                self.staging.append(&Record::Drop { lease, by: By::Hub, reason: EXPIRED });
+                self.staging.append_at(entry.level, &Record::Drop { lease, by: By::Hub, reason: EXPIRED });
             }
         }
     }

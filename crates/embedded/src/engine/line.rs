@@ -116,6 +116,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use skep_core::Level;
     use skep_protocol::Priority;
 
     use super::super::queue::Place;
@@ -126,7 +127,7 @@ mod tests {
 
     fn entry(position: u64) -> Entry {
         let place = Place { batch: BatchAt { segment: 1, offset: 0 }, offset: 0, len: 1 };
-        Entry { position, place, attempts: 0, priority: Priority::Normal, expires_ms: 0 }
+        Entry { position, place, attempts: 0, priority: Priority::Normal, level: Level::FSYNC, expires_ms: 0 }
     }
 
     fn drained(line: &mut Line) -> Vec<u64> {

@@ -1,7 +1,7 @@
 //! The state, read from what [`Engine::dump`] wrote. Whatever else the bytes are, the answer is an error: nothing is allocated
 //! but for what is there, and no sum runs over.
 
-use skep_core::Recent;
+use skep_core::{Level, Recent};
 use skep_protocol::{DeadKey, Ended, Priority, QueueName, QueueSpec};
 
 use super::Engine;
@@ -214,7 +214,7 @@ impl<'a> Loading<'a> {
         let [priority] = self.body.take()?;
         let known = Priority::from_number(priority.into());
         let priority = known.ok_or_else(|| Corrupt(format!("position {position} has priority {priority}")))?;
-        Ok(Entry { position, place, attempts, priority, expires_ms: self.body.u64()? })
+        Ok(Entry { position, place, attempts, priority, level: Level::FSYNC, expires_ms: self.body.u64()? })
     }
 
     fn place(&mut self) -> Result<Place, Corrupt> {

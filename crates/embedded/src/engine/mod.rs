@@ -1,7 +1,7 @@
 //! The pure engine: queues, leases, dedup and facts as state machines fed by the log.
 //!
 //! [`Engine::submit`] stages records and remembers who waits; [`Engine::advance`] is told
-//! what has become durable and lets it take effect; [`Engine::tick`] does what time asks
+//! what has reached its level and lets it take effect; [`Engine::tick`] does what time asks
 //! for; [`Engine::replay`] rebuilds the state from the log. No I/O, no clock, no threads:
 //! time, randomness and what is durable are arguments. Staged state never rolls back.
 
@@ -17,6 +17,7 @@ mod expiry;
 mod facts;
 mod keys;
 mod lapse;
+mod levels;
 mod line;
 mod load;
 mod order;
@@ -37,8 +38,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock};
 
 use foldhash::HashMap;
-use skep_core::{Completion, Now, Outlet, Reply, Router, Wakes};
-use skep_protocol::{Ended, Error, LeaseToken, QueueName};
+use skep_core::{Completion, Level, Now, Outlet, Reply, Router, Wakes};
+use skep_protocol::{Ended, Error, Filter, LeaseToken, QueueName};
 
 pub(crate) use self::command::Held;
 pub(crate) use self::consumer::ConsumerId;
@@ -50,6 +51,7 @@ use self::deliver::Lease;
 pub(crate) use self::expiry::EXPIRED;
 use self::facts::FactTable;
 use self::lapse::Lapses;
+use self::levels::Levels;
 use self::queue::{Entry, Place, Queue};
 use self::replay::Recovering;
 use self::settled::Settled;
@@ -64,8 +66,13 @@ use crate::log::Written;
 pub(crate) struct Engine {
     /// How often the store was opened; the first half of every lease token.
     open: u64,
-    /// Records below this are durable.
+    /// Records below this are synced.
     durable: u64,
+    /// Records below this have reached their level: they are written, and synced where that is theirs.
+    reached: u64,
+    /// Positions below this are never given out again, whatever is lost.
+    reserved: u64,
+    levels: Levels,
     queues: HashMap<QueueId, Queue>,
     /// In order, so that a look goes through them page by page.
     names: BTreeMap<QueueName, QueueId>,
@@ -87,8 +94,11 @@ pub(crate) struct Engine {
     producers: Producers,
     ids: Ids,
     facts: FactTable,
-    /// What takes effect once records below it are durable, in order.
+    /// What takes effect once records below it have reached their level, in order: a batch is synced before any of it takes
+    /// effect if one of its records asks for that, so that none overtakes another.
     pending: VecDeque<(u64, Pending)>,
+    /// What waits until records are synced that were not staged as such and may be written already, in order.
+    until_synced: VecDeque<(u64, Pending)>,
     staging: Staging,
     /// Known to this store alone: it makes lease tokens hard to guess.
     secret: u64,
@@ -113,7 +123,7 @@ pub(crate) struct Engine {
     recovering: HashMap<(QueueId, u64), Recovering>,
 }
 
-/// What waits for a record to be durable.
+/// What waits for a record.
 enum Pending {
     /// A message becomes ready.
     Show { queue: QueueId, entry: Entry, is_new: bool, not_before_ms: u64 },
@@ -156,6 +166,9 @@ impl Engine {
         Engine {
             open: 0,
             durable: 0,
+            reached: 0,
+            reserved: 0,
+            levels: Levels::default(),
             queues: HashMap::default(),
             names: BTreeMap::new(),
             next_queue: 1,
@@ -173,6 +186,7 @@ impl Engine {
             ids: Ids::new(seed),
             facts: FactTable::default(),
             pending: VecDeque::new(),
+            until_synced: VecDeque::new(),
             staging: Staging::default(),
             secret: 0,
             seed,
@@ -192,12 +206,19 @@ impl Engine {
         self.router.clone()
     }
 
-    /// Lets take effect what has become durable, at most so many effects at once; answers
-    /// whether more wait.
+    /// Topic trees and how durable their messages are made; all others are synced.
+    pub(crate) fn set_levels(&mut self, trees: Vec<(Filter, Level)>) {
+        self.levels = Levels::new(trees);
+    }
+
+    /// A batch was written, and synced if any record in it asks for that. Lets take effect what waits for it, at most so many
+    /// effects at once; answers whether more wait.
     pub(crate) fn advance(&mut self, written: Written, now: Now, most: usize, fx: &mut Effects) -> bool {
-        self.durable = self.durable.max(written.durable);
+        self.reached = self.reached.max(written.end);
+        self.reserved = self.reserved.max(written.reserved);
+        self.synced(written.durable, fx);
         for _ in 0..most {
-            if self.pending.front().is_none_or(|(at, _)| *at >= self.durable) {
+            if self.pending.front().is_none_or(|(at, _)| *at >= self.reached) {
                 return false;
             }
             let Some((at, pending)) = self.pending.pop_front() else { return false };
@@ -208,27 +229,39 @@ impl Engine {
                     }
                     self.show(queue, entry, not_before_ms, now, fx);
                 }
-                Pending::Answer(reply, completion) => reply.complete(completion, &mut fx.wakes),
-                Pending::End(outlet, error) => {
-                    if outlet.mailbox.push(skep_core::Entry::Ended(outlet.subscription, error)) {
-                        fx.wakes.add(&outlet.mailbox);
-                    }
-                }
-                Pending::Call(call) => call(),
+                pending => tell(pending, fx),
             }
         }
-        self.pending.front().is_some_and(|(at, _)| *at < self.durable)
+        self.pending.front().is_some_and(|(at, _)| *at < self.reached)
     }
 
-    /// Records below this are durable.
+    /// Everything below a position is synced.
+    pub(crate) fn synced(&mut self, durable: u64, fx: &mut Effects) {
+        self.durable = self.durable.max(durable);
+        while self.until_synced.front().is_some_and(|(at, _)| *at < self.durable) {
+            self.until_synced.pop_front().into_iter().for_each(|(_, pending)| tell(pending, fx));
+        }
+    }
+
+    /// Records below this are synced.
     pub(crate) fn durable(&self) -> u64 {
         self.durable
+    }
+
+    /// Records below this have reached their level.
+    pub(crate) fn reached(&self) -> u64 {
+        self.reached
+    }
+
+    /// Whether somebody waits for a sync of what may be written already.
+    pub(crate) fn wants_sync(&self) -> bool {
+        !self.until_synced.is_empty()
     }
 
     /// Whether records are to be written now: somebody waits for them, or there are many. Leases
     /// alone go with the next batch, or after a pause.
     pub(crate) fn is_due(&self) -> bool {
-        !self.pending.is_empty() || self.staging.is_large()
+        !self.pending.is_empty() || self.staging.is_large() || self.wants_sync()
     }
 
     /// Whether anything is staged, even if nobody waits for it.
@@ -241,36 +274,43 @@ impl Engine {
         &mut self.staging
     }
 
-    /// Calls back once everything staged so far is durable.
+    /// Calls back once everything staged so far is synced.
     pub(crate) fn when_durable(&mut self, call: impl FnOnce() + Send + 'static) {
-        let at = self.staging.last();
-        self.call(at, Box::new(call));
+        match self.staging.last() {
+            Some(at) if at >= self.durable => self.wait_synced(at, Pending::Call(Box::new(call))),
+            _ => call(),
+        }
     }
 
     /// Drops everybody who waits: their replies answer `unknown`.
     pub(crate) fn abandon(&mut self) {
         self.pending.clear();
+        self.until_synced.clear();
     }
 
-    fn answer(&mut self, at: Option<u64>, reply: Reply, completion: Completion, fx: &mut Effects) {
+    /// Answers once the record has reached its level, or is synced.
+    fn answer(&mut self, at: Option<u64>, is_synced: bool, reply: Reply, completion: Completion, fx: &mut Effects) {
         match at {
-            Some(at) if at >= self.durable => {
-                self.pending.push_back((self.in_order(at), Pending::Answer(reply, completion)))
-            }
+            Some(at) if is_synced && at >= self.durable => self.wait_synced(at, Pending::Answer(reply, completion)),
+            Some(at) if at >= self.reached => self.wait(at, Pending::Answer(reply, completion)),
             _ => reply.complete(completion, &mut fx.wakes),
         }
     }
 
-    fn call(&mut self, at: Option<u64>, call: Box<dyn FnOnce() + Send>) {
-        match at {
-            Some(at) if at >= self.durable => self.pending.push_back((self.in_order(at), Pending::Call(call))),
-            _ => call(),
-        }
+    /// What waits, waits in order: for an older record no shorter than those who came before.
+    fn wait(&mut self, at: u64, pending: Pending) {
+        let at = self.pending.back().map_or(at, |(last, _)| at.max(*last));
+        self.pending.push_back((at, pending));
     }
 
-    /// What waits, waits in order: for an older record no shorter than those who came before.
-    fn in_order(&self, at: u64) -> u64 {
-        self.pending.back().map_or(at, |(last, _)| at.max(*last))
+    /// What is still to be written is to be synced with it; for the rest the writer is asked.
+    fn wait_synced(&mut self, at: u64, pending: Pending) {
+        if at >= self.staging.first() {
+            self.staging.ask(Level::FSYNC, at);
+            return self.wait(at, pending);
+        }
+        let at = self.until_synced.back().map_or(at, |(last, _)| at.max(*last));
+        self.until_synced.push_back((at, pending));
     }
 
     fn show(&mut self, queue: QueueId, entry: Entry, not_before_ms: u64, now: Now, fx: &mut Effects) {
@@ -283,5 +323,20 @@ impl Engine {
             }
             self.dispatch(queue, now, fx);
         }
+    }
+}
+
+/// What waited for a record and changes nothing here is done.
+fn tell(pending: Pending, fx: &mut Effects) {
+    match pending {
+        Pending::Answer(reply, completion) => reply.complete(completion, &mut fx.wakes),
+        Pending::End(outlet, error) => {
+            if outlet.mailbox.push(skep_core::Entry::Ended(outlet.subscription, error)) {
+                fx.wakes.add(&outlet.mailbox);
+            }
+        }
+        Pending::Call(call) => call(),
+        // It waits for its level only.
+        Pending::Show { .. } => {}
     }
 }

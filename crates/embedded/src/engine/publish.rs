@@ -3,8 +3,8 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::PoisonError;
 
-use skep_core::{Kept, Now, Outgoing, Write, check_expiry};
-use skep_protocol::{Code, Durability, Error, MessageRef, Position, ProducerId, QueueName, Topic};
+use skep_core::{Kept, Level, Now, Outgoing, Write, check_expiry};
+use skep_protocol::{Code, Error, MessageRef, Position, ProducerId, QueueName, Topic};
 
 use super::dedup::Seen;
 use super::queue::{Entry, Place};
@@ -160,10 +160,10 @@ impl Engine {
         let (bytes, records) = Self::cost(&plan, write, outgoing);
         match plan {
             Plan::Refused(error) => results.refused(error),
-            Plan::Unmatched => results.kept(kept(None, 0, 0)),
+            Plan::Unmatched => results.kept(kept(None, None, 0, 0)),
             Plan::Duplicate(position) => {
-                results.wait(position);
-                results.kept(Kept { duplicate: true, ..kept(Some(position), 1, 0) });
+                let level = self.wait_again(position, &outgoing.message, results);
+                results.kept(Kept { duplicate: true, ..kept(Some(position), Some(level), 1, 0) });
             }
             Plan::Store { .. } if !self.staging.has_room(bytes, records) => {
                 results.refused(Error::new(Code::Busy, "the log has no room just now; try again"));
@@ -176,18 +176,35 @@ impl Engine {
                 let matched = std::mem::take(&mut self.matched);
                 let queues = &matched[queues];
                 let producer = write.producer.map(|id| (id, outgoing.sequence));
-                let position = self.store(producer, write.party, outgoing, queues, now);
+                let level = self.levels.of(&outgoing.message);
+                let position = self.store(level, producer, write.party, outgoing, queues, now);
                 let taken = u32::try_from(queues.len()).unwrap_or(u32::MAX);
                 if outgoing.waits {
-                    results.wait(position);
+                    // Nor is a position named that the next opening could give out again.
+                    if level != Level::MEMORY || position >= self.reserved {
+                        results.wait(position);
+                    }
                     let waiting = self.addressed(&outgoing.message, queues);
-                    results.kept(Kept { waiting, ..kept(Some(position), taken, skipped) });
+                    results.kept(Kept { waiting, ..kept(Some(position), Some(level), taken, skipped) });
                 } else {
-                    results.kept(kept(None, taken, skipped));
+                    results.kept(kept(None, None, taken, skipped));
                 }
                 self.matched = matched;
             }
         }
+    }
+
+    /// What a duplicate waits for: nobody remembers what the first of them asked for, so it is this one's level that is reached.
+    fn wait_again(&self, position: u64, message: &MessageRef<'_>, results: &mut Results) -> Level {
+        if position < self.durable {
+            return Level::FSYNC;
+        }
+        let level = self.levels.of(message);
+        results.wait(position);
+        if level == Level::FSYNC {
+            results.wait_synced();
+        }
+        level
     }
 
     /// The one queue that took a message, else the one it is addressed to by its name, and how many
@@ -207,6 +224,7 @@ impl Engine {
 
     fn store(
         &mut self,
+        level: Level,
         producer: Option<(ProducerId, u64)>,
         party: &str,
         outgoing: &Outgoing<'_>,
@@ -214,10 +232,10 @@ impl Engine {
         now: Now,
     ) -> u64 {
         let message = &outgoing.message;
-        let staged = self.staging.append_message(producer, outgoing.by_id, party, queues, message);
+        let staged = self.staging.append_message(level, producer, outgoing.by_id, party, queues, message);
         let batch = BatchAt { segment: 0, offset: 0 };
         let place = Place { batch, offset: staged.offset, len: staged.len };
-        let entry = Entry::of(message, staged.position, place);
+        let entry = Entry { level, ..Entry::of(message, staged.position, place) };
         let key = self.key_of(message);
         // Checked when it was admitted.
         let not_before_ms = message.not_before_ms().ok().flatten().unwrap_or(0);
@@ -239,10 +257,10 @@ impl Engine {
     }
 }
 
-fn kept(position: Option<u64>, queues: u32, skipped: u32) -> Kept {
+fn kept(position: Option<u64>, level: Option<Level>, queues: u32, skipped: u32) -> Kept {
     Kept {
         position: position.map(Position::Number),
-        durability: position.map(|_| Durability::Fsync),
+        durability: level.map(Level::durability),
         queues,
         skipped,
         duplicate: false,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use foldhash::HashMap;
+use skep_core::Level;
 use skep_protocol::{DeadKey, Ended, MessageRef, Priority, QueueInfo, QueueName, QueueSpec};
 
 use super::keys::{Key, Keys};
@@ -28,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) place: Place,
     pub(crate) attempts: u32,
     pub(crate) priority: Priority,
+    /// What its settles and its dead letter are to reach.
+    pub(crate) level: Level,
     /// From this moment on it is not delivered, by the clock on the wall; [`NEVER`] where nobody said so.
     pub(crate) expires_ms: u64,
 }
@@ -36,10 +39,11 @@ pub(crate) struct Entry {
 pub(crate) const NEVER: u64 = u64::MAX;
 
 impl Entry {
-    /// The entry of a message that nobody has tried. Its expiry was checked when it was admitted.
+    /// The entry of a message that nobody has tried, with the strongest level: what was read from the log is not asked for its
+    /// topics again. Its expiry was checked when it was admitted.
     pub(crate) fn of(message: &MessageRef<'_>, position: u64, place: Place) -> Self {
         let expires_ms = message.expires_ms().ok().flatten().unwrap_or(NEVER);
-        Entry { position, place, attempts: 0, priority: message.priority(), expires_ms }
+        Entry { position, place, attempts: 0, priority: message.priority(), level: Level::FSYNC, expires_ms }
     }
 
     /// What it counts against the bounds, in bytes.
@@ -363,7 +367,7 @@ mod tests {
 
     fn entry(position: u64, priority: Priority) -> Entry {
         let place = Place { batch: BatchAt { segment: 1, offset: 0 }, offset: 0, len: 1 };
-        Entry { position, place, attempts: 0, priority, expires_ms: NEVER }
+        Entry { position, place, attempts: 0, priority, level: Level::FSYNC, expires_ms: NEVER }
     }
 
     fn queue() -> Queue {

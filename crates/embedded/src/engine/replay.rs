@@ -92,7 +92,8 @@ impl Engine {
     /// The log is read: leases that nothing ended are ready again, and the attempt counts; the
     /// engine goes on at a position, in the given opening of the store with that secret.
     pub(crate) fn recovered(&mut self, position: u64, open: u64, secret: u64, now: Now) {
-        (self.open, self.durable, self.secret) = (open, position, secret);
+        (self.open, self.secret) = (open, secret);
+        (self.durable, self.reached) = (position, position);
         self.staging.begin(position);
         for ((queue, _), held) in std::mem::take(&mut self.recovering) {
             self.restart(queue, held);

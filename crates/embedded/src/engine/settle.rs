@@ -173,7 +173,7 @@ impl Engine {
 
     fn ack(&mut self, lease: &Lease, token: Token) -> u64 {
         self.release(lease.queue, &lease.entry);
-        self.staging.append(&Record::Ack(lease.of(token)))
+        self.staging.append_at(lease.entry.level, &Record::Ack(lease.of(token)))
     }
 
     fn nack(&mut self, lease: &Lease, token: Token, after_ms: Option<u64>, reason: &str, now: Now) -> u64 {
@@ -183,7 +183,8 @@ impl Engine {
         let delay_ms = after_ms.unwrap_or_else(|| self.backoff(lease.queue, lease.entry.attempts));
         let not_before_ms = now.unix_ms.saturating_add(delay_ms);
         self.note(lease, reason);
-        let at = self.staging.append(&Record::Nack { lease: lease.of(token), not_before_ms, reason });
+        let record = Record::Nack { lease: lease.of(token), not_before_ms, reason };
+        let at = self.staging.append_at(lease.entry.level, &record);
         self.delay(lease.queue, lease.entry, not_before_ms);
         at
     }
@@ -199,7 +200,7 @@ impl Engine {
         }
         let record = Record::Extend { lease: lease.of(token), lease_ms, progress: progress.unwrap_or_default() };
         lease.timer = self.timers.set(lease.deadline_ms, Timer::Lease(token.count));
-        self.staging.append(&record)
+        self.staging.append_at(lease.entry.level, &record)
     }
 
     /// A leased message is ready again at once: because its consumer said so, or because the lease
@@ -215,7 +216,7 @@ impl Engine {
         } else {
             entry.attempts -= 1;
         }
-        let at = self.staging.append(&Record::Return { lease: lease.of(token), charged, reason });
+        let at = self.staging.append_at(entry.level, &Record::Return { lease: lease.of(token), charged, reason });
         if let Some(queue) = self.queues.get_mut(&lease.queue) {
             queue.put(entry);
         }

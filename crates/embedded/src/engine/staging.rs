@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use skep_core::Level;
 use skep_protocol::{MessageRef, ProducerId};
 
 use crate::journal::{QueueId, Record, encode_message, message_flags};
@@ -21,11 +22,17 @@ pub(crate) struct Staging {
     /// What was promised to go into the batch that fills, whole: up to so many bytes and records it
     /// is not closed.
     whole: (usize, u32),
+    /// Position after the last record that is to be synced before it takes effect.
+    strong_until: u64,
+    /// Of the others, within how many milliseconds they are to be synced, if they are.
+    sync_within_ms: Option<u64>,
 }
 
 impl Default for Staging {
     fn default() -> Self {
-        Staging { filling: LogBuffer::new(1), full: VecDeque::new(), spare: Vec::new(), whole: (0, 0) }
+        let filling = LogBuffer::new(1);
+        let (full, spare) = (VecDeque::new(), Vec::new());
+        Staging { filling, full, spare, whole: (0, 0), strong_until: 0, sync_within_ms: None }
     }
 }
 
@@ -76,15 +83,52 @@ impl Staging {
         self.filling.position().checked_sub(1)
     }
 
-    /// Stages a record; answers its position.
+    /// The first position that is not with the writer yet.
+    pub(crate) fn first(&self) -> u64 {
+        self.full.front().unwrap_or(&self.filling).first_position()
+    }
+
+    /// Stages a record that is to be synced before it takes effect; answers its position.
     pub(crate) fn append(&mut self, record: &Record<'_>) -> u64 {
+        self.append_at(Level::FSYNC, record)
+    }
+
+    /// Stages a record that is made as durable as the message it speaks of; answers its position.
+    pub(crate) fn append_at(&mut self, level: Level, record: &Record<'_>) -> u64 {
         self.make_room(record_bytes(record), 1);
-        self.filling.append(record.kind(), record.flags(), |out| record.encode(out)).position
+        let staged = self.filling.append(record.kind(), record.flags(), |out| record.encode(out));
+        self.ask(level, staged.position);
+        staged.position
+    }
+
+    /// What is staged at this position is to reach this level.
+    pub(crate) fn ask(&mut self, level: Level, position: u64) {
+        if level == Level::FSYNC {
+            self.strong_until = self.strong_until.max(position + 1);
+        } else if let Some(ms) = level.interval_ms() {
+            self.sync_within_ms = Some(self.sync_within_ms.map_or(ms, |known| known.min(ms)));
+        }
+    }
+
+    /// Whether a buffer that was just taken holds what is to be synced. What is staged behind it may lend it that.
+    pub(crate) fn asks_sync(&self, taken: &LogBuffer) -> bool {
+        self.strong_until > taken.first_position()
+    }
+
+    /// Within how many milliseconds what was taken is to be synced, if it is not at once.
+    pub(crate) fn sync_within_ms(&mut self) -> Option<u64> {
+        let within = self.sync_within_ms;
+        // Of several full buffers nobody knows which one asks.
+        if self.is_empty() {
+            self.sync_within_ms = None;
+        }
+        within
     }
 
     /// Stages a message.
     pub(crate) fn append_message(
         &mut self,
+        level: Level,
         producer: Option<(ProducerId, u64)>,
         by_id: bool,
         party: &str,
@@ -93,7 +137,10 @@ impl Staging {
     ) -> Staged {
         self.make_room(crate::journal::message_overhead(party, queues.len()) + message.bytes().len(), 1);
         let flags = message_flags(producer.is_some(), by_id);
-        self.filling.append(RecordKind::Message, flags, |out| encode_message(out, producer, party, queues, message))
+        let encode = |out: &mut Vec<u8>| encode_message(out, producer, party, queues, message);
+        let staged = self.filling.append(RecordKind::Message, flags, encode);
+        self.ask(level, staged.position);
+        staged
     }
 
     /// Whether so much is staged that it is to be written although nobody waits for it.

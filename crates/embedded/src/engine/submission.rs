@@ -26,6 +26,8 @@ pub(crate) struct Submission<'a> {
 pub(super) struct Results {
     pub(super) completion: Completion,
     at: Option<u64>,
+    /// It waits until that is synced, whatever the level of the records.
+    is_synced: bool,
 }
 
 impl<'a> Submission<'a> {
@@ -61,7 +63,7 @@ impl Engine {
             return Some(submission);
         }
         let Submission { results, reply, .. } = submission;
-        self.answer(results.at, reply, results.completion, fx);
+        self.answer(results.at, results.is_synced, reply, results.completion, fx);
         self.dispatch_touched(now, fx);
         None
     }
@@ -93,6 +95,11 @@ impl Results {
         self.at = self.at.max(Some(at));
     }
 
+    /// And until it is synced.
+    pub(super) fn wait_synced(&mut self) {
+        self.is_synced = true;
+    }
+
     pub(super) fn settled(&mut self, result: Result<u64, Error>) {
         if let Ok(at) = result {
             self.wait(at);
@@ -114,7 +121,8 @@ impl Results {
                 other => other,
             };
             let same_queue = last.waiting.as_ref().map(|(name, _)| name) == kept.waiting.as_ref().map(|(name, _)| name);
-            let same = (kept.queues, kept.skipped, kept.duplicate) == (last.queues, last.skipped, last.duplicate);
+            let same = (kept.queues, kept.skipped, kept.duplicate, kept.durability)
+                == (last.queues, last.skipped, last.duplicate, last.durability);
             if kept.position == next && same_queue && same {
                 *count += 1;
                 last.waiting = kept.waiting;

@@ -72,6 +72,8 @@ pub struct Written {
     pub end: u64,
     /// Every record below this is durable now.
     pub durable: u64,
+    /// Positions below this are never given out again: the reservation is durable.
+    pub reserved: u64,
 }
 
 impl Writer {
@@ -81,7 +83,7 @@ impl Writer {
         Self { key, store_id, catalog, spares, segment, first, offset, tail, mark, poison: None }
     }
 
-    /// Writes the buffer as one batch, and syncs it if asked to, or if it holds a reservation. The buffer then holds the complete
+    /// Writes the buffer as one batch, and syncs it if asked to, or if it holds a reservation or is the first of its segment. The buffer then holds the complete
     /// batch until it is restarted.
     ///
     /// # Errors
@@ -92,7 +94,9 @@ impl Writer {
         self.check_buffer(buffer)?;
         self.make_room(padded(buffer.len()) as u64, self.spares.kept_bytes())?;
 
-        let (sync, reserve) = (sync || buffer.reserve().is_some(), buffer.reserve());
+        let reserve = buffer.reserve();
+        // What lies in a segment may be acknowledged only once the mark names it.
+        let sync = sync || reserve.is_some() || !self.mark.names(self.segment.number);
         let header = self.header(buffer.body(), buffer.records(), time_ms, false);
         let bytes = buffer.seal(&header, self.key);
         let wrote = self.segment.file.write_at(self.offset, bytes);
@@ -101,7 +105,7 @@ impl Writer {
         if sync {
             self.sync()?;
         }
-        Ok(Written { durable: self.tail.durable, ..written })
+        Ok(Written { durable: self.tail.durable, reserved: self.tail.reserved, ..written })
     }
 
     /// Writes and syncs an empty batch, which proves to recovery that all before it is durable: after a pause, so that damage to
@@ -122,7 +126,7 @@ impl Writer {
         if clean {
             self.write_mark(true)?;
         }
-        Ok(Written { durable: self.tail.durable, ..written })
+        Ok(Written { durable: self.tail.durable, reserved: self.tail.reserved, ..written })
     }
 
     /// Makes everything written so far durable; returns the position below which that is so. For levels that sync by interval.
@@ -267,7 +271,8 @@ impl Writer {
         self.tail.chain = header.body_hash;
         self.tail.time_ms = header.time_ms;
         self.tail.unsynced = true;
-        Ok(Written { batch, first: header.position, end: header.end(), durable: self.tail.durable })
+        let Tail { durable, reserved, .. } = self.tail;
+        Ok(Written { batch, first: header.position, end: header.end(), durable, reserved })
     }
 
     /// Everything written so far must be synced.

@@ -160,7 +160,7 @@ const REFUSED: [(&str, &str, &str, u16, &str); 33] = [
     ("POST", "/v1/publish/news", r#"{"source":"agent/eve"}"#, 403, "forbidden"),
     ("POST", "/v1/publish/news", r#"{"guarantee":"at_least_once"}"#, 409, "no_queue"),
     ("POST", "/v1/publish/news", r#"{"retry":"3"}"#, 501, "unsupported"),
-    ("POST", "/v1/publish/news", r#"{"durability":"memory"}"#, 501, "unsupported"),
+    ("POST", "/v1/publish/news", r#"{"durability":"disk"}"#, 400, "invalid_message"),
     ("POST", "/v1/send/nobody", "{}", 404, "unknown_agent"),
     ("POST", "/v1/send/no.body", "{}", 400, "invalid_name"),
     ("POST", "/v1/request/service.none", "{}", 503, "no_responders"),
