@@ -22,6 +22,7 @@ mod conformance {
 mod crowd;
 mod faults;
 mod full;
+mod levels;
 mod lives;
 mod panic;
 mod repair;
