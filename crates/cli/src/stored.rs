@@ -41,7 +41,7 @@ pub(crate) async fn peek(
         });
         return Ok(());
     }
-    output.answer(&found, table(queue, &found))?;
+    output.answer(&found, if queue.is_dead() { dead_table(&found) } else { table(queue, &found) })?;
     if let Some(next) = next {
         let more = context.global().command(&format!("queue peek '{queue}' --from {next}"));
         output.note(format!("there are more: {more}"));
@@ -69,6 +69,28 @@ fn table(queue: &QueueName, messages: &[Stored]) -> Table {
             view.source().into(),
             view.kind().into(),
             state(queue, stored),
+            one_line(view.payload().unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+/// Dead letters: why and when each died, after how many attempts, and how far the last of them came.
+pub(crate) fn dead_table(messages: &[Stored]) -> Table {
+    let mut table = Table::new(["position", "id", "from", "type", "died", "attempts", "reason", "progress", "payload"]);
+    for stored in messages {
+        let view = stored.message.view();
+        let ended = stored.previous.as_ref();
+        let said = |text: Option<&str>| one_line(text.unwrap_or_default().as_bytes());
+        table.row([
+            stored.position.to_string(),
+            view.id().into(),
+            view.source().into(),
+            view.kind().into(),
+            stored.died_ms.map(age).unwrap_or_default(),
+            stored.attempts.to_string(),
+            said(ended.map(|ended| ended.reason.as_str())),
+            said(ended.and_then(|ended| ended.progress.as_deref())),
             one_line(view.payload().unwrap_or_default()),
         ]);
     }

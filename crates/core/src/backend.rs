@@ -213,6 +213,10 @@ pub enum QueueCommand {
     Purge(QueueName),
     /// Moves at most so many dead letters back to this queue, oldest first.
     Redrive(QueueName, u32),
+    /// Moves the dead letters that stand here back to this queue, at most 1,000; what is not there any more is passed over.
+    RedriveAt(QueueName, Vec<Position>),
+    /// Drops the messages of a queue that stand here, at most 1,000; what is leased or not there any more is passed over.
+    PurgeAt(QueueName, Vec<Position>),
 }
 
 /// What a queue command changed.

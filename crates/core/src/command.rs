@@ -28,6 +28,8 @@ impl Hub {
                 self.change(QueueCommand::Delete(queue, force), now).await.map(done)
             }
             Command::Purge { queue } => self.change(QueueCommand::Purge(queue), now).await.map(count),
+            Command::PurgePicked { queue, pick } => self.purge_picked(queue, &pick, now).await.map(Answer::Picked),
+            Command::RedrivePicked { queue, pick } => self.redrive_picked(queue, &pick, now).await.map(Answer::Picked),
             Command::Redrive { queue, limit } => self.change(QueueCommand::Redrive(queue, limit), now).await.map(count),
             Command::Register { agent, metadata } => self.register(&agent, &metadata, now).await,
             Command::Deregister { agent, force } => self.deregister(&agent, force, now).await,

@@ -1,7 +1,7 @@
 //! What the moments that a message names ask of those who take it.
 
 use skep_protocol::limits::NOT_BEFORE_MS_MAX;
-use skep_protocol::{Code, Error, MessageRef, format_time};
+use skep_protocol::{Code, Error, MessageRef, Stored, format_time};
 
 use crate::clock::Now;
 
@@ -19,6 +19,11 @@ pub fn check_expiry(message: &MessageRef<'_>, now: Now) -> Result<(), Error> {
         }
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// Whether a message that is held has passed its expiry.
+pub(crate) fn has_expired(stored: &Stored, now: Now) -> bool {
+    matches!(stored.message.view().expires_ms(), Ok(Some(at_ms)) if at_ms <= now.unix_ms)
 }
 
 /// Checks the form and the range of what a message says; answers whether it is to be kept until a moment.

@@ -19,6 +19,7 @@ pub mod limits;
 mod list;
 mod live;
 mod mailbox;
+mod pick;
 mod policy;
 mod publication;
 mod recent;

@@ -25,6 +25,13 @@ pub const REPLIES_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Messages stronger than best effort that wait to be copied to live listeners, hub-wide;
 /// beyond it the copy is dropped (the message itself is safe in its queues).
 pub const LIVE_COPIES_MAX: usize = 65_536;
+/// Looks of at most 1,000 messages and some MiB each that one command to move or drop picked messages takes; then it says where
+/// to go on.
+pub const PICK_LOOKS_MAX: usize = 16;
+/// Messages that a dry run of such a command shows.
+pub const PICK_SHOWN_MAX: usize = 5;
+/// Bytes of them; one is shown however large it is.
+pub const PICK_SHOWN_BYTES_MAX: usize = 256 * 1024;
 /// Sessions without a connection that wait to be resumed; beyond it the newest is ended at once.
 pub const PARKED_MAX: usize = 10_000;
 /// How long such a session waits, in milliseconds; then its leases are lost.

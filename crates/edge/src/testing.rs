@@ -233,7 +233,7 @@ impl Backend for Memory {
             QueueCommand::Purge(queue) => {
                 inner.queues.get_mut(&queue).map_or(0, |queue| queue.ready.drain(..).count() as u64)
             }
-            QueueCommand::Redrive(..) => 0,
+            QueueCommand::Redrive(..) | QueueCommand::RedriveAt(..) | QueueCommand::PurgeAt(..) => 0,
         };
         Box::pin(async move { Ok(Changed { count }) })
     }
@@ -258,6 +258,7 @@ impl Backend for Memory {
                     message: message.clone(),
                     holder: None,
                     due_ms: None,
+                    died_ms: None,
                 };
                 Seen::Messages(queue.ready.iter().take(limit as usize).map(stored).collect(), None)
             }),

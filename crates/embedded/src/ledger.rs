@@ -48,6 +48,7 @@ pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32)
                 message,
                 holder: None,
                 due_ms: None,
+                died_ms: None,
             });
         }
     }

@@ -83,7 +83,7 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
     let held = store.lock().engine.held(queue, from, limit.saturating_add(1), now)?;
     let (mut messages, mut bytes) = (Vec::new(), 0);
     let mut read: Option<Batch> = None;
-    for Held { entry, previous, holder, due_ms } in held {
+    for Held { entry, previous, holder, due_ms, died_ms } in held {
         bytes += entry.place.len as usize;
         if messages.len() >= limit || (bytes > LOOK_BYTES_MAX && !messages.is_empty()) {
             return Ok(Seen::Messages(messages, Some(Position::Number(entry.position))));
@@ -96,7 +96,8 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
         if let Some(message) = message(&batch.bytes, &entry.place) {
             let position = Position::Number(entry.position);
             let time_ms = batch.header.time_ms;
-            messages.push(Stored { position, time_ms, attempts: entry.attempts, previous, message, holder, due_ms });
+            let attempts = entry.attempts;
+            messages.push(Stored { position, time_ms, attempts, previous, message, holder, due_ms, died_ms });
         }
         read = Some(batch);
     }

@@ -58,14 +58,20 @@ pub struct Stored {
     /// Until when it waits, in unix milliseconds, if it is delayed.
     #[serde(default)]
     pub due_ms: Option<u64>,
+    /// When it died, in unix milliseconds, if it is a dead letter.
+    #[serde(default)]
+    pub died_ms: Option<u64>,
 }
 
 impl Serialize for Stored {
     /// What is none at the end is left out. In the compact form, where elements have no names, one
     /// that is none before one that is not stays.
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let holds = self.holder.is_some() || (self.due_ms.is_some() && !s.is_human_readable());
-        let count = 5 + usize::from(holds) + usize::from(self.due_ms.is_some());
+        let is_compact = !s.is_human_readable();
+        let dies = self.died_ms.is_some();
+        let waits = self.due_ms.is_some() || (dies && is_compact);
+        let holds = self.holder.is_some() || (waits && is_compact);
+        let count = 5 + usize::from(holds) + usize::from(waits) + usize::from(dies);
         let mut out = s.serialize_struct("Stored", count)?;
         out.serialize_field("position", &self.position)?;
         out.serialize_field("time_ms", &self.time_ms)?;
@@ -75,8 +81,11 @@ impl Serialize for Stored {
         if holds {
             out.serialize_field("holder", &self.holder)?;
         }
-        if self.due_ms.is_some() {
+        if waits {
             out.serialize_field("due_ms", &self.due_ms)?;
+        }
+        if dies {
+            out.serialize_field("died_ms", &self.died_ms)?;
         }
         out.end()
     }

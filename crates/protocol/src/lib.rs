@@ -33,9 +33,9 @@ pub use delivery::{Action, Delivery, Ended, Holder, Settle, Stored};
 pub use error::{Code, Error, Outcome, Retry};
 pub use frame::{
     Accepted, AgentInfo, Answer, Ask, Binding, Command, Connect, Encoding, Event, FEATURES, Fate, Found, Frame,
-    Goodbye, Heard, Manage, Managed, Page, Publication, Publish, Query, Recipient, Report, Resumed, Search,
-    SettleBatch, Settled, Settlement, Status, Subscribe, SubscriptionId, Target, Traced, VERSION, Wanted, Welcome,
-    Window, encode_live,
+    Goodbye, Heard, Manage, Managed, Page, Pick, Picked, Publication, Publish, Query, Recipient, Report, Resumed,
+    Search, SettleBatch, Settled, Settlement, Status, Subscribe, SubscriptionId, Target, Traced, VERSION, Wanted,
+    Welcome, Window, encode_live,
 };
 pub use id::{LeaseToken, MessageId, Position, ProducerId, ResumeToken};
 pub use kind::{Kind, STANDARD_KINDS};

@@ -1,6 +1,7 @@
 //! `skep queue`: durable queues.
 
 mod add;
+mod pick;
 
 use clap::Subcommand;
 use skep_protocol::{
@@ -9,6 +10,7 @@ use skep_protocol::{
 };
 
 use self::add::Add;
+use self::pick::{Verb as Picking, Which};
 
 use crate::advice::{Named, advised};
 use crate::context::Context;
@@ -36,7 +38,9 @@ Examples:
   skep queue ls
   skep queue peek '$dead.jobs'                          # the dead letters, and why they died
   skep queue peek jobs --from 120 -n 10
-  skep queue redrive jobs                               # and back with them
+  skep queue redrive jobs --reason 'no such' --dry-run  # which would go back
+  skep queue redrive jobs --older 1h --rate 10/s        # and back with them, slowly
+  skep queue purge '$dead.jobs' --type probe            # of these nobody wants any
   skep queue purge jobs";
 
 #[derive(Subcommand)]
@@ -73,14 +77,18 @@ enum Verb {
     Purge {
         /// Its name
         queue: QueueName,
+        #[command(flatten)]
+        which: Box<Which>,
     },
-    /// Move dead letters back to the queue they came from
+    /// Move dead letters back to the queue they came from, oldest first
+    ///
+    /// They begin anew: with all their attempts, and with the priority and the key that they had. What expired stays. Ctrl-C leaves
+    /// those untouched that were not reached, and says how far it came.
     Redrive {
         /// The queue they came from
         queue: QueueName,
-        /// At most so many, oldest first
-        #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 1000)]
-        count: u32,
+        #[command(flatten)]
+        which: Box<Which>,
     },
 }
 
@@ -97,11 +105,12 @@ impl Args {
                 let done = |_| format!("removed {queue}");
                 manage(context, &queue, Command::Delete { queue: queue.clone(), force }, done)
             }
-            Verb::Purge { queue } => {
+            Verb::Purge { queue, which } if !which.is_all() => which.run(context, Picking::Purge(&queue)),
+            Verb::Purge { queue, .. } => {
                 let done = |count| format!("{} dropped from {queue}", messages(count));
                 manage(context, &queue, Command::Purge { queue: queue.clone() }, done)
             }
-            Verb::Redrive { queue, count } => redrive(context, &queue, count),
+            Verb::Redrive { queue, which } => redrive(context, &queue, &which),
         }
     }
 }
@@ -110,16 +119,12 @@ fn messages(count: u64) -> String {
     counted(count, "message", "messages")
 }
 
-fn redrive(context: &Context, queue: &QueueName, limit: u32) -> anyhow::Result<()> {
+fn redrive(context: &Context, queue: &QueueName, which: &Which) -> anyhow::Result<()> {
     if let Some(origin) = queue.origin() {
         let redrive = context.command(&format!("queue redrive {origin}"));
         return Err(Usage(format!("name the queue that the dead letters came from: {redrive}")).into());
     }
-    let done = |count| match count {
-        0 => format!("{queue} has no dead letters to move back; those that expired stay"),
-        count => format!("{} moved back to {queue}", messages(count)),
-    };
-    manage(context, queue, Command::Redrive { queue: queue.clone(), limit }, done)
+    which.run(context, Picking::Redrive(queue))
 }
 
 /// Runs a command on a queue, and says in one line what it did.
@@ -133,6 +138,7 @@ fn manage(
         let answer = advised(context, client, Named::Queue(queue), client.manage(command)).await?;
         let count = match answer {
             Answer::Count(count) => count,
+            Answer::Picked(ref picked) => picked.count,
             Answer::Done { changed } => u64::from(changed),
         };
         Ok(context.output().answer(&answer, done(count))?)

@@ -1,4 +1,70 @@
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use crate::place::Place;
+
+/// A hub with a queue `jobs`, in which these died, each with a reason.
+fn with_dead(bodies: &[(&str, &str)]) -> Place {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "jobs"]).done();
+    for (body, reason) in bodies {
+        place.skep(&["publish", "jobs", body]).done();
+        let taken = place.skep(&["receive", "jobs", "--json"]).done().json();
+        place.skep(&["reject", taken["delivery"]["lease"].as_str().unwrap(), "--reason", reason]).done();
+    }
+    place
+}
+
+fn dead(place: &Place) -> usize {
+    place.skep(&["queue", "peek", "$dead.jobs", "--json"]).done().json().as_array().unwrap().len()
+}
+
+#[test]
+fn after_a_fix_the_dead_letters_of_one_cause_go_back_and_the_others_are_dropped() {
+    let place = with_dead(&[
+        ("first", "no such customer 1"),
+        ("second", "timeout at the bank"),
+        ("third", "no such customer 2"),
+    ]);
+    let shown = place.skep(&["queue", "peek", "$dead.jobs"]).done().out;
+    for part in ["DIED", "ATTEMPTS", "timeout at the bank", "client/skep", "now"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let dry = place.skep(&["queue", "redrive", "jobs", "--reason", "no such", "--dry-run"]).done().out;
+    assert!(dry.starts_with("would move 2 messages back to jobs; nothing was changed:\n"), "{dry}");
+    assert!(dry.contains("no such customer 2") && !dry.contains("bank"), "{dry}");
+    assert_eq!(dead(&place), 3);
+
+    let redriven = place.skep(&["queue", "redrive", "jobs", "--reason", "no such", "--rate", "50/s"]).done().out;
+    assert_eq!(redriven, "2 messages moved back to jobs\n");
+    for body in ["first\n", "third\n"] {
+        assert_eq!(place.skep(&["receive", "jobs", "--ack"]).done().out, body, "their order is kept");
+    }
+    let older = place.skep(&["queue", "redrive", "jobs", "--older", "1h", "--json"]).done().json();
+    assert_eq!((older["count"].as_u64(), older["skipped"].as_u64()), (Some(0), Some(0)), "{older}");
+    let dropped = place.skep(&["queue", "purge", "$dead.jobs", "--reason", "bank", "--dry-run"]).done().out;
+    assert!(dropped.starts_with("would drop 1 message from $dead.jobs;"), "{dropped}");
+    let dropped = place.skep(&["queue", "purge", "$dead.jobs", "--reason", "bank"]).done().out;
+    assert_eq!(dropped, "1 message dropped from $dead.jobs\n");
+    assert_eq!(dead(&place), 0);
+    place.skep(&["queue", "redrive", "jobs", "--rate", "fast"]).failed(2, "expected a rate of messages such as 10/s");
+}
+
+#[test]
+fn ctrl_c_leaves_the_dead_letters_untouched_that_were_not_reached() {
+    let place = with_dead(&[("first", "bad"), ("second", "bad"), ("third", "bad")]);
+    let redrive = place.spawn(&["queue", "redrive", "jobs", "--rate", "1/h"]);
+    let until = Instant::now() + Duration::from_secs(20);
+    while dead(&place) == 3 {
+        assert!(Instant::now() < until, "none is moved");
+    }
+    assert!(Command::new("kill").args(["-INT", &redrive.id().to_string()]).status().unwrap().success());
+    let ended = redrive.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert!(said.starts_with("stopped: ") && said.contains("the rest is untouched"), "{said}");
+    assert_eq!((ended.status.code(), dead(&place)), (Some(130), 2));
+    assert_eq!(place.skep(&["queue", "redrive", "jobs"]).done().out, "2 messages moved back to jobs\n");
+}
 
 #[test]
 fn a_rejected_message_is_found_explained_and_brought_back() {

@@ -8,18 +8,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use skep_core::limits::LIST_MAX;
 use skep_protocol::{
-    AgentId, Answer, Ask, Code, Command, Error, Event, Page, Position, QueueInfo, QueueName, QueueSpec, Stored,
+    AgentId, Answer, Ask, Code, Command, Error, Event, Page, Pick, Position, QueueInfo, QueueName, QueueSpec, Stored,
 };
 
 use super::extract::{Asked, At, Caller, Object};
 use super::problem::Problem;
+use super::trace::moment;
 use super::{Answered, json};
 use crate::limits::{LOOK, REDRIVE};
 
+/// Which messages are meant, as [`Pick`] has it; a time is unix milliseconds, or a span back from now such as `1h`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Limit {
+pub(crate) struct Picking {
+    message: Option<String>,
+    position: Option<String>,
+    reason: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    source: Option<String>,
+    partitionkey: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    from: Option<String>,
     limit: Option<u32>,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -101,14 +115,40 @@ pub(crate) async fn delete(caller: Caller, At(queue): At<QueueName>, Asked(how):
     command(caller, Command::Delete { queue, force: how.force }).await
 }
 
-/// `POST /v1/queues/{queue}/purge`
-pub(crate) async fn purge(caller: Caller, At(queue): At<QueueName>) -> Answered {
-    command(caller, Command::Purge { queue }).await
+/// `POST /v1/queues/{queue}/purge`: all, or those that are meant.
+pub(crate) async fn purge(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Picking>) -> Answered {
+    let pick = how.pick(caller.shared.hub.now().unix_ms)?;
+    match pick == Pick::default() {
+        true => command(caller, Command::Purge { queue }).await,
+        false => command(caller, Command::PurgePicked { queue, pick }).await,
+    }
 }
 
-/// `POST /v1/queues/{queue}/redrive`
-pub(crate) async fn redrive(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Limit>) -> Answered {
-    command(caller, Command::Redrive { queue, limit: how.limit.unwrap_or(REDRIVE) }).await
+/// `POST /v1/queues/{queue}/redrive`: all up to a limit, or those that are meant.
+pub(crate) async fn redrive(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Picking>) -> Answered {
+    let pick = how.pick(caller.shared.hub.now().unix_ms)?;
+    match (Pick { limit: None, ..pick.clone() }) == Pick::default() {
+        true => command(caller, Command::Redrive { queue, limit: pick.limit.unwrap_or(REDRIVE) }).await,
+        false => command(caller, Command::RedrivePicked { queue, pick }).await,
+    }
+}
+
+impl Picking {
+    fn pick(self, now_ms: u64) -> Result<Pick, Problem> {
+        Ok(Pick {
+            message: self.message,
+            position: self.position.as_deref().map(str::parse).transpose()?,
+            reason: self.reason,
+            kind: self.kind,
+            source: self.source,
+            partitionkey: self.partitionkey,
+            since_ms: self.since.as_deref().map(|text| moment("since", text, now_ms)).transpose()?,
+            until_ms: self.until.as_deref().map(|text| moment("until", text, now_ms)).transpose()?,
+            from: self.from.as_deref().map(str::parse).transpose()?,
+            limit: self.limit,
+            dry_run: self.dry_run,
+        })
+    }
 }
 
 /// `GET /v1/queues/{queue}/messages`: from a position on, if one is said.
@@ -131,6 +171,7 @@ fn answered(answer: Answer) -> Response {
     match answer {
         Answer::Done { changed } => json(&serde_json::json!({ "changed": changed })),
         Answer::Count(count) => json(&serde_json::json!({ "count": count })),
+        Answer::Picked(picked) => json(&picked),
     }
 }
 

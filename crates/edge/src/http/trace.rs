@@ -102,7 +102,7 @@ pub(crate) async fn events(caller: Caller, At(message): At<MessageId>) -> Answer
 }
 
 /// A moment as one says it.
-fn moment(name: &str, text: &str, now_ms: u64) -> Result<u64, Problem> {
+pub(super) fn moment(name: &str, text: &str, now_ms: u64) -> Result<u64, Problem> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let ms = match unit {

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use skep_core::limits::LIST_BYTES_MAX;
 use skep_core::{Now, QueueCommand, unknown_queue};
-use skep_protocol::{Code, Consumers, Ended, Error, Holder, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{Code, Consumers, Ended, Error, Holder, Position, QueueInfo, QueueName, QueueSpec};
 
 use super::queue::{Entry, Queue};
 use super::timers::Timer;
@@ -26,6 +26,8 @@ pub(crate) struct Held {
     pub(crate) holder: Option<Holder>,
     /// Until when it waits, if it is delayed.
     pub(crate) due_ms: Option<u64>,
+    /// When it died, if it is a dead letter.
+    pub(crate) died_ms: Option<u64>,
 }
 
 impl Engine {
@@ -39,6 +41,8 @@ impl Engine {
             QueueCommand::Delete(name, force) => self.delete(name, *force),
             QueueCommand::Purge(name) => self.purge(name),
             QueueCommand::Redrive(name, limit) => self.redrive(name, *limit, now),
+            QueueCommand::RedriveAt(name, positions) => self.redrive_at(name, positions, now),
+            QueueCommand::PurgeAt(name, positions) => self.purge_at(name, positions),
         }
     }
 
@@ -84,6 +88,7 @@ impl Engine {
             previous: queue.notes.get(&entry.position).cloned(),
             holder,
             due_ms,
+            died_ms: queue.died.get(&entry.position).copied(),
         };
         Ok(entries.into_iter().map(held).collect())
     }
@@ -183,6 +188,24 @@ impl Engine {
         let Some(queue) = self.queues.get_mut(&id) else { return Err(unknown_queue(name)) };
         let mut entries = queue.take_all();
         entries.append(&mut self.end_delays(id));
+        Ok(self.drop_entries(id, &entries))
+    }
+
+    /// Drops what stands here and is not leased.
+    fn purge_at(&mut self, name: &QueueName, positions: &[Position]) -> Result<u64, Error> {
+        let id = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        let mut entries = Vec::new();
+        for position in numbers(positions) {
+            let ready = self.queues.get_mut(&id).and_then(|queue| queue.take_at(position));
+            entries.extend(ready.or_else(|| self.end_delay(id, position)));
+        }
+        // Where a head of a key goes, the next one is ready.
+        self.touched.push(id);
+        Ok(self.drop_entries(id, &entries))
+    }
+
+    /// What was taken out of a queue is held no more; answers how many.
+    fn drop_entries(&mut self, id: QueueId, entries: &[Entry]) -> u64 {
         entries.iter().for_each(|entry| self.release(id, entry));
         let mut positions: Vec<u64> = entries.iter().map(|entry| entry.position).collect();
         positions.sort_unstable();
@@ -191,7 +214,7 @@ impl Engine {
                 part.iter().flat_map(|(first, count)| [first.to_le_bytes(), count.to_le_bytes()]).flatten().collect();
             self.staging.append(&Record::Purge { queue: id, runs: &bytes });
         }
-        Ok(positions.len() as u64)
+        positions.len() as u64
     }
 
     /// Moves dead letters back, oldest first, as if they had never been tried. What expired stays: it
@@ -204,14 +227,32 @@ impl Engine {
             queue.ready().filter(|entry| entry.expires_ms > now.unix_ms).map(|entry| entry.position).collect();
         positions.sort_unstable();
         positions.truncate(usize::try_from(limit).unwrap_or(usize::MAX).min(REDRIVE_MAX));
-        for position in &positions {
-            let Some(entry) = self.queues.get_mut(&dead).and_then(|queue| queue.take_at(*position)) else { continue };
+        Ok(self.move_back(dead, to, &positions, now))
+    }
+
+    /// The same of those that stand here.
+    fn redrive_at(&mut self, name: &QueueName, positions: &[Position], now: Now) -> Result<u64, Error> {
+        let to = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        let Some(dead) = name.dead().and_then(|dead| self.names.get(&dead).copied()) else { return Ok(0) };
+        Ok(self.move_back(dead, to, &numbers(positions), now))
+    }
+
+    fn move_back(&mut self, dead: QueueId, to: QueueId, positions: &[u64], now: Now) -> u64 {
+        let mut count = 0;
+        for position in positions {
+            let Some(queue) = self.queues.get_mut(&dead) else { return count };
+            let Some(entry) = queue.take_at(*position) else { continue };
+            if entry.expires_ms <= now.unix_ms {
+                queue.put(entry);
+                continue;
+            }
             let at = self.staging.append(&Record::Redrive { dead, to, position: *position });
             self.revive(dead, to, entry);
             let entry = Entry { attempts: 0, ..entry };
             self.pending.push_back((at, Pending::Show { queue: to, entry, is_new: false, not_before_ms: 0 }));
+            count += 1;
         }
-        Ok(positions.len() as u64)
+        count
     }
 
     /// A dead letter is held by its queue again. Its key is parked until it is there.
@@ -222,6 +263,14 @@ impl Engine {
             key.into_iter().for_each(|key| queue.hold_key(entry.position, key));
         }
     }
+}
+
+/// Positions of this backend, in order, each once.
+fn numbers(positions: &[Position]) -> Vec<u64> {
+    let mut numbers: Vec<u64> = positions.iter().filter_map(|position| position.number()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// Sorted positions as runs of first and count.

@@ -15,6 +15,7 @@
 //! | ids | seed 8; of each: when 8, hash 16, position 8 |
 //! | facts | of each: key, revision 8, value |
 //! | owed | of each: position of the death 8, place, position 8, queue, reason, attempts 4 |
+//! | died | of each dead letter of which it is known: queue 4, position 8, when (unix ms) 8; states of before end in front of it |
 //!
 //! Order by key is: keys of messages held (position 8, key 8), those that joined late (position 8, joined 8, due 8), dead letters (position 8,
 //! key 8, expires 8), and of each key: itself 8, the position of its head or 0, the entries that wait.
@@ -105,6 +106,7 @@ impl Engine {
             out.bytes(value);
         });
         out.owed(owed);
+        out.died(queues);
     }
 }
 
@@ -137,6 +139,8 @@ impl Out<'_> {
             ready,
             notes,
             keys,
+            // Said at the end, with those of all queues.
+            died: _,
             // The declaration's own.
             name: _,
             // These follow from the entries.
@@ -208,6 +212,18 @@ impl Out<'_> {
             out.bytes(queue.as_str().as_bytes());
             out.bytes(reason.as_bytes());
             out.u32(*attempts);
+        });
+    }
+
+    fn died(&mut self, queues: &HashMap<QueueId, Queue>) {
+        let of_queue = |(id, queue): &(&QueueId, &Queue)| {
+            sorted(&queue.died).into_iter().map(|(position, at_ms)| (**id, *position, *at_ms)).collect::<Vec<_>>()
+        };
+        let died: Vec<(QueueId, u64, u64)> = sorted(queues).iter().flat_map(of_queue).collect();
+        self.list(died, |out, (queue, position, at_ms)| {
+            out.u32(queue);
+            out.u64(position);
+            out.u64(at_ms);
         });
     }
 

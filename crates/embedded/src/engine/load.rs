@@ -59,6 +59,16 @@ impl Engine {
             engine.owed.insert(at, Notice { place, position, queue, reason, attempts });
             Ok(())
         })?;
+        // A state of before ends here.
+        if !loading.body.0.is_empty() {
+            loading.list(|loading| {
+                let (queue, position, at_ms) = (loading.body.u32()?, loading.position()?, loading.number()?);
+                let held = engine.queues.get_mut(&queue);
+                let held = held.ok_or_else(|| Corrupt(format!("queue {queue} is not there, and has dead letters")))?;
+                held.died.insert(position, at_ms);
+                Ok(())
+            })?;
+        }
         match loading.body.0 {
             [] => Ok(engine),
             rest => Err(Corrupt(format!("{} bytes follow the state", rest.len()))),

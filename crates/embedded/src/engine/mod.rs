@@ -316,6 +316,9 @@ impl Engine {
     fn show(&mut self, queue: QueueId, entry: Entry, not_before_ms: u64, now: Now, fx: &mut Effects) {
         // A queue that was deleted meanwhile holds nothing any more.
         if let Some(held) = self.queues.get_mut(&queue) {
+            if held.name.is_dead() {
+                held.died.insert(entry.position, now.unix_ms);
+            }
             if not_before_ms > now.unix_ms {
                 self.delay(queue, entry, not_before_ms);
             } else {

@@ -69,6 +69,8 @@ pub(crate) struct Queue {
     pub(crate) delayed: u64,
     /// How the last attempt on a message ended, of those that were tried.
     pub(crate) notes: HashMap<u64, Ended>,
+    /// When its dead letters died, in unix milliseconds, of those of which it is known.
+    pub(crate) died: HashMap<u64, u64>,
     /// When those of its messages expire that wait here, or did before they were leased.
     pub(super) expiring: BTreeSet<(u64, u64)>,
     /// When it is looked at for what expired.
@@ -93,6 +95,7 @@ impl Queue {
             leased: 0,
             delayed: 0,
             notes: HashMap::default(),
+            died: HashMap::default(),
             expiring: BTreeSet::new(),
             alarm: None,
             consumers: Vec::new(),
@@ -128,6 +131,7 @@ impl Queue {
         self.held -= 1;
         self.held_bytes -= entry.bytes();
         self.notes.remove(&entry.position);
+        self.died.remove(&entry.position);
         if entry.expires_ms != NEVER {
             self.expiring.remove(&(entry.expires_ms, entry.position));
         }

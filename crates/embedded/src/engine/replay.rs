@@ -61,7 +61,9 @@ impl Engine {
                 self.remember(lease.token, (!charged && reason.is_empty()).then_some(Kind::Return), view);
             }
             Record::Dead { lease, to, by, owed, reason } => {
-                self.replay_dead(&lease, to, owed.then_some(view.position), reason, comes_back(by, reason))?;
+                let owed = owed.then_some(view.position);
+                self.replay_dead(&lease, to, owed, reason, comes_back(by, reason))?;
+                self.queue(to)?.died.insert(lease.position, view.time_ms);
                 self.remember(lease.token, Kind::behind(by), view);
             }
             Record::Drop { lease, by, .. } => {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Settlement;
+use super::pick::{Pick, Picked};
 use super::trace::{Found, Search};
 use crate::queue::INFO_BYTES;
 use crate::{AgentId, Filter, Position, QueueInfo, QueueName, QueueSpec, Stored, WorkspaceId};
@@ -69,6 +70,20 @@ pub enum Command {
         /// The workspace.
         workspace: WorkspaceId,
     },
+    /// Moves those dead letters back that are meant: a bounded piece of the work, oldest first. Those that expired stay.
+    RedrivePicked {
+        /// The queue they came from.
+        queue: QueueName,
+        /// Which.
+        pick: Pick,
+    },
+    /// Drops those messages of a queue that are meant, ready or delayed: a bounded piece of the work, oldest first.
+    PurgePicked {
+        /// Which queue.
+        queue: QueueName,
+        /// Which of its messages.
+        pick: Pick,
+    },
 }
 
 /// The answer to a command.
@@ -91,6 +106,8 @@ pub enum Answer {
     },
     /// So many messages.
     Count(u64),
+    /// So many of those that were meant, and where to go on.
+    Picked(Picked),
 }
 
 /// A question, and a number that comes back in its answer.

@@ -8,6 +8,7 @@
 mod codec;
 mod heard;
 mod manage;
+mod pick;
 mod trace;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use codec::{Encoding, encode_live};
 pub use heard::Heard;
 pub use manage::{AgentInfo, Answer, Ask, Command, Event, Manage, Managed, Page, Query, Report, Status};
+pub use pick::{Pick, Picked};
 pub use trace::{Fate, Found, Search, Traced, Wanted};
 
 use crate::{

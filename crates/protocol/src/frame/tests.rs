@@ -43,8 +43,16 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
     let refused = Error::new(Code::UnknownAgent, "no agent \"bob\"");
     let publication = |result| Publication { sequence: 4, count: 2, result };
     let position = Position::Number(9);
-    let stored =
-        Stored { position, time_ms: 5, attempts: 1, previous: None, message: message(2), holder: None, due_ms: None };
+    let stored = Stored {
+        position,
+        time_ms: 5,
+        attempts: 1,
+        previous: None,
+        message: message(2),
+        holder: None,
+        due_ms: None,
+        died_ms: None,
+    };
     let settles = vec![
         Settle { lease, action: Action::Ack },
         Settle { lease, action: Action::Nack { after_ms: Some(5), reason: "busy".into() } },
@@ -167,8 +175,40 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
             "query_search",
             Frame::Query(Query { tag: 8, ask: Ask::Trace { message: String::new(), search: Some(search()) } }),
         ),
+        (
+            "manage_picked",
+            Frame::Manage(Manage { tag: 9, command: Command::RedrivePicked { queue: queue.clone(), pick: pick() } }),
+        ),
+        (
+            "managed_picked",
+            Frame::Managed(Managed { tag: 9, result: Settlement::Ok(Answer::Picked(picked(previous))) }),
+        ),
         ("page_traced", Frame::Page(Report { tag: 8, result: Settlement::Ok(Page::Traced(found(queue))) })),
     ]
+}
+
+/// A pick with every member said.
+fn pick() -> Pick {
+    Pick {
+        message: Some("m-1".into()),
+        position: Some(Position::Number(9)),
+        reason: Some("no such".into()),
+        kind: Some("task".into()),
+        source: Some("agent/alice".into()),
+        partitionkey: Some("k".into()),
+        since_ms: Some(4),
+        until_ms: Some(6),
+        from: Some(Position::Number(8)),
+        limit: Some(10),
+        dry_run: true,
+    }
+}
+
+fn picked(previous: Option<Ended>) -> Picked {
+    let (position, time_ms, message) = (Position::Number(9), 5, message(2));
+    let dead =
+        Stored { position, time_ms, attempts: 1, previous, message, holder: None, due_ms: None, died_ms: Some(6) };
+    Picked { count: 2, skipped: 1, next: Some(Position::Number(10)), first: vec![dead] }
 }
 
 /// A search with every member said.
@@ -345,7 +385,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..26usize, at in any::<usize>(), to in any::<u8>()) {
+    fn a_frame_with_one_wrong_byte_is_refused_or_read(which in 0..28usize, at in any::<usize>(), to in any::<u8>()) {
         let mut out = Vec::new();
         Encoding::Compact.encode(&every_frame()[which].1, &mut out);
         let at = at % out.len();

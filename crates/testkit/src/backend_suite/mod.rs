@@ -1,5 +1,6 @@
 //! What every backend must do, seen through sessions of a hub on it.
 
+mod dead;
 mod delivery;
 mod durability;
 mod order;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use skep_core::{Backend, Clock, Facts, Guards, Hub, HubOptions};
 use skep_protocol::{Action, Ask, Command, Message, Page, Position, QueueName, QueueSpec, Settle, Stored};
 
+pub use self::dead::*;
 pub use self::delivery::*;
 pub use self::durability::*;
 pub use self::order::*;
@@ -97,6 +99,10 @@ macro_rules! backend_suite {
             what_comes_too_late_for_its_session_returns_uncharged
             messages_of_one_key_are_delivered_one_at_a_time_in_order
             a_dead_letter_parks_its_key_until_it_is_redriven
+            dead_letters_are_moved_back_by_what_they_are_and_in_order
+            one_dead_letter_is_moved_back_by_its_id_or_its_position
+            a_dry_run_says_which_would_be_moved_or_dropped_and_changes_nothing
+            a_dead_letter_tells_when_it_died_across_a_restart
             an_exclusive_queue_refuses_a_second_consumer
             the_next_consumer_takes_over_when_the_single_active_one_goes
             every_best_effort_message_reaches_a_durable_queue

@@ -1,6 +1,7 @@
 //! The engine as a whole, on a bench that keeps its records and moves its time.
 
 mod bench;
+mod dead;
 mod describe;
 mod keys;
 mod leases;

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use skep_core::{End, Outgoing, QueueCommand};
-use skep_protocol::{Action, Binding, Code, DeadKey, Expired, Priority, ProducerId, QueueSpec, Settle};
+use skep_protocol::{Action, Binding, Code, DeadKey, Expired, Position, Priority, ProducerId, QueueSpec, Settle};
 
 use super::bench::{Bench, nack, name, reject, spec};
 use crate::engine::Engine;
@@ -74,6 +74,12 @@ enum Op {
         queue: usize,
         limit: u32,
     },
+    /// Of what a queue holds, every other is moved back or dropped.
+    Pick {
+        queue: usize,
+        every: usize,
+        back: bool,
+    },
     Put {
         key: usize,
     },
@@ -115,6 +121,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..4_usize, flag()).prop_map(|(queue, force)| Op::Delete { queue, force }),
         1 => (0..4_usize).prop_map(|queue| Op::Purge { queue }),
         1 => (0..2_usize, 1..3_u32).prop_map(|(queue, limit)| Op::Redrive { queue, limit }),
+        1 => (0..3_usize, 1..3_usize, flag()).prop_map(|(queue, every, back)| Op::Pick { queue, every, back }),
         1 => (0..3_usize).prop_map(|key| Op::Put { key }),
         1 => (0..3_usize).prop_map(|key| Op::Forget { key }),
         3 => prop_oneof![Just(1), Just(20), Just(100), Just(400), Just(DEDUP_MS / 2 + 1)].prop_map(|ms| Op::Pass { ms }),
@@ -151,6 +158,17 @@ impl Life {
         let message = self.last.as_ref().expect("there is one now");
         let outgoing = Outgoing { sequence: self.sequence, by_id, ..Outgoing::new(message) };
         self.bench.write(&[], &[outgoing], party, producer);
+    }
+
+    fn pick(&mut self, queue: usize, every: usize, back: bool) {
+        let bench = &mut self.bench;
+        let from = if back { "$dead.jobs" } else { QUEUES[queue] };
+        let Ok(held) = bench.engine.held(&name(from), 0, 9, bench.now) else { return };
+        let positions = held.iter().step_by(every).map(|held| Position::Number(held.entry.position)).collect();
+        bench.command(&match back {
+            true => QueueCommand::RedriveAt(name("jobs"), positions),
+            false => QueueCommand::PurgeAt(name(from), positions),
+        });
     }
 
     fn hand_over(&mut self, back: usize, action: usize, to: usize) {
@@ -210,6 +228,7 @@ impl Life {
             Op::Delete { queue, force } => bench.command(&QueueCommand::Delete(name(QUEUES[queue]), force)),
             Op::Purge { queue } => bench.command(&QueueCommand::Purge(name(QUEUES[queue]))),
             Op::Redrive { queue, limit } => bench.command(&QueueCommand::Redrive(name(QUEUES[queue]), limit)),
+            Op::Pick { queue, every, back } => self.pick(queue, every, back),
             Op::Put { key } => {
                 bench.step(|engine, _, _| engine.put_fact(&format!("k{key}"), b"v", None)).expect("there is room");
             }
