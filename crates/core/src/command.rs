@@ -110,7 +110,7 @@ impl Hub {
             return Ok(Answer::Done { changed });
         }
         // The inbox first: an agent is known when its inbox exists, whatever is known of it besides.
-        self.facts.put(&metadata_key(agent), metadata.as_bytes(), None, now).await?;
+        self.facts.put(&metadata_key(agent), metadata.as_bytes(), None, None, now).await?;
         Ok(Answer::Done { changed })
     }
 

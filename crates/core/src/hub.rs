@@ -228,7 +228,7 @@ impl Hub {
     /// Keeps when agents were last seen; what the facts cannot take now is tried again.
     async fn keep_presence(&self) {
         for (agent, seen_ms) in self.registry.take_unkept() {
-            let kept = self.facts.put(&seen_key(&agent), seen_ms.to_string().as_bytes(), None, self.now()).await;
+            let kept = self.facts.put(&seen_key(&agent), seen_ms.to_string().as_bytes(), None, None, self.now()).await;
             if let Err(error) = kept {
                 tracing::debug!(%agent, %error, "when it was last seen is not kept yet");
                 self.registry.not_kept(&agent);

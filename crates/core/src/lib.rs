@@ -34,6 +34,7 @@ mod sync;
 mod telemetry;
 mod trace;
 mod unstored;
+mod watch;
 
 pub use admission::HTTP_SOURCE;
 pub use backend::{
@@ -45,7 +46,7 @@ pub use command::unknown_queue;
 pub use connection::{Block, Closing, Connection, Form, Incoming, Transmit};
 pub use event::SessionEvent;
 pub use expiry::check_expiry;
-pub use facts::{Fact, Facts};
+pub use facts::{Fact, FactPage, Facts};
 pub use guard::Guards;
 pub use hub::{Hub, HubOptions};
 pub use level::Level;
@@ -59,3 +60,4 @@ pub use reply::{Answer, Asked, Reply};
 pub use router::Router;
 pub use session::Session;
 pub use telemetry::{Counters, Telemetry};
+pub use watch::{FactChange, FactEvent, Teller, Watch};

@@ -71,6 +71,10 @@ pub const UNSTORED_MAX: usize = 4_096;
 pub const UNSTORED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest JSON an agent may say of itself, in bytes.
 pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Changes of facts that wait for one watch; beyond it they are left out, and the watch is told to list the facts anew.
+pub const WATCH_CHANGES_MAX: usize = 1_024;
+/// Bytes of such changes: some facts of the largest size.
+pub const WATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Queues or agents that one page shows; more by asking on from `next`. A page is gathered under one hold of a lock.
 pub const LIST_MAX: u32 = 256;
 /// Bytes of such a page; one entry may always come.

@@ -264,6 +264,10 @@ impl Backend for Embedded {
 }
 
 impl Embedded {
+    pub(crate) fn now(&self) -> Now {
+        self.store.clock.now()
+    }
+
     /// Why a verb is refused now, if it is; with a full disk only what grows the store is.
     pub(crate) fn refusal(&self, grows: bool) -> Option<Error> {
         let shared = self.store.lock();

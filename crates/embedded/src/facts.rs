@@ -1,20 +1,39 @@
 //! Facts on the log.
 
-use skep_core::{BoxFuture, Fact, Facts, Now};
+use std::time::Duration;
+
+use skep_core::{BoxFuture, Fact, FactPage, Facts, Now, Watch};
 use skep_protocol::Error;
 
 use crate::backend::{Embedded, durably};
 
 impl Facts for Embedded {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Fact>, Error>> {
-        let key = key.to_owned();
-        durably(self, move |engine| Ok(engine.fact(&key)))
+        let (key, now) = (key.to_owned(), self.now());
+        durably(self, move |engine| Ok(engine.fact(&key, now)))
     }
 
-    fn put(&self, key: &str, value: &[u8], expected: Option<u64>, _now: Now) -> BoxFuture<'_, Result<u64, Error>> {
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> BoxFuture<'_, Result<FactPage, Error>> {
+        let (prefix, after, now) = (prefix.to_owned(), after.map(str::to_owned), self.now());
+        durably(self, move |engine| Ok(engine.list_facts(&prefix, after.as_deref(), limit, now)))
+    }
+
+    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Watch, Error>> {
+        let prefix = prefix.to_owned();
+        durably(self, move |engine| engine.watch_facts(&prefix))
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        value: &[u8],
+        expected: Option<u64>,
+        ttl: Option<Duration>,
+        now: Now,
+    ) -> BoxFuture<'_, Result<u64, Error>> {
         let (key, value) = (key.to_owned(), value.to_owned());
         let refused = self.refusal(true);
-        let put = durably(self, move |engine| engine.put_fact(&key, &value, expected));
+        let put = durably(self, move |engine| engine.put_fact(&key, &value, expected, ttl, now));
         Box::pin(async move {
             match refused {
                 Some(error) => Err(error),
@@ -23,8 +42,8 @@ impl Facts for Embedded {
         })
     }
 
-    fn delete(&self, key: &str, _now: Now) -> BoxFuture<'_, Result<bool, Error>> {
+    fn delete(&self, key: &str, now: Now) -> BoxFuture<'_, Result<bool, Error>> {
         let key = key.to_owned();
-        durably(self, move |engine| Ok(engine.delete_fact(&key)))
+        durably(self, move |engine| Ok(engine.delete_fact(&key, now)))
     }
 }

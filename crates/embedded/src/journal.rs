@@ -10,7 +10,7 @@
 //! | Undeclare | queue id 4 |
 //! | Lease | lease of a message, party |
 //! | Return | lease of a message, charged 1, reason; uncharged and without a reason, its consumer said so |
-//! | FactPut | revision 8, key bytes 2, key, value |
+//! | FactPut | revision 8, key bytes 2, key, value; flag 1: before the value stands when it ends (unix ms) 8 |
 //! | FactDelete | key |
 //! | Extend | lease of a message, lease ms 8, progress |
 //! | Purge | queue id 4, runs of positions: first 8, count 8 |
@@ -34,6 +34,9 @@ pub(crate) type QueueId = u32;
 const WITH_PRODUCER: u8 = 1;
 /// Flag of a message record: it is recognised by party, source and id.
 const BY_ID: u8 = 2;
+
+/// Flag of a fact's record: it ends.
+const ENDS: u8 = 1;
 
 /// Flag of a dead letter's record: its sender is to be told.
 const OWED: u8 = 4;
@@ -117,7 +120,7 @@ pub(crate) enum Record<'a> {
     Undeclare { queue: QueueId },
     Lease { lease: LeaseOf, party: &'a str },
     Return { lease: LeaseOf, charged: bool, reason: &'a str },
-    FactPut { revision: u64, key: &'a str, value: &'a [u8] },
+    FactPut { revision: u64, key: &'a str, value: &'a [u8], until_ms: Option<u64> },
     FactDelete { key: &'a str },
     Extend { lease: LeaseOf, lease_ms: u64, progress: &'a str },
     Purge { queue: QueueId, runs: &'a [u8] },
@@ -217,6 +220,7 @@ impl Record<'_> {
         match self {
             Record::Dead { by, owed, .. } => by.flags() | (OWED * u8::from(*owed)),
             Record::Drop { by, .. } => by.flags(),
+            Record::FactPut { until_ms, .. } => ENDS * u8::from(until_ms.is_some()),
             _ => 0,
         }
     }
@@ -250,10 +254,11 @@ impl Record<'_> {
                 out.push(u8::from(*charged));
                 out.extend_from_slice(reason.as_bytes());
             }
-            Record::FactPut { revision, key, value } => {
+            Record::FactPut { revision, key, value, until_ms } => {
                 out.extend_from_slice(&revision.to_le_bytes());
                 out.extend_from_slice(&u16::try_from(key.len()).expect("keys are short").to_le_bytes());
                 out.extend_from_slice(key.as_bytes());
+                until_ms.iter().for_each(|until_ms| out.extend_from_slice(&until_ms.to_le_bytes()));
                 out.extend_from_slice(value);
             }
             Record::FactDelete { key } => out.extend_from_slice(key.as_bytes()),
@@ -312,7 +317,9 @@ impl Record<'_> {
             }
             RecordKind::FactPut => {
                 let (revision, key_bytes) = (body.u64()?, body.u16()?);
-                Record::FactPut { revision, key: text(body.slice(key_bytes)?)?, value: body.0 }
+                let key = text(body.slice(key_bytes)?)?;
+                let until_ms = if view.flags & ENDS == 0 { None } else { Some(body.u64()?) };
+                Record::FactPut { revision, key, value: body.0, until_ms }
             }
             RecordKind::FactDelete => Record::FactDelete { key: body.rest()? },
             RecordKind::Extend => {
@@ -414,7 +421,8 @@ mod tests {
             Record::Undeclare { queue: 7 },
             Record::Lease { lease: lease(), party: "agent/bob" },
             Record::Return { lease: lease(), charged: true, reason: "lease_expired" },
-            Record::FactPut { revision: 3, key: "a.b", value: b"v" },
+            Record::FactPut { revision: 3, key: "a.b", value: b"v", until_ms: None },
+            Record::FactPut { revision: 3, key: "a.b", value: b"v", until_ms: Some(4) },
             Record::FactDelete { key: "a.b" },
             Record::Extend { lease: lease(), lease_ms: 60_000, progress: "half" },
             Record::Purge { queue: 7, runs: &[1; 32] },
@@ -461,6 +469,13 @@ mod tests {
         let dead = Record::Dead { lease: lease(), to: 8, by: By::Reject, owed: false, reason: "bad" };
         dead.encode(&mut body);
         assert_eq!(Record::decode(&view(RecordKind::Dead, 0, &body)).unwrap(), Some(dead));
+    }
+
+    #[test]
+    fn a_fact_without_flags_has_no_end() {
+        let body = [&[3, 0, 0, 0, 0, 0, 0, 0][..], &[1, 0], b"k", b"12345678v"].concat();
+        let fact = Record::FactPut { revision: 3, key: "k", value: b"12345678v", until_ms: None };
+        assert_eq!(Record::decode(&view(RecordKind::FactPut, 0, &body)).unwrap(), Some(fact));
     }
 
     #[test]

@@ -55,6 +55,12 @@ pub(crate) const QUEUES_MAX: usize = 1_000_000;
 pub(crate) const FACTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one fact, key and value.
 pub(crate) const FACT_BYTES_MAX: usize = 256 * 1024;
+/// Facts of one page; then it says where to go on.
+pub(crate) const FACTS_PAGE_MAX: usize = 1_024;
+/// Watches of facts, each of which is asked about every change; beyond it another is answered `busy`.
+pub(crate) const WATCHES_MAX: usize = 1_024;
+/// Facts that end under one hold of the lock; the others at the next.
+pub(crate) const FACTS_END_MAX: usize = 1_024;
 /// Looks that wait for their turn; beyond it they are answered `busy`.
 pub(crate) const LOOKS_MAX: usize = 64;
 /// Bytes of messages one look shows; then it says where to go on.

@@ -1,8 +1,10 @@
 //! A backend that holds nothing, and a policy that lets anyone do anything.
 
+use std::time::Duration;
+
 use skep_core::{
-    Action, Backend, BoxFuture, Capabilities, Changed, Consume, Consumer, Credentials, Fact, Facts, Now, Outlet, Party,
-    Policy, QueueCommand, Read, Reply, Seen, Write,
+    Action, Backend, BoxFuture, Capabilities, Changed, Consume, Consumer, Credentials, Fact, FactPage, Facts, Now,
+    Outlet, Party, Policy, QueueCommand, Read, Reply, Seen, Watch, Write,
 };
 use skep_protocol::{Code, Durability, Error, MessageRef, QueueInfo, QueueName};
 
@@ -66,7 +68,15 @@ impl Facts for Nothing {
         done(Ok(None))
     }
 
-    fn put(&self, _: &str, _: &[u8], _: Option<u64>, _: Now) -> BoxFuture<'_, Result<u64, Error>> {
+    fn list(&self, _: &str, _: Option<&str>, _: usize) -> BoxFuture<'_, Result<FactPage, Error>> {
+        done(Ok(FactPage::default()))
+    }
+
+    fn watch(&self, _: &str) -> BoxFuture<'_, Result<Watch, Error>> {
+        done(Err(refused()))
+    }
+
+    fn put(&self, _: &str, _: &[u8], _: Option<u64>, _: Option<Duration>, _: Now) -> BoxFuture<'_, Result<u64, Error>> {
         done(Err(refused()))
     }
 

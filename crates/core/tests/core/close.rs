@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_core::{BoxFuture, Clock, Fact, Facts, Guards, Hub, HubOptions, Now};
+use skep_core::{BoxFuture, Clock, Fact, FactPage, Facts, Guards, Hub, HubOptions, Now, Watch};
 use skep_embedded::{Embedded, EmbeddedOptions};
 use skep_protocol::{Command, Error};
 use skep_testkit::backend_suite::declare;
@@ -21,8 +21,23 @@ impl Facts for Stuck {
         self.0.get(key)
     }
 
-    fn put(&self, key: &str, value: &[u8], expected: Option<u64>, now: Now) -> BoxFuture<'_, Result<u64, Error>> {
-        if key.ends_with(".seen") { Box::pin(pending()) } else { self.0.put(key, value, expected, now) }
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> BoxFuture<'_, Result<FactPage, Error>> {
+        self.0.list(prefix, after, limit)
+    }
+
+    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Watch, Error>> {
+        self.0.watch(prefix)
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        value: &[u8],
+        expected: Option<u64>,
+        ttl: Option<Duration>,
+        now: Now,
+    ) -> BoxFuture<'_, Result<u64, Error>> {
+        if key.ends_with(".seen") { Box::pin(pending()) } else { self.0.put(key, value, expected, ttl, now) }
     }
 
     fn delete(&self, key: &str, now: Now) -> BoxFuture<'_, Result<bool, Error>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use skep_core::{BoxFuture, Clock, Fact, Facts, Guards, Hub, HubOptions, Now};
+use skep_core::{BoxFuture, Clock, Fact, FactPage, Facts, Guards, Hub, HubOptions, Now, Watch};
 use skep_embedded::{Embedded, EmbeddedOptions};
 use skep_protocol::{AgentId, Answer, Code, Command, Error};
 use skep_testkit::{Anyone, Peer};
@@ -32,8 +32,23 @@ impl Facts for Filling {
         self.store.get(key)
     }
 
-    fn put(&self, key: &str, value: &[u8], expected: Option<u64>, now: Now) -> BoxFuture<'_, Result<u64, Error>> {
-        self.refusal().unwrap_or_else(|| self.store.put(key, value, expected, now))
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> BoxFuture<'_, Result<FactPage, Error>> {
+        self.store.list(prefix, after, limit)
+    }
+
+    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Watch, Error>> {
+        self.store.watch(prefix)
+    }
+
+    fn put(
+        &self,
+        key: &str,
+        value: &[u8],
+        expected: Option<u64>,
+        ttl: Option<Duration>,
+        now: Now,
+    ) -> BoxFuture<'_, Result<u64, Error>> {
+        self.refusal().unwrap_or_else(|| self.store.put(key, value, expected, ttl, now))
     }
 
     fn delete(&self, key: &str, now: Now) -> BoxFuture<'_, Result<bool, Error>> {

@@ -10,7 +10,7 @@ use loom::model::Builder;
 use loom::sync::Notify;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use skep_core::Clock;
+use skep_core::{Clock, Now};
 
 use super::{Committer, Preparer};
 use crate::disk::Disk;
@@ -23,6 +23,9 @@ use crate::store::{State, Store};
 const PREEMPTIONS_MAX: usize = 2;
 /// The stack of each thread. loom's own 32 KiB are too small for a store; it counts in words.
 const STACK_WORDS: usize = (1 << 20) / size_of::<usize>();
+
+/// Time stands still.
+const NOW: Now = Now { mono_ms: 1, unix_ms: 1 };
 
 /// Two threads stage a record each and wait for it.
 pub fn whoever_waits_for_a_record_is_told() -> u64 {
@@ -41,7 +44,7 @@ pub fn a_record_that_can_wait_holds_up_none_that_cannot() -> u64 {
     tried(|| {
         let hub = Open::begin();
         let other = hub.store.clone();
-        let other = spawned(move || other.step(|engine, _| engine.put_fact("a", b"v", None)));
+        let other = spawned(move || other.step(|engine, _| engine.put_fact("a", b"v", None, None, NOW)));
         assert!(wait_for("b", &hub.store));
         other.join().expect("it ends").expect("the store is open").expect("there is room");
         hub.ends_with(2);
@@ -118,7 +121,7 @@ fn wait_for(key: &str, store: &Store) -> bool {
     let told = Arc::new(Told::default());
     let teller = Teller(told.clone());
     let staged = store.step(|engine, _| {
-        engine.put_fact(key, b"v", None).expect("there is room");
+        engine.put_fact(key, b"v", None, None, NOW).expect("there is room");
         engine.when_durable(move || teller.durable());
     });
     // loom also lets a wait end without cause.

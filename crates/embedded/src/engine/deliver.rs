@@ -177,6 +177,7 @@ impl Engine {
                 Timer::Notice(at) => self.notices.push(at),
                 Timer::Expiry(queue) => self.look_for_expired(queue),
                 Timer::Delayed(queue, position) => self.come_due(queue, position),
+                Timer::Facts => self.end_facts(now),
             }
         }
         self.dispatch_touched(now, fx);

@@ -13,7 +13,7 @@
 //! | settled | of each: when 8, token 16, kind 1, position of its record 8 |
 //! | producers | seed 8, uses 8; of each: key 16, last use 8, highest 8, runs (sequence 8, count 8, position 8); uses (number 8, key 16, when 8) |
 //! | ids | seed 8; of each: when 8, hash 16, position 8 |
-//! | facts | of each: key, revision 8, value |
+//! | facts | of each: key, revision 8, when it ends (unix ms) 8 or a number without end, value |
 //! | owed | of each: position of the death 8, place, position 8, queue, reason, attempts 4 |
 //! | died | of each dead letter of which it is known: queue 4, position 8, when (unix ms) 8; states of before end in front of it |
 //!
@@ -32,9 +32,9 @@ use super::Engine;
 use super::dead::Notice;
 use super::dedup::{Ids, Producer, Producers, Use};
 use super::delay::Waiting;
-use super::facts::FactTable;
+use super::facts::{FactTable, Known};
 use super::keys::{Chain, Died, Keys, Rank};
-use super::queue::{Entry, Place, Queue};
+use super::queue::{Entry, NEVER, Place, Queue};
 use super::replay::Recovering;
 use super::settled::{Kind, Settled};
 use crate::journal::{QueueId, Token};
@@ -99,10 +99,19 @@ impl Engine {
         out.settled(settled);
         out.producers(producers);
         out.ids(ids);
-        let FactTable { known, bytes: _ } = facts;
-        out.list(known, |out, (key, (revision, value))| {
+        let FactTable {
+            known,
+            // These follow from them.
+            bytes: _,
+            ending: _,
+            // Of one opening.
+            alarm: _,
+            tellers: _,
+        } = facts;
+        out.list(known, |out, (key, Known { revision, value, until_ms })| {
             out.bytes(key.as_bytes());
             out.u64(*revision);
+            out.u64(until_ms.unwrap_or(NEVER));
             out.bytes(value);
         });
         out.owed(owed);

@@ -48,8 +48,8 @@ impl Engine {
         loading.producers(&mut engine)?;
         loading.ids(&mut engine)?;
         loading.list(|loading| {
-            let (key, revision, value) = (loading.text()?, loading.body.u64()?, loading.bytes()?);
-            engine.facts.put(key, revision, value);
+            let (key, revision, until_ms) = (loading.text()?, loading.body.u64()?, loading.body.u64()?);
+            engine.facts.put(key, revision, loading.bytes()?, (until_ms != NEVER).then_some(until_ms));
             Ok(())
         })?;
         loading.list(|loading| {

@@ -286,6 +286,7 @@ impl Engine {
     pub(crate) fn abandon(&mut self) {
         self.pending.clear();
         self.until_synced.clear();
+        self.facts.tellers.clear();
     }
 
     /// Answers once the record has reached its level, or is synced.

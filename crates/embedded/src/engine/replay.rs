@@ -77,7 +77,7 @@ impl Engine {
             }
             Record::Declare { queue, spec } => self.set_spec(queue, spec),
             Record::Undeclare { queue } => self.replay_undeclare(queue),
-            Record::FactPut { revision, key, value } => self.facts.put(key, revision, value),
+            Record::FactPut { revision, key, value, until_ms } => self.facts.put(key, revision, value, until_ms),
             Record::FactDelete { key } => drop(self.facts.delete(key)),
             Record::Purge { queue, runs: bytes } => self.replay_purge(view, queue, bytes)?,
             Record::Redrive { dead, to, position } => {
@@ -106,6 +106,7 @@ impl Engine {
             self.watch(id, 0);
         }
         self.touched.clear();
+        self.look_for_ended(0);
         for at in self.owed.keys() {
             self.timers.set(now.mono_ms, Timer::Notice(*at));
         }

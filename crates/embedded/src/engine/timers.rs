@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Expiry(QueueId),
     /// The sender of a dead letter is to be told, as the record at this position says.
     Notice(u64),
+    /// A fact may have ended.
+    Facts,
 }
 
 /// Names a timer that is set, for clearing it.

@@ -291,7 +291,7 @@ async fn a_full_disk_refuses_facts_and_lets_the_hub_close() {
         |metadata: &str| Command::Register { agent: "bob".parse().expect("an id"), metadata: metadata.into() };
     peer.manage(register("{}")).await.expect("an agent");
     fill(&disk, &mut peer).await;
-    let put = timeout(PATIENCE, store.put("some.fact", b"x", None, hub.now())).await.expect("an answer");
+    let put = timeout(PATIENCE, store.put("some.fact", b"x", None, None, hub.now())).await.expect("an answer");
     let refused = put.expect_err("there is no room");
     assert_eq!((refused.code, refused.outcome), (Code::DiskFull, skep_protocol::Outcome::Refused));
     peer.manage(register("{}")).await.expect("it is known, and says nothing new");

@@ -3,6 +3,7 @@
 mod dead;
 mod delivery;
 mod durability;
+mod facts;
 mod order;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use skep_protocol::{Action, Ask, Command, Message, Page, Position, QueueName, Qu
 pub use self::dead::*;
 pub use self::delivery::*;
 pub use self::durability::*;
+pub use self::facts::*;
 pub use self::order::*;
 use crate::peer::{Anyone, Peer};
 
@@ -107,6 +109,9 @@ macro_rules! backend_suite {
             the_next_consumer_takes_over_when_the_single_active_one_goes
             every_best_effort_message_reaches_a_durable_queue
             a_step_without_its_leases_or_its_queue_is_refused_whole
+            a_fact_ends_after_its_time_also_across_a_restart
+            facts_are_listed_by_prefix_page_by_page
+            a_watch_tells_every_change_of_its_prefix_in_order
         );
     };
     (@cases $open:expr; $($case:ident)+) => {

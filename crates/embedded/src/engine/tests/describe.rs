@@ -13,7 +13,7 @@ impl Engine {
     pub(super) fn describe(&self, now: Now) -> Vec<String> {
         let mut lines: Vec<String> = self.queues.keys().flat_map(|id| self.describe_queue(*id, now)).collect();
         lines.extend(self.names.iter().map(|(name, id)| format!("name {name} {id}")));
-        lines.extend(self.facts("").into_iter().map(|fact| format!("{fact:?}")));
+        lines.extend(self.facts.known.iter().map(|(key, known)| format!("fact {key} {known:?}")));
         lines.extend(self.settled.describe(now.unix_ms));
         lines.extend(self.producers.describe());
         lines.extend(self.ids.describe(now.unix_ms));
@@ -27,6 +27,7 @@ impl Engine {
     pub(super) fn expiries(&self) -> Vec<String> {
         let mut lines: Vec<String> =
             self.queues.iter().map(|(id, queue)| format!("queue {id} {:?}", queue.expiring)).collect();
+        lines.push(format!("facts of {} bytes {:?}", self.facts.bytes, self.facts.ending));
         lines.sort();
         lines
     }

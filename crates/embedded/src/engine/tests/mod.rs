@@ -3,6 +3,7 @@
 mod bench;
 mod dead;
 mod describe;
+mod facts;
 mod keys;
 mod leases;
 mod moments;

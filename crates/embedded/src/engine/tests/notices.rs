@@ -72,9 +72,9 @@ fn a_notice_and_that_it_is_told_are_in_one_batch() {
     bench.is_telling = true;
     bench.restart();
     // The batch that fills has room for the notice, and not for one record more.
-    bench.step(|engine, _, _| {
+    bench.step(|engine, now, _| {
         while engine.staging().fits_in_batch(256, 2) {
-            engine.put_fact("k", b"v", None).expect("there is room");
+            engine.put_fact("k", b"v", None, None, now).expect("there is room");
         }
     });
     bench.step(Engine::tick);

@@ -1,6 +1,8 @@
 //! Rebuilt state equals live state: whatever is done, a new engine that reads the records holds
 //! what the old one held.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use skep_core::{End, Outgoing, QueueCommand};
 use skep_protocol::{Action, Binding, Code, DeadKey, Expired, Position, Priority, ProducerId, QueueSpec, Settle};
@@ -82,6 +84,7 @@ enum Op {
     },
     Put {
         key: usize,
+        ttl_ms: Option<u64>,
     },
     Forget {
         key: usize,
@@ -122,7 +125,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..4_usize).prop_map(|queue| Op::Purge { queue }),
         1 => (0..2_usize, 1..3_u32).prop_map(|(queue, limit)| Op::Redrive { queue, limit }),
         1 => (0..3_usize, 1..3_usize, flag()).prop_map(|(queue, every, back)| Op::Pick { queue, every, back }),
-        1 => (0..3_usize).prop_map(|key| Op::Put { key }),
+        2 => (0..3_usize, span()).prop_map(|(key, ttl_ms)| Op::Put { key, ttl_ms }),
         1 => (0..3_usize).prop_map(|key| Op::Forget { key }),
         3 => prop_oneof![Just(1), Just(20), Just(100), Just(400), Just(DEDUP_MS / 2 + 1)].prop_map(|ms| Op::Pass { ms }),
         2 => Just(Op::Flush),
@@ -229,10 +232,11 @@ impl Life {
             Op::Purge { queue } => bench.command(&QueueCommand::Purge(name(QUEUES[queue]))),
             Op::Redrive { queue, limit } => bench.command(&QueueCommand::Redrive(name(QUEUES[queue]), limit)),
             Op::Pick { queue, every, back } => self.pick(queue, every, back),
-            Op::Put { key } => {
-                bench.step(|engine, _, _| engine.put_fact(&format!("k{key}"), b"v", None)).expect("there is room");
+            Op::Put { key, ttl_ms } => {
+                let (key, ttl) = (format!("k{key}"), ttl_ms.map(Duration::from_millis));
+                bench.step(|engine, now, _| engine.put_fact(&key, b"v", None, ttl, now)).expect("there is room");
             }
-            Op::Forget { key } => drop(bench.step(|engine, _, _| engine.delete_fact(&format!("k{key}")))),
+            Op::Forget { key } => drop(bench.step(|engine, now, _| engine.delete_fact(&format!("k{key}"), now))),
             Op::Pass { ms } => bench.pass(ms),
             Op::Flush => bench.flush(),
             Op::Restart => bench.restart(),
