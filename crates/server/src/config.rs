@@ -4,11 +4,13 @@
 //! [`KEYS`], describes each key; help, `config show` and errors are derived from it. What is
 //! wrong is told all at once, each with its place, what was expected and the nearest known key.
 
+mod durability;
 mod environment;
 mod error;
 mod file;
 mod filter;
 mod find;
+mod given;
 mod key;
 mod source;
 mod span;
@@ -17,12 +19,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use skep_core::Guards;
+use skep_core::{Guards, Level};
+use skep_protocol::Filter;
 use skep_protocol::limits::PAYLOAD_BYTES_MAX;
 
 pub use environment::CLIENT_VARIABLES;
 pub use error::{ConfigError, Problem};
 pub use find::{Found, data_folder, new_data_folder};
+use given::Given;
 pub use key::{KEYS, Key, Takes};
 pub use source::Source;
 
@@ -51,6 +55,8 @@ pub struct Config {
     pub payload_bytes_max: usize,
     /// What stops loops that nobody watches.
     pub guards: Guards,
+    /// Topic trees and how durable their messages are made, if not synced: the first that matches a topic counts.
+    pub durability: Vec<(Filter, Level)>,
     /// How long settled messages are kept for looks.
     pub retention_age: Duration,
     /// Bytes of the log beyond which settled messages go, however young they are.
@@ -84,6 +90,7 @@ impl Config {
             allowed_origins: Vec::new(),
             payload_bytes_max: PAYLOAD_BYTES_MAX,
             guards: Guards::default(),
+            durability: Vec::new(),
             retention_age: RETENTION_AGE,
             retention_bytes: RETENTION_BYTES,
             log: "info".into(),
@@ -131,7 +138,7 @@ impl Loaded {
         said.map_or(Source::Default, |(_, source)| source.clone())
     }
 
-    fn set(&mut self, key: &'static Key, given: &key::Given<'_>, source: Source) -> Option<Problem> {
+    fn set(&mut self, key: &'static Key, given: &Given<'_>, source: Source) -> Option<Problem> {
         if (key.set)(&mut self.config, given).is_none() {
             return Some(Problem::bad_value(key, &source, given));
         }
@@ -175,7 +182,7 @@ fn read_flags(said: &Said, loaded: &mut Loaded) -> Vec<Problem> {
             said.flags.iter().filter(|(name, _)| *name == key.name).map(|(_, text)| text.as_str()).collect();
         if !texts.is_empty() {
             let text = texts.join(",");
-            let given = key::Given::Text { text: &text, base: &said.folder };
+            let given = Given::Text { text: &text, base: &said.folder };
             problems.extend(loaded.set(key, &given, Source::Flag(key.flag)));
         }
     }

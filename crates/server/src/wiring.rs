@@ -36,6 +36,7 @@ pub(crate) async fn wire(
     // To open a store may take seconds, and whoever embeds the hub has other tasks.
     let mut options = EmbeddedOptions::default();
     options.retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
+    options.durability = config.durability.clone();
     let backend = spawn_blocking(move || Embedded::open(&store, clock, options)).await;
     let backend =
         backend.map_err(|error| Error::new(Code::Internal, format!("the store was not opened: {error}")))??;

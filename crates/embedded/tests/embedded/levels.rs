@@ -273,6 +273,8 @@ async fn live_listeners_see_a_stored_message_after_its_level_is_reached() {
     let gated = Gated::default();
     let (_store, hub) = hub_on(Arc::new(gated.clone())).await;
     let mut peer = party(&hub).await;
+    let copying = hub.clone();
+    let copying = tokio::spawn(async move { copying.run().await });
     let mut listener = Peer::attach(&hub, None);
     listener.listen("a.>").await;
     gated.syncs.shut();
@@ -282,4 +284,5 @@ async fn live_listeners_see_a_stored_message_after_its_level_is_reached() {
     assert!(listener.is_quiet(50).await);
     gated.syncs.open();
     assert_eq!(listener.live().await.payload(), &b"strong"[..]);
+    copying.abort();
 }

@@ -1,7 +1,8 @@
 //! Reads the variables that begin with `SKEP_`.
 
 use super::error::Problem;
-use super::key::{Given, KEYS};
+use super::given::Given;
+use super::key::KEYS;
 use super::{Loaded, Said, Source};
 
 const PREFIX: &str = "SKEP_";

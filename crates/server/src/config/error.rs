@@ -4,7 +4,8 @@ use std::fmt;
 
 use skep_protocol::nearest;
 
-use super::key::{Given, KEYS, Key};
+use super::given::Given;
+use super::key::{KEYS, Key};
 use super::source::Source;
 
 /// Everything that is wrong with a configuration.

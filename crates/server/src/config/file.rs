@@ -8,7 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
-use super::key::{Given, KEYS};
+use super::given::Given;
+use super::key::KEYS;
 use super::{Loaded, Source};
 
 /// Largest file that is read, in bytes.

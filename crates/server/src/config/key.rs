@@ -1,13 +1,12 @@
 //! The table of keys: one row says all there is to know of one.
 
-use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 
 use skep_protocol::limits::PAYLOAD_BYTES_MAX;
-use toml::de::DeValue;
 
+use super::durability;
 use super::filter::is_filter;
+use super::given::Given;
 use super::span;
 use super::{Config, UnixSocket};
 
@@ -42,14 +41,6 @@ pub enum Takes {
     Many(&'static str),
     /// Nothing: to say it is to switch it on.
     Switch,
-}
-
-/// A value as it was given.
-pub(super) enum Given<'a> {
-    /// In a variable or flag; relative paths begin in `base`.
-    Text { text: &'a str, base: &'a Path },
-    /// In a file in `base`.
-    Toml { value: &'a DeValue<'a>, base: &'a Path },
 }
 
 /// What a limit of the guards looks like.
@@ -189,6 +180,18 @@ pub const KEYS: &[Key] = &[
         set: |config, given| given.limit().map(|count| config.guards.messages_per_second = count),
     },
     Key {
+        name: "durability",
+        variable: "SKEP_DURABILITY",
+        flag: "durability",
+        takes: Takes::Many("TREES"),
+        doc: "Topics whose messages need not be synced before they are answered; of several filters the first that matches",
+        expected: "up to 64 filters, each with fsync, interval(1ms) to interval(60s), os or memory behind it, such as \
+                   [\"logs.> interval(100ms)\", \"ticks.* os\"]; in a flag or variable separated by commas",
+        default: "none: fsync",
+        show: |config| list(&durability::show(&config.durability)),
+        set: |config, given| durability::parse(&given.phrases()?).map(|trees| config.durability = trees),
+    },
+    Key {
         name: "retention_age",
         variable: "SKEP_RETENTION_AGE",
         flag: "retention-age",
@@ -241,62 +244,6 @@ pub const KEYS: &[Key] = &[
         set: |config, given| given.boolean().map(|on| config.log_json = on),
     },
 ];
-
-impl Given<'_> {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Given::Text { text, .. } => Some(text),
-            Given::Toml { value, .. } => value.as_str(),
-        }
-    }
-
-    fn boolean(&self) -> Option<bool> {
-        match self {
-            Given::Text { text, .. } => text.parse().ok(),
-            Given::Toml { value, .. } => value.as_bool(),
-        }
-    }
-
-    fn number(&self) -> Option<usize> {
-        match self {
-            Given::Text { text, .. } => text.parse().ok(),
-            Given::Toml { value: DeValue::Integer(n), .. } => usize::from_str_radix(n.as_str(), n.radix()).ok(),
-            Given::Toml { .. } => None,
-        }
-    }
-
-    fn limit(&self) -> Option<u32> {
-        self.number().and_then(|number| u32::try_from(number).ok())
-    }
-
-    fn path(&self) -> Option<PathBuf> {
-        let (Given::Text { base, .. } | Given::Toml { base, .. }) = self;
-        self.text().filter(|text| !text.is_empty()).map(|text| base.join(text))
-    }
-
-    fn texts(&self) -> Option<Vec<String>> {
-        let texts: Vec<String> = match self {
-            Given::Text { text, .. } => text.split(',').map(|part| part.trim().into()).collect(),
-            Given::Toml { value, .. } => {
-                let parts = value.as_array()?.iter().map(|part| part.get_ref().as_str().map(Into::into));
-                parts.collect::<Option<_>>()?
-            }
-        };
-        texts.iter().all(|text| !text.is_empty() && !text.contains(char::is_whitespace)).then_some(texts)
-    }
-}
-
-impl fmt::Display for Given<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Given::Text { text, .. } => write!(f, "{text:?}"),
-            Given::Toml { value: DeValue::String(text), .. } => write!(f, "{text:?}"),
-            Given::Toml { value: DeValue::Integer(n), .. } => f.write_str(n.as_str()),
-            Given::Toml { value: DeValue::Boolean(on), .. } => on.fmt(f),
-            Given::Toml { value, .. } => write!(f, "of type {}", value.type_str()),
-        }
-    }
-}
 
 /// The outer option: whether it is a value; the inner one: whether anything listens.
 #[expect(clippy::option_option, reason = "to listen nowhere is a value, too")]

@@ -51,6 +51,22 @@ impl Place {
 }
 
 #[test]
+fn durability_is_a_list_of_filters_each_with_a_level() {
+    let trees = "durability = [\"logs.> interval(2s)\", \"ticks.* os\"]\n";
+    let config = place().with_file("skep.toml", trees).load().config;
+    let key = KEYS.iter().find(|key| key.name == "durability").unwrap();
+    assert_eq!((key.show)(&config), r#"["logs.> interval(2000ms)", "ticks.* os"]"#);
+    let config = place().with_flag("durability", "a.> memory, b fsync").load().config;
+    assert_eq!((key.show)(&config), r#"["a.> memory", "b fsync"]"#);
+    for bad in ["a.>", "a.> disk", "a..b os", "a.> interval(2m)", "os a.>", "", "a os,,b os"] {
+        let problems = place().with_flag("durability", bad).problems();
+        assert!(problems.len() == 1 && problems[0].contains("expected up to 64 filters"), "{problems:?}");
+    }
+    let many = vec!["a os"; 65].join(",");
+    assert_eq!(place().with_flag("durability", &many).problems().len(), 1);
+}
+
+#[test]
 fn retention_is_a_span_and_a_number_of_bytes_within_their_bounds() {
     let place =
         place().with_file("skep.toml", "retention_age = \"36h\"\n").with_variable("SKEP_RETENTION_BYTES", "2097152");
@@ -86,8 +102,8 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let sources = place.sources();
     assert_eq!(sources[0], "flag --listen");
     assert_eq!(sources[5], "env SKEP_PAYLOAD_BYTES_MAX");
-    assert!(sources[12].ends_with("skep.toml:1"), "{sources:?}");
-    assert_eq!(sources[13], "default");
+    assert!(sources[13].ends_with("skep.toml:1"), "{sources:?}");
+    assert_eq!(sources[14], "default");
 }
 
 #[test]
@@ -197,7 +213,7 @@ fn the_table_says_the_true_default_and_shows_what_it_takes() {
         let table = toml::de::DeTable::parse(&toml).unwrap();
         let value = table.get_ref().get("value").unwrap();
         let mut taken = Config::new("other");
-        let given = key::Given::Toml { value: value.get_ref(), base: Path::new("") };
+        let given = Given::Toml { value: value.get_ref(), base: Path::new("") };
         assert!((key.set)(&mut taken, &given).is_some(), "{} {shown}", key.name);
         assert_eq!((key.show)(&taken), shown);
         let plain = shown.trim_matches('"');
@@ -221,6 +237,7 @@ const BAD: &[(&str, &[&str], &[&str])] = &[
     ("guards.conversation_messages", &["-1", "4294967296", "1k", ""], &["-1", "true", "[]"]),
     ("guards.conversation_hours", &["-1", "24h", ""], &["-1", "\"24h\"", "1.5"]),
     ("guards.messages_per_second", &["-1", "off", ""], &["-1", "false", "4294967296"]),
+    ("durability", &["os", "a..b os", "a disk", ""], &["\"a os\"", "[1]", "[\"a interval(0ms)\"]", "{}"]),
     ("retention_age", &["7", "30s", "d", "-1d", "7w", "36501d", ""], &["7", "\"7\"", "true", "[\"7d\"]"]),
     (
         "retention_bytes",
