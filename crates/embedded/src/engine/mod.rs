@@ -253,6 +253,11 @@ impl Engine {
         self.reached
     }
 
+    #[cfg(test)]
+    pub(crate) fn forget_reserved(&mut self) {
+        self.reserved = 0;
+    }
+
     /// Whether somebody waits for a sync of what may be written already.
     pub(crate) fn wants_sync(&self) -> bool {
         !self.until_synced.is_empty()

@@ -266,7 +266,7 @@ impl Bench {
             };
             let (first, end) = (buffer.first_position(), buffer.position());
             self.batches.push(Batch { at, header, bytes: Bytes::copy_from_slice(buffer.bytes()) });
-            let written = Written { batch: at, first, end, durable: end, reserved: end };
+            let written = Written { batch: at, first, end, durable: end, reserved: end + 1_000 };
             let mut fx = Effects::default();
             while self.engine.advance(written, self.now, 3, &mut fx) {}
             self.follow(&mut fx);

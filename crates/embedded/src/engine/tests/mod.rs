@@ -6,6 +6,7 @@ mod describe;
 mod facts;
 mod keys;
 mod leases;
+mod levels;
 mod moments;
 mod notices;
 mod replay;

@@ -368,3 +368,23 @@ fn a_store_that_crashes_again_and_again_does_not_grow() {
     }
     assert!(names(&disk) <= 3, "{} files", names(&disk));
 }
+
+/// Else the mark would not know the segment in which something was answered that is not to be synced.
+#[test]
+fn the_first_batch_of_a_segment_is_synced_whatever_was_asked() {
+    let disk = RecordingDisk::new();
+    let mut live = Live::open(&disk);
+    let first = live.put(&[1; 100]).batch.segment;
+    let mut weak = 0;
+    loop {
+        live.stage(&[2; 900]);
+        let written = live.write(false).expect("writes");
+        if written.batch.segment > first {
+            assert_eq!(written.durable, written.end);
+            break;
+        }
+        assert_eq!(written.durable, written.first - weak);
+        weak += 1;
+    }
+    assert!(weak > 1, "several were written and not synced");
+}
