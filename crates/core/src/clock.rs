@@ -1,5 +1,6 @@
 //! The only file that reads the clock. Everywhere else time is an argument.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment, on both clocks.
@@ -24,13 +25,43 @@ impl Now {
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
+    by_hand: Option<&'static ByHand>,
+}
+
+/// Moves a clock that goes only when it is moved: in a simulation every moment is chosen.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ByHand {
+    mono_ms: AtomicU64,
+    unix_ms: AtomicU64,
+}
+
+impl ByHand {
+    /// It is this moment now. The monotonic part must not go back.
+    pub fn set(&self, now: Now) {
+        self.mono_ms.store(now.mono_ms, Ordering::Relaxed);
+        self.unix_ms.store(now.unix_ms, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Now {
+        Now { mono_ms: self.mono_ms.load(Ordering::Relaxed), unix_ms: self.unix_ms.load(Ordering::Relaxed) }
+    }
 }
 
 impl Clock {
     /// A clock whose monotonic time begins now.
     #[must_use]
     pub fn new() -> Self {
-        Clock { origin: Instant::now() }
+        Clock { origin: Instant::now(), by_hand: None }
+    }
+
+    /// A clock that is moved by hand, and what moves it. A clock is copied freely, so this one is never freed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn by_hand(now: Now) -> (Self, &'static ByHand) {
+        let hand: &'static ByHand =
+            Box::leak(Box::new(ByHand { mono_ms: AtomicU64::new(now.mono_ms), unix_ms: AtomicU64::new(now.unix_ms) }));
+        (Clock { by_hand: Some(hand), ..Clock::new() }, hand)
     }
 
     /// The moment.
@@ -39,6 +70,9 @@ impl Clock {
         // Where every order of threads is tried, time stands still, or no order could be tried again.
         if cfg!(skep_loom) {
             return Now { mono_ms: 1, unix_ms: 1 };
+        }
+        if let Some(hand) = self.by_hand {
+            return hand.now();
         }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { mono_ms: ms(self.origin.elapsed()), unix_ms: ms(unix) }

@@ -41,6 +41,8 @@ pub use backend::{
     Backend, BoxFuture, Capabilities, Changed, Completion, Consume, Consumer, End, Gauge, Kept, Outgoing, QueueCommand,
     Read, Run, Seen, Write,
 };
+#[doc(hidden)]
+pub use clock::ByHand;
 pub use clock::{Clock, Now};
 pub use command::unknown_queue;
 pub use connection::{Block, Closing, Connection, Form, Incoming, Transmit};

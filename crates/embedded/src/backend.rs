@@ -13,6 +13,7 @@ use skep_core::{
 use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName};
 use tokio::sync::oneshot;
 
+use crate::commit::steps::{Steps, Work, Writing};
 use crate::commit::{Committer, Preparer};
 use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
 use crate::engine::{ConsumerId, Effects, Engine};
@@ -86,16 +87,53 @@ impl Embedded {
     /// Opens the store on any disk.
     #[doc(hidden)]
     pub fn open_with(disk: Arc<dyn Disk>, clock: Clock, options: &EmbeddedOptions) -> Result<Arc<Self>, Error> {
-        let now = clock.now();
         let mut random = [0; 24];
         getrandom::fill(&mut random)
             .map_err(|error| Error::new(Code::Internal, format!("the system gives no random bytes: {error}")))?;
+        let (embedded, work) = Self::assemble(&disk, clock, options, random)?;
+        if let Some(Writing { committer, preparer, taker }) = work.writing {
+            let store = || embedded.store.clone();
+            let (reading, preparing, taking, telling) = (store(), store(), store(), taker.clone());
+            let mut threads = embedded.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            threads.push(spawn("skep-log", move || committer.run())?);
+            threads.push(spawn("skep-read", move || reading.read_cold())?);
+            threads.push(spawn("skep-spare", move || preparer.run(&preparing, &telling))?);
+            threads.push(spawn("skep-snapshot", move || taker.run(&taking))?);
+        }
+        // They end when nobody can ask any more, so they are not among those that closing joins.
+        for (name, asked) in ["skep-look", "skep-trace"].into_iter().zip(work.asked) {
+            let looking = embedded.store.clone();
+            drop(spawn(name, move || look::run(&looking, &asked))?);
+        }
+        Ok(Arc::new(embedded))
+    }
+
+    /// Opens the store on any disk without threads: their work is done step by step, by whoever has the steps. With all chance given.
+    #[doc(hidden)]
+    pub fn open_in_steps(
+        disk: &Arc<dyn Disk>,
+        clock: Clock,
+        options: &EmbeddedOptions,
+        random: [u8; 24],
+    ) -> Result<(Arc<Self>, Steps), Error> {
+        let (embedded, work) = Self::assemble(disk, clock, options, random)?;
+        let steps = Steps::new(embedded.store.clone(), work);
+        Ok((Arc::new(embedded), steps))
+    }
+
+    fn assemble(
+        disk: &Arc<dyn Disk>,
+        clock: Clock,
+        options: &EmbeddedOptions,
+        random: [u8; 24],
+    ) -> Result<(Self, Work), Error> {
+        let now = clock.now();
         let (id, seed) = random.split_at(16);
         let new_store_id = id.try_into().expect("16 of 24 bytes");
         let seed = seed.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
         let with = OpenWith { sizes: options.sizes, ..OpenWith::new(new_store_id, now.unix_ms) };
-        let (recovered, full) = match recover(&disk, with, seed) {
-            Err(OpenError::DiskFull { .. }) => (recover(&disk, OpenWith { full: true, ..with }, seed), true),
+        let (recovered, full) = match recover(disk, with, seed) {
+            Err(OpenError::DiskFull { .. }) => (recover(disk, OpenWith { full: true, ..with }, seed), true),
             recovered => (recovered, false),
         };
         let Recovered { mut engine, opened, newest } = recovered.map_err(|error| unopened(&error))?.begin(now);
@@ -103,7 +141,7 @@ impl Embedded {
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
         let router = engine.router();
-        let (looks, [present, past]) = Looks::new();
+        let (looks, asked) = Looks::new();
         let (writer, state) = match opened.mode {
             Mode::ReadWrite(writer) => (Some(writer), State::Open),
             Mode::ReadOnly => {
@@ -115,27 +153,16 @@ impl Embedded {
         let store = Arc::new(Store::new(engine, clock, opened.reader, state));
         // From the first publish on, not from when the next segment could not be prepared.
         store.lock().full = full.then(|| Error::new(Code::DiskFull, FULL));
-        let (mut threads, mut taken) = (Vec::new(), None);
-        if let Some(writer) = writer {
+        let writing = writer.map(|writer| {
             let preparer = Arc::new(Preparer::new(writer.spares()));
             let (every, retention) = (options.snapshot_bytes, options.retention);
             let taker = Arc::new(Taker::new(opened.follower, newest, every, retention, seed));
-            taken = Some(taker.clone());
             let committer = Committer::new(store.clone(), *writer, preparer.clone(), taker.clone());
-            let (reading, preparing, taking) = (store.clone(), store.clone(), store.clone());
-            let telling = taker.clone();
-            threads.push(spawn("skep-log", move || committer.run())?);
-            threads.push(spawn("skep-read", move || reading.read_cold())?);
-            threads.push(spawn("skep-spare", move || preparer.run(&preparing, &telling))?);
-            threads.push(spawn("skep-snapshot", move || taker.run(&taking))?);
-        }
-        // They end when nobody can ask any more, so they are not among those that closing joins.
-        for (name, asked) in [("skep-look", present), ("skep-trace", past)] {
-            let looking = store.clone();
-            drop(spawn(name, move || look::run(&looking, &asked))?);
-        }
-        let threads = Mutex::new(threads);
-        Ok(Arc::new(Embedded { store, router, looks, recovery, taker: taken, is_read_only, threads }))
+            Writing { committer, preparer, taker }
+        });
+        let taker = writing.as_ref().map(|writing| writing.taker.clone());
+        let threads = Mutex::default();
+        Ok((Embedded { store, router, looks, recovery, taker, is_read_only, threads }, Work { writing, asked }))
     }
 
     /// Recovers a store on any disk and lets it go: what the fuzzer asks, thousands of times a second.

@@ -20,6 +20,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 
 #[cfg(skep_loom)]
 pub mod models;
+pub(crate) mod steps;
 
 /// Effects that are let out under one hold of the lock.
 const ADVANCE_MAX: usize = 256;
@@ -36,6 +37,8 @@ pub(crate) struct Committer {
     unproven_since_ms: Option<u64>,
     /// When what was written is to be synced at the latest, on the monotonic clock.
     sync_at_ms: Option<u64>,
+    /// Since when it knows of records that no sync was asked for.
+    staged_since_ms: Option<u64>,
 }
 
 /// What the writer is to do next.
@@ -48,9 +51,16 @@ enum Next {
     Stop,
 }
 
+/// What the writer found.
+enum Choice<'a> {
+    Do(Next),
+    /// Nothing is to be done before this moment, if there is one. Under the lock it was seen.
+    Sleep(MutexGuard<'a, Shared>, Option<u64>),
+}
+
 impl Committer {
     pub(crate) fn new(store: Arc<Store>, writer: Writer, preparer: Arc<Preparer>, taker: Arc<Taker>) -> Self {
-        Committer { store, writer, preparer, taker, unproven_since_ms: None, sync_at_ms: None }
+        Committer { store, writer, preparer, taker, unproven_since_ms: None, sync_at_ms: None, staged_since_ms: None }
     }
 
     /// Runs until the store closes or the log fails.
@@ -60,13 +70,9 @@ impl Committer {
                 Next::Write(buffer, sync) => self.write(buffer, sync),
                 Next::Sync => self.sync(),
                 Next::Prove => self.prove(false),
-                Next::Stop => return self.end(Error::new(Code::StoreFailed, "the engine failed; restart the hub")),
+                Next::Stop => return self.end(engine_failed()),
                 Next::Close => {
-                    let proved = self.prove(true);
-                    let why = match proved {
-                        Ok(()) => Error::new(Code::ShuttingDown, "the hub is closed"),
-                        Err(error) => failed(&error),
-                    };
+                    let why = self.last_word();
                     return self.end(why);
                 }
             };
@@ -81,11 +87,24 @@ impl Committer {
     fn next(&mut self) -> Next {
         let store = self.store.clone();
         let mut shared = store.lock();
-        let mut staged_since_ms = None;
+        loop {
+            let until;
+            (shared, until) = match self.choose(&store, shared) {
+                Choice::Do(next) => return next,
+                Choice::Sleep(shared, until) => (shared, until),
+            };
+            shared.sleeps_until_ms = Some(until.unwrap_or(u64::MAX));
+            shared = sleep(&store, shared, until);
+            shared.sleeps_until_ms = None;
+        }
+    }
+
+    /// Does what time asks for, and says what is to be done next.
+    fn choose<'a>(&mut self, store: &'a Store, mut shared: MutexGuard<'a, Shared>) -> Choice<'a> {
         loop {
             // What was staged when somebody panicked, or after the store stopped, must not reach the disk.
             if store.is_poisoned() || matches!(shared.state, State::Stopped(_)) {
-                return Next::Stop;
+                return Choice::Do(Next::Stop);
             }
             let now = store.clock.now();
             if shared.engine.next_tick(now).is_some_and(|at| at <= now.mono_ms) {
@@ -98,7 +117,7 @@ impl Committer {
             let closing = !matches!(shared.state, State::Open);
             // Leases wait for no sync of their own, but not for ever: a restart must know of them.
             let flush_at =
-                shared.engine.has_staged().then(|| *staged_since_ms.get_or_insert(now.mono_ms) + IDLE_PROOF_MS);
+                shared.engine.has_staged().then(|| *self.staged_since_ms.get_or_insert(now.mono_ms) + IDLE_PROOF_MS);
             let flush = flush_at.is_some_and(|at| at <= now.mono_ms);
             // Not only when nothing else is to be done: who is busy syncs in time, too.
             let sync = shared.engine.wants_sync() || self.sync_at_ms.is_some_and(|at| at <= now.mono_ms);
@@ -106,28 +125,27 @@ impl Committer {
                 // Buffers reserve positions themselves.
                 && let Some(buffer) = shared.engine.staging().take()
             {
-                return self.taken(&mut shared.engine, buffer, sync, now);
+                return Choice::Do(self.taken(&mut shared.engine, buffer, sync, now));
             }
             if sync {
-                return Next::Sync;
+                return Choice::Do(Next::Sync);
             }
             if closing {
-                return Next::Close;
+                return Choice::Do(Next::Close);
             }
             let proof_at = self.unproven_since_ms.map(|since| since + IDLE_PROOF_MS);
             if proof_at.is_some_and(|at| at <= now.mono_ms) {
-                return Next::Prove;
+                return Choice::Do(Next::Prove);
             }
-            let until = [shared.engine.next_tick(now), proof_at, flush_at, self.sync_at_ms].into_iter().flatten().min();
             shared.knows_staged = flush_at.is_some();
-            shared.sleeps_until_ms = Some(until.unwrap_or(u64::MAX));
-            shared = sleep(&store, shared, until);
-            shared.sleeps_until_ms = None;
+            let until = [shared.engine.next_tick(now), proof_at, flush_at, self.sync_at_ms].into_iter().flatten().min();
+            return Choice::Sleep(shared, until);
         }
     }
 
     /// A buffer was taken: what it asks for is known while nothing more can be staged.
     fn taken(&mut self, engine: &mut Engine, buffer: LogBuffer, sync: bool, now: Now) -> Next {
+        self.staged_since_ms = None;
         let within = engine.staging().sync_within_ms().map(|ms| now.mono_ms.saturating_add(ms));
         self.sync_at_ms = self.sync_at_ms.into_iter().chain(within).min();
         let sync = sync || engine.staging().asks_sync(&buffer);
@@ -136,21 +154,31 @@ impl Committer {
 
     fn write(&mut self, mut buffer: LogBuffer, sync: bool) -> Result<(), LogError> {
         let written = loop {
-            let now = self.store.clock.now();
-            match self.writer.write(&mut buffer, now.unix_ms, sync) {
+            match self.try_write(&mut buffer, sync) {
                 Ok(written) => break written,
                 Err(short) if short.is_shortage() && self.waits_for_room(&short) => {}
                 Err(error) => return Err(error),
             }
         };
+        self.keep(written, buffer);
+        while self.advance(written) {}
+        self.is_written(written);
+        Ok(())
+    }
+
+    fn try_write(&mut self, buffer: &mut LogBuffer, sync: bool) -> Result<Written, LogError> {
+        let written = self.writer.write(buffer, self.store.clock.now().unix_ms, sync)?;
         if !self.writer.spare_ready() {
             self.preparer.hurry();
         }
-        self.advance(written, buffer);
+        Ok(written)
+    }
+
+    /// A batch was written, and perhaps synced with all before it.
+    fn is_written(&mut self, written: Written) {
         if written.durable >= written.end {
             self.is_synced();
         }
-        Ok(())
     }
 
     /// Everything written so far is synced now, and nothing proves it yet.
@@ -169,20 +197,21 @@ impl Committer {
         Ok(())
     }
 
-    fn advance(&self, written: Written, buffer: LogBuffer) {
+    /// What was written stays in memory for a while, and the next is staged where it was.
+    fn keep(&self, written: Written, buffer: LogBuffer) {
         let batch = Bytes::copy_from_slice(buffer.bytes());
         let mut shared = self.store.lock();
         shared.cache.insert(written.batch, batch);
         shared.engine.staging().give_back(buffer);
-        loop {
-            let mut fx = Effects::default();
-            let more = shared.engine.advance(written, self.store.clock.now(), ADVANCE_MAX, &mut fx);
-            self.store.settle_effects(shared, &mut fx);
-            if !more {
-                return;
-            }
-            shared = self.store.lock();
-        }
+    }
+
+    /// Lets some of what is durable take effect; answers whether there is more.
+    fn advance(&self, written: Written) -> bool {
+        let mut shared = self.store.lock();
+        let mut fx = Effects::default();
+        let more = shared.engine.advance(written, self.store.clock.now(), ADVANCE_MAX, &mut fx);
+        self.store.settle_effects(shared, &mut fx);
+        more
     }
 
     fn prove(&mut self, clean: bool) -> Result<(), LogError> {
@@ -191,6 +220,14 @@ impl Committer {
             // A proof is a help for recovery; without room it is left out.
             Err(error) if !error.is_shortage() => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Proves all of it durable, the last thing before the end; answers what whoever comes is told from then on.
+    fn last_word(&mut self) -> Error {
+        match self.prove(true) {
+            Ok(()) => Error::new(Code::ShuttingDown, "the hub is closed"),
+            Err(error) => failed(&error),
         }
     }
 
@@ -223,6 +260,17 @@ impl Drop for Committer {
     }
 }
 
+fn sleep<'a>(store: &'a Store, shared: MutexGuard<'a, Shared>, until_ms: Option<u64>) -> MutexGuard<'a, Shared> {
+    match until_ms {
+        None => store.to_write.wait(shared).unwrap_or_else(PoisonError::into_inner),
+        Some(at) => {
+            // A millisecond more: the clock counts whole ones, and must have passed it.
+            let wait = store.clock.until(at) + Duration::from_millis(1);
+            store.to_write.wait_timeout(shared, wait).unwrap_or_else(PoisonError::into_inner).0
+        }
+    }
+}
+
 /// Prepares the next segment ahead of need, on its own thread.
 pub(crate) struct Preparer {
     spares: Arc<Spares>,
@@ -251,6 +299,10 @@ impl Preparer {
         self.ask(Asked::Stop);
     }
 
+    fn asked(&self) -> Asked {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn ask(&self, what: Asked) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if *asked != Asked::Stop {
@@ -269,16 +321,9 @@ impl Preparer {
                 Asked::Spare => {
                     *asked = Asked::Nothing;
                     drop(asked);
-                    let prepared = self.spares.prepare();
-                    let full = prepared.as_ref().err().map(refusal);
-                    let was_full = mem::replace(&mut store.lock().full, full.clone()).is_some();
-                    // Not before: the next segment has the first claim to what room there is. On a full disk once, for
-                    // what it may let go.
-                    if full.is_none() || !was_full {
-                        taker.look();
-                    }
+                    let is_full = self.prepare(store, taker);
                     asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-                    if full.is_some() && *asked == Asked::Nothing {
+                    if is_full && *asked == Asked::Nothing {
                         *asked = Asked::Spare;
                         asked = self.wake.wait_timeout(asked, FULL_RETRY).unwrap_or_else(PoisonError::into_inner).0;
                     }
@@ -286,17 +331,18 @@ impl Preparer {
             }
         }
     }
-}
 
-fn sleep<'a>(store: &'a Store, shared: MutexGuard<'a, Shared>, until_ms: Option<u64>) -> MutexGuard<'a, Shared> {
-    let condition = &store.to_write;
-    match until_ms {
-        None => condition.wait(shared).unwrap_or_else(PoisonError::into_inner),
-        Some(at) => {
-            // A millisecond more: the clock counts whole ones, and must have passed it.
-            let wait = store.clock.until(at) + Duration::from_millis(1);
-            condition.wait_timeout(shared, wait).unwrap_or_else(PoisonError::into_inner).0
+    /// Prepares one; answers whether there is no room for it.
+    fn prepare(&self, store: &Store, taker: &Taker) -> bool {
+        let prepared = self.spares.prepare();
+        let full = prepared.as_ref().err().map(refusal);
+        let was_full = mem::replace(&mut store.lock().full, full.clone()).is_some();
+        // Not before: the next segment has the first claim to what room there is. On a full disk once, for
+        // what it may let go.
+        if full.is_none() || !was_full {
+            taker.look();
         }
+        full.is_some()
     }
 }
 
@@ -304,6 +350,10 @@ fn sleep<'a>(store: &'a Store, shared: MutexGuard<'a, Shared>, until_ms: Option<
 fn refusal(error: &LogError) -> Error {
     let code = if matches!(error, LogError::OutOfFiles { .. }) { Code::Busy } else { Code::DiskFull };
     Error::new(code, format!("{error}; publishes are refused, acks are taken"))
+}
+
+fn engine_failed() -> Error {
+    Error::new(Code::StoreFailed, "the engine failed; restart the hub")
 }
 
 fn failed(error: &LogError) -> Error {

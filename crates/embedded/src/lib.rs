@@ -27,4 +27,6 @@ mod sync;
 pub use commit::models as commit_models;
 
 pub use backend::{Embedded, EmbeddedOptions};
+#[doc(hidden)]
+pub use commit::steps::Steps;
 pub use snapshot::Retention;

@@ -52,20 +52,29 @@ impl Looks {
 
 /// A looking thread: answers until nobody can ask any more.
 pub(crate) fn run(store: &Arc<Store>, asked: &Asked) {
-    while let Ok((read, answer)) = asked.0.recv() {
-        // Whoever asked may have gone before their turn.
-        if answer.is_closed() {
-            continue;
-        }
-        let seen = match read {
-            Read::Queues(after, limit) => Ok(queues(store, after.as_ref(), limit)),
-            Read::Peek(queue, from, limit) => peek(store, &queue, from, limit),
-            Read::Replay(filter, from, limit) => ledger::replay(store, &filter, from, limit),
-            Read::Trace(message, search) => ledger::trace(store, message, search),
-        };
-        // Whoever asked may have gone.
-        drop(answer.send(seen));
+    while let Ok(look) = asked.0.recv() {
+        answer(store, look);
     }
+}
+
+/// Answers once, if anybody asked; answers whether.
+pub(crate) fn step(store: &Arc<Store>, asked: &Asked) -> bool {
+    asked.0.try_recv().map(|look| answer(store, look)).is_ok()
+}
+
+fn answer(store: &Arc<Store>, (read, answer): Look) {
+    // Whoever asked may have gone before their turn.
+    if answer.is_closed() {
+        return;
+    }
+    let seen = match read {
+        Read::Queues(after, limit) => Ok(queues(store, after.as_ref(), limit)),
+        Read::Peek(queue, from, limit) => peek(store, &queue, from, limit),
+        Read::Replay(filter, from, limit) => ledger::replay(store, &filter, from, limit),
+        Read::Trace(message, search) => ledger::trace(store, message, search),
+    };
+    // Whoever asked may have gone.
+    drop(answer.send(seen));
 }
 
 fn queues(store: &Store, after: Option<&QueueName>, limit: u32) -> Seen {

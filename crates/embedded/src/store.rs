@@ -60,7 +60,7 @@ pub(crate) enum State {
 }
 
 /// Something that needs bytes which are not in memory.
-enum Cold {
+pub(crate) enum Cold {
     Due(Due),
     /// What the sender of a dead letter is owed, and where the message lies.
     Notice(u64, Place),
@@ -93,6 +93,11 @@ impl Store {
             shared.stop(Error::new(Code::StoreFailed, "the engine failed; restart the hub, nothing durable is lost"));
         }
         shared
+    }
+
+    /// Whether it serves, and does not close.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.lock().state, State::Open)
     }
 
     /// Takes nothing new; the threads finish what was accepted and end.
@@ -170,27 +175,35 @@ impl Store {
     pub(crate) fn read_cold(&self) {
         let mut shared = self.lock();
         loop {
-            shared.reading = false;
-            let Some(cold) = shared.cold.pop_front() else {
+            let Some(cold) = shared.next_cold() else {
                 if !matches!(shared.state, State::Open) {
                     return;
                 }
                 shared = self.to_read.wait(shared).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            shared.reading = true;
-            let at = match &cold {
-                Cold::Due(due) => due.place.batch,
-                Cold::Notice(_, place) => place.batch,
-            };
-            let cached = shared.cache.get(at).cloned();
             drop(shared);
-            let batch = match cached {
-                Some(batch) => Ok(batch),
-                None => self.reader.batch(at).map(|batch| batch.bytes),
-            };
-            shared = self.bring(cold, at, batch);
+            shared = self.read(cold);
         }
+    }
+
+    /// What the reading thread is to read next, for who takes its steps.
+    pub(crate) fn next_cold(&self) -> Option<Cold> {
+        self.lock().next_cold()
+    }
+
+    /// Reads what something needs, and brings it to its consumer.
+    pub(crate) fn read(&self, cold: Cold) -> MutexGuard<'_, Shared> {
+        let at = match &cold {
+            Cold::Due(due) => due.place.batch,
+            Cold::Notice(_, place) => place.batch,
+        };
+        let cached = self.lock().cache.get(at).cloned();
+        let batch = match cached {
+            Some(batch) => Ok(batch),
+            None => self.reader.batch(at).map(|batch| batch.bytes),
+        };
+        self.bring(cold, at, batch)
     }
 
     /// Stops the reading thread once its work is done.
@@ -223,6 +236,12 @@ impl Store {
 }
 
 impl Shared {
+    fn next_cold(&mut self) -> Option<Cold> {
+        let cold = self.cold.pop_front();
+        self.reading = cold.is_some();
+        cold
+    }
+
     /// Why nothing new is taken any more, if so.
     pub(crate) fn refusal(&self) -> Option<Error> {
         match &self.state {

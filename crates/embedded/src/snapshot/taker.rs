@@ -101,13 +101,29 @@ impl Taker {
             }
             *asked = Asked::Nothing;
             drop(asked);
-            match self.take_for(store) {
-                Ok(()) | Err(Untaken::Closing) => {}
-                Err(Untaken::Disk(error)) if is_full(&error) => {
-                    tracing::warn!("no snapshot was taken, the disk is full; the next start reads more of the log");
-                }
-                Err(error) => tracing::error!(%error, "no snapshot was taken; the next start reads more of the log"),
+            self.try_take(store);
+        }
+    }
+
+    /// Looks once, if it was asked to; answers whether it did.
+    pub(crate) fn step(&self, store: &Store) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if *asked != Asked::Look {
+            return false;
+        }
+        *asked = Asked::Nothing;
+        drop(asked);
+        self.try_take(store);
+        true
+    }
+
+    fn try_take(&self, store: &Store) {
+        match self.take_for(store) {
+            Ok(()) | Err(Untaken::Closing) => {}
+            Err(Untaken::Disk(error)) if is_full(&error) => {
+                tracing::warn!("no snapshot was taken, the disk is full; the next start reads more of the log");
             }
+            Err(error) => tracing::error!(%error, "no snapshot was taken; the next start reads more of the log"),
         }
     }
 
