@@ -17,6 +17,7 @@ mod queues;
 mod random;
 mod report;
 mod run;
+mod simulate;
 mod world;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::nemesis::Fault;
@@ -35,8 +36,10 @@ use crate::run::Plan;
 
 /// Torments a Skep hub, and checks that its promises hold
 #[derive(Parser)]
-#[command(name = "skep-prove", version, max_term_width = 110, after_help = AFTER)]
+#[command(name = "skep-prove", version, max_term_width = 110, after_help = AFTER, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// The hub's program; unsaid, `skep` beside this program
     #[arg(long, env = "SKEP_BIN", value_name = "FILE")]
     bin: Option<PathBuf>,
@@ -63,6 +66,28 @@ struct Cli {
     judge: Option<PathBuf>,
 }
 
+#[derive(Subcommand)]
+enum Other {
+    /// Simulates whole hubs, each from a seed, without the program
+    Simulate(Seeds),
+}
+
+#[derive(Args)]
+struct Seeds {
+    /// How many seeds
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    from: u64,
+    /// This one alone, twice
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// How many events are told of a run that fails
+    #[arg(long, default_value_t = simulate::TOLD, value_name = "COUNT")]
+    events: usize,
+}
+
 const AFTER: &str = "\
 Ends with 0 when every promise held, 1 when one was broken, 2 when called wrongly, 3 when a fault that was
 asked for by name could not be caused, 130 when it was interrupted. Clocks are not moved: the hub reads the
@@ -84,6 +109,9 @@ fn main() -> ExitCode {
 }
 
 fn begin(cli: &Cli) -> anyhow::Result<u8> {
+    if let Some(Other::Simulate(seeds)) = &cli.other {
+        return simulate(seeds);
+    }
     if let Some(folder) = &cli.judge {
         return judge(folder);
     }
@@ -104,6 +132,19 @@ fn begin(cli: &Cli) -> anyhow::Result<u8> {
         None => Ok(130),
         Some(report) => tell(cli, &report),
     }
+}
+
+fn simulate(seeds: &Seeds) -> anyhow::Result<u8> {
+    let broken = match seeds.seed {
+        Some(seed) => simulate::again(seed, seeds.events),
+        None => simulate::all(seeds.from..seeds.from.saturating_add(seeds.seeds)),
+    };
+    let mut out = std::io::stdout().lock();
+    match broken {
+        Ok(told) => writeln!(out, "{told}").map(|()| 0),
+        Err(told) => writeln!(out, "{told}").map(|()| 1),
+    }
+    .context("nobody reads what is told")
 }
 
 fn plan(cli: &Cli) -> anyhow::Result<Plan> {

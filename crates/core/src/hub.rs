@@ -185,6 +185,12 @@ impl Hub {
         self.backend.close().await
     }
 
+    /// Ends the sessions that nobody resumed in time, for who does not run it.
+    #[doc(hidden)]
+    pub fn tick(&self) {
+        self.end_parked(Some(self.now()));
+    }
+
     /// Serves what belongs to no session: copies committed messages to live listeners, ends
     /// sessions that nobody resumed, and keeps when agents were last seen. The last may wait for
     /// the disk, and holds up none of the others. Ends when its future is dropped; nothing is lost by that.
@@ -212,7 +218,7 @@ impl Hub {
                     current.for_each(|message| { self.publish_live(&message, &mut wakes); });
                     wakes.wake();
                 }
-                _ = tick.tick() => self.end_parked(Some(self.now())),
+                _ = tick.tick() => self.tick(),
             }
         }
     }

@@ -110,9 +110,11 @@ impl Hub {
     pub(crate) fn end_parked(&self, now: Option<Now>) {
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         let is_late = |until: u64| now.is_none_or(|now| until <= now.mono_ms);
-        let late: Vec<ResumeToken> =
-            parked.0.iter().filter(|(_, (_, until))| is_late(*until)).map(|(token, _)| *token).collect();
-        let ended: Vec<_> = late.iter().filter_map(|token| parked.0.remove(token)).collect();
+        let late = parked.0.iter().filter(|(_, (_, until))| is_late(*until));
+        let mut late: Vec<(u64, ResumeToken)> = late.map(|(token, (_, until))| (*until, *token)).collect();
+        // In the order in which they were lost.
+        late.sort_unstable();
+        let ended: Vec<_> = late.iter().filter_map(|(_, token)| parked.0.remove(token)).collect();
         drop(parked);
         drop(ended);
     }
