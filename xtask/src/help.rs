@@ -17,6 +17,8 @@ Skep's own chores. Run them from anywhere inside the repository.
                               repository (or over the folder given with --input)
   cargo xtask prove [ARGS]    build the release binary, torment it under real clients and judge
                               whether its promises held: --minutes N, --seed S; see prove/README.md
+  cargo xtask simulate [ARGS] simulate whole hubs with faults, each from a seed, and judge every promise:
+                              --seeds N, --from S, or --seed S for one alone
   cargo xtask fuzz [ARGS]     feed every decoder what its coverage suggests, a minute each:
                               --minutes N, --seconds N, TARGET (a file in fuzz/src/bin), and after it the file of
                               an input to repeat. What is found stays in target/fuzz/found

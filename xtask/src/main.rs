@@ -13,6 +13,7 @@ mod peers;
 mod prove;
 mod python;
 mod repo;
+mod simulate;
 mod steps;
 mod test;
 mod tidy;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
 
 fn run(args: &[&str]) -> anyhow::Result<()> {
     let (chore, rest) = args.split_first().unwrap_or((&"help", &[]));
-    if !matches!(*chore, "demo" | "prove") && rest.iter().any(|arg| matches!(*arg, "--help" | "-h")) {
+    if !matches!(*chore, "demo" | "prove" | "simulate") && rest.iter().any(|arg| matches!(*arg, "--help" | "-h")) {
         return help::run();
     }
     let repo = repo::Repo::find()?;
@@ -46,6 +47,7 @@ fn run(args: &[&str]) -> anyhow::Result<()> {
         ("peers", []) => peers::run(&repo),
         ("demo", rest) => demo::run(&repo, rest),
         ("prove", rest) => prove::run(&repo, rest),
+        ("simulate", rest) => simulate::run(&repo, rest),
         ("fuzz", rest) => fuzz::run(&repo, rest),
         ("loom", []) => loom::run(&repo),
         ("mutate", names) => mutate::run(&repo, names),

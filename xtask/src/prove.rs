@@ -31,9 +31,13 @@ pub(crate) fn bounded(repo: &Repo) -> Command {
     prove
 }
 
+/// The driver, told nothing yet.
+pub(crate) fn driver(repo: &Repo) -> Command {
+    Command::new(repo.in_target(&format!("debug/skep-prove{}", std::env::consts::EXE_SUFFIX)))
+}
+
 fn command(repo: &Repo) -> Command {
-    let driver = format!("debug/skep-prove{}", std::env::consts::EXE_SUFFIX);
-    let mut prove = Command::new(repo.in_target(&driver));
+    let mut prove = driver(repo);
     prove.arg("--bin").arg(repo.skep()).arg("--out").arg(repo.in_target("prove"));
     prove
 }
