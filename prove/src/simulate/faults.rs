@@ -186,13 +186,18 @@ impl World {
     /// Nothing breaks any more: what clients have no answer to is sent again, and all that is left is consumed.
     pub(super) fn work_off(&mut self) -> Judged {
         self.trace.note("everything is worked off".into());
-        let closes = self.random.percent(50);
         self.disk.set_room(None);
+        self.disk.fail_sync_after(u64::MAX);
         self.is_full = false;
-        self.end_life(closes);
-        let operations = self.disk.operations();
-        self.crash(operations);
-        self.open()?;
+        let restarts = self.random.percent(60) || self.life().steps.has_ended();
+        if restarts {
+            let closes = self.random.percent(50);
+            self.end_life(closes);
+            let operations = self.disk.operations();
+            self.crash(operations);
+            self.open()?;
+        }
+        (0..self.clients.len()).for_each(|at| self.cut(at));
         let senders = |client: &Client| matches!(client.role, Role::Publishes | Role::HandsOver);
         (0..self.clients.len())
             .filter(|at| senders(&self.clients[*at]))
@@ -212,6 +217,10 @@ impl World {
             let held = self.life().held();
             if round > 20 && held.is_empty() && self.clients.iter().all(Client::is_settled) {
                 return self.oracle.judge_books();
+            }
+            if round == 100 && !restarts && self.clients.iter().all(Client::is_settled) {
+                // The longest leases end, and what is recognised for minutes is asked for no more.
+                self.pass(600_000);
             }
             // Less than the shortest lease: what is acked is acked in time.
             self.pass(if round > 100 { 150 } else { 5 });

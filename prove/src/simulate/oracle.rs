@@ -38,6 +38,8 @@ struct Copy {
     possible_acks: u32,
     /// It is a dead letter for certain.
     is_dead: bool,
+    /// And nobody may have taken it away from there: its key waits for it.
+    is_parking: bool,
     /// The next attempt is this one at least.
     attempt_min: u32,
     lease: Option<LeaseToken>,
@@ -215,13 +217,13 @@ impl Oracle {
     fn may_drop(&mut self, place: usize) {
         let sent = |letter: usize| self.letters[letter].possible > 0;
         for (_, copy) in self.copies.iter_mut().filter(|((letter, of), _)| *of == place && sent(*letter)) {
-            copy.may_be_gone = true;
+            (copy.may_be_gone, copy.is_parking) = (true, false);
         }
     }
 
     fn may_redrive(&mut self, place: usize) {
         for (_, copy) in self.copies.iter_mut().filter(|((_, of), _)| *of == place) {
-            (copy.is_dead, copy.attempt_min) = (false, 0);
+            (copy.is_dead, copy.is_parking, copy.attempt_min) = (false, false, 0);
         }
     }
 }

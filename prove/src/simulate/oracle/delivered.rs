@@ -119,6 +119,12 @@ impl Oracle {
         if let Some(other) = other.filter(|other| self.letters[*other].key == Some(key)).min() {
             return Err(format!("m{letter} of key {key} came while m{other} is held"));
         }
+        let is_parking = |letter: &usize| self.copies.get(&(*letter, at.place)).is_some_and(|copy| copy.is_parking);
+        let mut parking =
+            (0..self.letters.len()).filter(|other| *other != letter && self.letters[*other].key == Some(key));
+        if let Some(other) = parking.find(is_parking) {
+            return Err(format!("m{letter} of key {key} came while the dead letter m{other} parks it"));
+        }
         let copy = self.copy(letter, at.place);
         if !std::mem::replace(&mut copy.was_delivered, true) {
             let position = self.letters[letter].position.unwrap_or(0);

@@ -134,6 +134,7 @@ impl Oracle {
             return Ok(());
         }
         let max = PLACES[place].attempts_max;
+        let is_redriving = self.busy[place].redrives > 0;
         let copy = self.copy(letter, place);
         match asked.kind {
             Kind::Nack if max > 0 && attempt >= max => copy.is_dead = true,
@@ -141,6 +142,7 @@ impl Oracle {
             Kind::Nack => copy.attempt_min = copy.attempt_min.max(attempt + 1),
             _ => {}
         }
+        copy.is_parking = copy.is_dead && copy.possible_acks == 0 && !is_redriving;
         Ok(())
     }
 

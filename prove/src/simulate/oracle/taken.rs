@@ -91,7 +91,9 @@ impl Oracle {
         lease.tried.push(kind);
         let (letter, place) = (lease.letter, lease.place);
         if kind == Kind::Ack {
-            self.copy(letter, place).possible_acks += 1;
+            let copy = self.copy(letter, place);
+            copy.possible_acks += 1;
+            copy.is_parking = false;
         }
         Some(Asked { lease: token, kind, is_stale, is_first, redrives: self.busy[place].redriven })
     }
