@@ -1,13 +1,14 @@
 //! A hub for tests: queues in memory that lease and settle, without disk, clock or backoff.
 
+mod facts;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use skep_core::{
     Action, Backend, BoxFuture, Capabilities, Changed, Clock, Completion, Consume, Consumer, Credentials, End, Entry,
-    Fact, FactPage, Facts, Guards, Hub, HubOptions, Kept, Now, Outlet, Party, Policy, QueueCommand, Read, Reply, Run,
-    Seen, Wakes, Watch, Write, unknown_queue,
+    Guards, Hub, HubOptions, Kept, Now, Outlet, Party, Policy, QueueCommand, Read, Reply, Run, Seen, Wakes, Write,
+    unknown_queue,
 };
 use skep_protocol::{
     Action as Settling, Binding, Code, Delivery, Durability, Error, LeaseToken, Message, MessageRef, Position,
@@ -324,38 +325,5 @@ impl Consumer for Taker {
             let Queue { leased, ready, .. } = queue;
             ready.extend(leased.extract_if(.., |lease| lease.consumer == self.id).map(|lease| lease.message));
         }
-    }
-}
-
-impl Facts for Memory {
-    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Fact>, Error>> {
-        let value = self.facts.lock().unwrap().get(key).cloned();
-        let fact = value.map(|value| Fact { key: key.into(), value, revision: 1, until_ms: None });
-        Box::pin(async move { Ok(fact) })
-    }
-
-    fn list(&self, _: &str, _: Option<&str>, _: usize) -> BoxFuture<'_, Result<FactPage, Error>> {
-        Box::pin(async { Err(Error::new(Code::Unsupported, "nobody lists facts here")) })
-    }
-
-    fn watch(&self, _: &str) -> BoxFuture<'_, Result<Watch, Error>> {
-        Box::pin(async { Err(Error::new(Code::Unsupported, "nobody watches facts here")) })
-    }
-
-    fn put(
-        &self,
-        key: &str,
-        value: &[u8],
-        _: Option<u64>,
-        _: Option<Duration>,
-        _: Now,
-    ) -> BoxFuture<'_, Result<u64, Error>> {
-        self.facts.lock().unwrap().insert(key.into(), value.to_vec());
-        Box::pin(async { Ok(1) })
-    }
-
-    fn delete(&self, key: &str, _: Now) -> BoxFuture<'_, Result<bool, Error>> {
-        let there = self.facts.lock().unwrap().remove(key).is_some();
-        Box::pin(async move { Ok(there) })
     }
 }
