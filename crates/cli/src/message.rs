@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skep_client::Client;
-use skep_protocol::{Attribute, Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, format_time};
+use skep_protocol::{
+    Attribute, Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, Tries, format_time,
+};
 
 use crate::advice::{Named, advised, near_topic};
 use crate::context::Context;
@@ -31,6 +33,9 @@ pub(crate) struct MessageArgs {
     /// Order by key: of the messages of one key a queue delivers one at a time, oldest first
     #[arg(long, value_name = "KEY", help_heading = "Message")]
     key: Option<String>,
+    /// How often it is tried, and how long it waits in between, in place of what its queues say: 'attempts=3 backoff=2s..1m'
+    #[arg(long, value_name = "HOW", help_heading = "Message")]
+    retry: Option<Tries>,
     /// The message's own id; with --guarantee exactly_once a second send of it is recognised
     #[arg(long, help_heading = "Message")]
     id: Option<MessageId>,
@@ -121,6 +126,9 @@ impl MessageArgs {
         }
         if let Some(key) = &self.key {
             message = message.attribute("partitionkey", Attribute::Text(key));
+        }
+        if let Some(tries) = self.retry {
+            message = message.tries(tries);
         }
         if let Some(id) = &self.conversation {
             message = message.conversation(id);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use skep_protocol::limits::FRAME_BYTES_MAX;
+use skep_protocol::limits::{FRAME_BYTES_MAX, TIMEOUT_MS_MAX};
 use skep_protocol::{
     Accepted, AgentId, Answer, Ask, Code, Command, Encoding, Error, Filter, Frame, Kind, Manage, Message,
     MessageBuilder, Page, ProducerId, QueueName, Topic,
@@ -152,7 +152,8 @@ impl Client {
     }
 
     /// Publishes a message and waits for a live reply to it, at most `timeout` or else
-    /// [`Options::request_timeout`]. Where the reply goes is set here.
+    /// [`Options::request_timeout`]. Where the reply goes is set here, and the `timeout`: what a queue still holds of it then is
+    /// delivered no more, for nobody waits for the reply.
     ///
     /// # Errors
     /// As [`publish`](Self::publish); `no_responders`; `timeout`; `connection_lost` when the session was lost
@@ -161,7 +162,8 @@ impl Client {
         let limit = timeout.unwrap_or(self.handle.options.request_timeout);
         let number = self.handle.next_request();
         let replyto = Topic::new(&format!("{}.{number}", self.handle.session.borrow().replies))?;
-        let message = message.replyto(&replyto).finish()?;
+        let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).clamp(1, TIMEOUT_MS_MAX);
+        let message = message.replyto(&replyto).timeout(timeout_ms).finish()?;
         let late = format!("no reply to {message:?} within {limit:?}");
         let mut waiting = Waiting { handle: &self.handle, number, answered: false };
         let asked = async {

@@ -31,9 +31,6 @@ pub(crate) enum Way {
     Both,
 }
 
-/// Attributes that promise what is not built yet; better refused than silently ignored.
-const UNSUPPORTED: [&str; 1] = ["retry"];
-
 /// What the sources begin with under which the hub itself speaks, such as that of its notices.
 const HUB_SOURCES: &str = "skep/";
 /// The source of a message that came over HTTP from no agent and names none: anybody's.
@@ -134,11 +131,7 @@ fn not_kept(why: &str) -> Error {
 }
 
 fn check_options(message: &MessageRef<'_>) -> Result<(), Error> {
-    for (name, _) in message.attributes() {
-        if UNSUPPORTED.contains(&name) {
-            return Err(Error::new(Code::Unsupported, format!("{name} is not supported by this version of the hub")));
-        }
-    }
+    message.tries()?;
     match message.attribute("partitionkey") {
         None => {}
         Some(Attribute::Text(key)) if !key.is_empty() => {}

@@ -23,12 +23,12 @@ pub fn check_expiry(message: &MessageRef<'_>, now: Now) -> Result<(), Error> {
 
 /// Whether a message that is held has passed its expiry.
 pub(crate) fn has_expired(stored: &Stored, now: Now) -> bool {
-    matches!(stored.message.view().expires_ms(), Ok(Some(at_ms)) if at_ms <= now.unix_ms)
+    matches!(stored.message.view().deadline_ms(stored.time_ms), Ok(Some(at_ms)) if at_ms <= now.unix_ms)
 }
 
 /// Checks the form and the range of what a message says; answers whether it is to be kept until a moment.
 pub(crate) fn check_moments(message: &MessageRef<'_>, now: Now) -> Result<bool, Error> {
-    let (not_before, expiry) = (message.not_before_ms()?, message.expires_ms()?);
+    let (not_before, expiry) = (message.not_before_ms()?, message.deadline_ms(now.unix_ms)?);
     let Some(not_before) = not_before else { return Ok(false) };
     let days = NOT_BEFORE_MS_MAX / 86_400_000;
     if not_before > now.unix_ms.saturating_add(NOT_BEFORE_MS_MAX) {
@@ -36,7 +36,7 @@ pub(crate) fn check_moments(message: &MessageRef<'_>, now: Now) -> Result<bool, 
         return Err(Error::new(Code::InvalidMessage, text));
     }
     if expiry.is_some_and(|expiry| expiry <= not_before) {
-        let text = "its expirytime is not after its notbefore: nobody would ever get it";
+        let text = "its expirytime, or the end of its timeout, is not after its notbefore: nobody would ever get it";
         return Err(Error::new(Code::InvalidMessage, text));
     }
     Ok(true)

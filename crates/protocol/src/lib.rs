@@ -39,7 +39,7 @@ pub use frame::{
 };
 pub use id::{LeaseToken, MessageId, Position, ProducerId, ResumeToken};
 pub use kind::{Kind, STANDARD_KINDS};
-pub use message::{Attribute, Defaults, Message, MessageBuilder, MessageRef, content_is_json, format_time};
+pub use message::{Attribute, Defaults, Message, MessageBuilder, MessageRef, Tries, content_is_json, format_time};
 pub use name::{AgentId, QueueName, WorkspaceId};
 pub use nearest::nearest;
 pub use options::{Durability, Guarantee, Priority};

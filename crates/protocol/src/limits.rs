@@ -43,7 +43,11 @@ pub const LEASE_MS_MIN: u64 = 100;
 pub const LEASE_MS_MAX: u64 = 24 * 3_600_000;
 /// Longest wait before a message is delivered again, in milliseconds: a week.
 pub const DELAY_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// Most deliveries that a declaration or a message may name; 0 is without end.
+pub const ATTEMPTS_MAX: u32 = 10_000;
 /// How far ahead `notbefore` may lie, in milliseconds: a year. What lies further is a slip of the pen.
 pub const NOT_BEFORE_MS_MAX: u64 = 365 * 24 * 3_600_000;
+/// Longest `timeout` of a request, in milliseconds: a year, as far ahead as `notbefore` may lie.
+pub const TIMEOUT_MS_MAX: u64 = NOT_BEFORE_MS_MAX;
 /// Most filters of one queue.
 pub const FILTERS_MAX: usize = 64;

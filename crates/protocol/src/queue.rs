@@ -3,7 +3,7 @@
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::limits::{DELAY_MS_MAX, FILTERS_MAX, LEASE_MS_MAX, LEASE_MS_MIN};
+use crate::limits::{ATTEMPTS_MAX, DELAY_MS_MAX, FILTERS_MAX, LEASE_MS_MAX, LEASE_MS_MIN};
 use crate::{Code, Error, Filter, QueueName};
 
 /// The declaration of a durable queue. Its defaults suit work that takes seconds.
@@ -123,7 +123,7 @@ impl QueueSpec {
         for (field, value, min, max) in [
             ("filters", self.filters.len() as u64, 1, FILTERS_MAX as u64),
             ("lease_ms", self.lease_ms, LEASE_MS_MIN, LEASE_MS_MAX),
-            ("attempts_max", u64::from(self.attempts_max), 0, 10_000),
+            ("attempts_max", u64::from(self.attempts_max), 0, u64::from(ATTEMPTS_MAX)),
             ("backoff_min_ms", self.backoff_min_ms, 0, self.backoff_max_ms),
             ("backoff_max_ms", self.backoff_max_ms, 0, DELAY_MS_MAX),
             ("messages_max", self.messages_max, 1, u64::from(u32::MAX)),

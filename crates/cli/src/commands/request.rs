@@ -21,7 +21,7 @@ pub(crate) struct Args {
     target: Topic,
     #[command(flatten)]
     message: MessageArgs,
-    /// How long to wait for the reply
+    /// How long to wait for the reply; what a queue still holds of the request then expires
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
 }
@@ -59,7 +59,9 @@ impl Args {
         let text = match Topic::agent_of(topic.as_str()) {
             Some(agent) => {
                 let look = context.command(&format!("inbox {agent}"));
-                format!("no reply from {topic} within {within}. Whether {agent} has taken it: {look}")
+                format!(
+                    "no reply from {topic} within {within}. Unless {agent} took it by then, it is given no more: {look}"
+                )
             }
             None => format!("no reply from {topic} within {within}"),
         };

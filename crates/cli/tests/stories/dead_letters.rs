@@ -51,6 +51,24 @@ fn after_a_fix_the_dead_letters_of_one_cause_go_back_and_the_others_are_dropped(
 }
 
 #[test]
+fn a_message_that_must_not_be_tried_twice_says_so_itself() {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "jobs", "--attempts", "5"]).done();
+    place.skep(&["publish", "jobs", "pay once", "--retry", "attempts=1"]).done();
+    place.skep(&["publish", "jobs", "try again"]).done();
+    for _ in 0..2 {
+        let taken = place.skep(&["receive", "jobs", "--json"]).done().json();
+        place
+            .skep(&["nack", taken["delivery"]["lease"].as_str().unwrap(), "--reason", "no answer", "--after", "1h"])
+            .done();
+    }
+    let dead = place.skep(&["queue", "peek", "$dead.jobs"]).done().out;
+    assert!(dead.contains("pay once") && !dead.contains("try again"), "{dead}");
+    let refused = place.skep(&["publish", "jobs", "x", "--retry", "3"]);
+    refused.failed(2, "expected such as \"attempts=3 backoff=2s..1m\"");
+}
+
+#[test]
 fn ctrl_c_leaves_the_dead_letters_untouched_that_were_not_reached() {
     let place = with_dead(&[("first", "bad"), ("second", "bad"), ("third", "bad")]);
     let redrive = place.spawn(&["queue", "redrive", "jobs", "--rate", "1/h"]);

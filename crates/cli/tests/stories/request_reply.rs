@@ -1,4 +1,5 @@
 use std::io::{BufRead, BufReader};
+use std::time::{Duration, Instant};
 
 use crate::place::Place;
 
@@ -34,4 +35,18 @@ fn a_request_that_is_not_answered_in_time_is_told_with_how_long_was_waited() {
     place.skep(&["agents", "add", "bob"]).done();
     let ran = place.skep(&["request", "bob", "x", "--timeout", "50ms"]);
     ran.failed(6, "error timeout: no reply from agent.bob.inbox within 50ms");
+}
+
+#[test]
+fn a_request_that_nobody_took_in_time_is_not_answered_for_nobody() {
+    let place = Place::with_hub();
+    place.skep(&["agents", "add", "bob"]).done();
+    place.skep(&["request", "bob", "are you there?", "--timeout", "200ms"]).failed(6, "Unless bob took it by then");
+    let expired = || place.skep(&["queue", "peek", "$dead.agent.bob.inbox"]).done().out;
+    let until = Instant::now() + Duration::from_secs(20);
+    while !expired().contains("expired") {
+        assert!(Instant::now() < until, "it waits for ever: {}", expired());
+    }
+    let taken = place.skep(&["receive", "bob", "--as", "bob", "--wait", "200ms"]);
+    assert!(!taken.out.contains("are you there?"), "{taken:?}");
 }

@@ -85,13 +85,15 @@ async fn nobody_listens_to_the_replies_of_others_or_speaks_as_the_hub() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_yet_is_refused_and_not_ignored() {
+async fn what_is_not_understood_is_refused_and_not_ignored() {
     let house = House::new().await;
     let mut peer = Peer::attach(&house.hub, None);
-    let refused = peer.publish(message("x").attribute("retry", skep_protocol::Attribute::Text("3"))).await;
-    let refused = refused.expect_err("not built");
-    assert_eq!(refused.code, Code::Unsupported);
-    assert!(refused.text.contains("retry"), "{refused}");
+    for (name, value) in [("retry", "attempts=three"), ("timeout", "soon")] {
+        let asked = message("x").attribute(name, skep_protocol::Attribute::Text(value));
+        let refused = peer.publish(asked).await.expect_err("not understood");
+        assert_eq!(refused.code, Code::InvalidMessage);
+        assert!(refused.text.contains(name), "{refused}");
+    }
 }
 
 #[tokio::test]

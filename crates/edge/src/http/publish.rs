@@ -93,7 +93,8 @@ pub(crate) async fn request(
     let (shared, party) = (caller.shared.clone(), caller.party.clone());
     let mut visit = caller.visit()?;
     let replies = format!("{}.1", visit.session().replies());
-    let message = message(&shared, &party, &with_replyto(&event, &replies), Some(&topic))?;
+    let timeout_ms_unsaid = plain.view().attribute("timeout").is_none().then_some(timeout_ms);
+    let message = message(&shared, &party, &as_request(&event, &replies, timeout_ms_unsaid), Some(&topic))?;
     let asked = async {
         visit.publish(&message).await?;
         Ok::<_, Error>(reply(&mut visit, &replies).await)
@@ -126,11 +127,12 @@ async fn reply(visit: &mut Visit, replies: &str) -> Message {
     }
 }
 
-/// The object with one member more. It was read before, so it is an object without a replyto.
-fn with_replyto(object: &[u8], topic: &str) -> Vec<u8> {
+/// The object with a replyto, and with a timeout if one is said. It was read before, so it is an object without them.
+fn as_request(object: &[u8], topic: &str, timeout_ms: Option<u64>) -> Vec<u8> {
     let inside = object.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
     let comma = if inside.trim_ascii_start().starts_with(b"}") { "" } else { "," };
-    let mut longer = format!(r#"{{"replyto":"{topic}"{comma}"#).into_bytes();
+    let timeout = timeout_ms.map(|ms| format!(r#","timeout":{ms}"#)).unwrap_or_default();
+    let mut longer = format!(r#"{{"replyto":"{topic}"{timeout}{comma}"#).into_bytes();
     longer.extend_from_slice(inside);
     longer
 }
@@ -150,7 +152,9 @@ mod tests {
             (b"{ }", r#"{"replyto":"r" }"#),
             (br#"{"data":1.0e5 }"#, r#"{"replyto":"r","data":1.0e5 }"#),
         ] {
-            assert_eq!(String::from_utf8(with_replyto(event, "r")).unwrap(), expected);
+            assert_eq!(String::from_utf8(as_request(event, "r", None)).unwrap(), expected);
         }
+        let timed = as_request(b"{}", "r", Some(5));
+        assert_eq!(String::from_utf8(timed).unwrap(), r#"{"replyto":"r","timeout":5}"#);
     }
 }

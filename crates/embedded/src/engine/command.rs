@@ -257,9 +257,11 @@ impl Engine {
 
     /// A dead letter is held by its queue again. Its key is parked until it is there.
     pub(super) fn revive(&mut self, dead: QueueId, to: QueueId, entry: Entry) {
+        let tries = self.queues.get(&dead).and_then(|queue| queue.tries.get(&entry.position).copied());
         let key = self.queues.get_mut(&dead).and_then(|queue| queue.release(&entry));
         if let Some(queue) = self.queues.get_mut(&to) {
             queue.hold(&entry);
+            tries.into_iter().for_each(|tries| queue.hold_tries(entry.position, tries));
             key.into_iter().for_each(|key| queue.hold_key(entry.position, key));
         }
     }

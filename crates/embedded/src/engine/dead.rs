@@ -64,9 +64,11 @@ impl Engine {
 
     /// A message is among the dead letters of its queue, with the reason beside it; if it may come back, its key is parked.
     pub(super) fn die(&mut self, from: QueueId, dead: QueueId, entry: &Entry, ended: Ended, comes_back: bool) {
+        let tries = self.queues.get(&from).and_then(|queue| queue.tries.get(&entry.position).copied());
         let key = self.queues.get_mut(&from).and_then(|queue| queue.die(entry, comes_back));
         if let Some(queue) = self.queues.get_mut(&dead) {
             queue.hold(entry);
+            tries.into_iter().for_each(|tries| queue.hold_tries(entry.position, tries));
             queue.notes.insert(entry.position, ended);
             key.into_iter().for_each(|key| queue.hold_dead_key(entry, key));
         }

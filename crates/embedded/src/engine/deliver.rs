@@ -50,7 +50,7 @@ impl Engine {
             let Some(queue) = self.queues.get_mut(&id) else { return };
             let Some(mut entry) = queue.take() else { return };
             entry.attempts += 1;
-            let max = queue.spec.attempts_max;
+            let max = queue.attempts_max(entry.position);
             if max > 0 && entry.attempts > max {
                 // Only a crash leads here: the last attempt ended with the hub.
                 let ended = queue.notes.get(&entry.position);

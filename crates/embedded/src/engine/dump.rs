@@ -16,6 +16,7 @@
 //! | facts | of each: key, revision 8, when it ends (unix ms) 8 or a number without end, value |
 //! | owed | of each: position of the death 8, place, position 8, queue, reason, attempts 4 |
 //! | died | of each dead letter of which it is known: queue 4, position 8, when (unix ms) 8; states of before end in front of it |
+//! | tries | of each message that says itself how it is tried again: queue 4, position 8, the text of its `retry` |
 //!
 //! Order by key is: keys of messages held (position 8, key 8), those that joined late (position 8, joined 8, due 8), dead letters (position 8,
 //! key 8, expires 8), and of each key: itself 8, the position of its head or 0, the entries that wait.
@@ -26,7 +27,7 @@
 use std::collections::BTreeMap;
 
 use foldhash::HashMap;
-use skep_protocol::Ended;
+use skep_protocol::{Ended, Tries};
 
 use super::Engine;
 use super::dead::Notice;
@@ -116,6 +117,7 @@ impl Engine {
         });
         out.owed(owed);
         out.died(queues);
+        out.tries(queues);
     }
 }
 
@@ -150,6 +152,7 @@ impl Out<'_> {
             keys,
             // Said at the end, with those of all queues.
             died: _,
+            tries: _,
             // The declaration's own.
             name: _,
             // These follow from the entries.
@@ -233,6 +236,18 @@ impl Out<'_> {
             out.u32(queue);
             out.u64(position);
             out.u64(at_ms);
+        });
+    }
+
+    fn tries(&mut self, queues: &HashMap<QueueId, Queue>) {
+        let of_queue = |(id, queue): &(&QueueId, &Queue)| {
+            sorted(&queue.tries).into_iter().map(|(position, tries)| (**id, *position, *tries)).collect::<Vec<_>>()
+        };
+        let tries: Vec<(QueueId, u64, Tries)> = sorted(queues).iter().flat_map(of_queue).collect();
+        self.list(tries, |out, (queue, position, tries)| {
+            out.u32(queue);
+            out.u64(position);
+            out.bytes(tries.to_string().as_bytes());
         });
     }
 

@@ -61,13 +61,7 @@ impl Engine {
         })?;
         // A state of before ends here.
         if !loading.body.0.is_empty() {
-            loading.list(|loading| {
-                let (queue, position, at_ms) = (loading.body.u32()?, loading.position()?, loading.number()?);
-                let held = engine.queues.get_mut(&queue);
-                let held = held.ok_or_else(|| Corrupt(format!("queue {queue} is not there, and has dead letters")))?;
-                held.died.insert(position, at_ms);
-                Ok(())
-            })?;
+            loading.of_messages(&mut engine)?;
         }
         match loading.body.0 {
             [] => Ok(engine),
@@ -168,6 +162,24 @@ impl<'a> Loading<'a> {
         })?;
         queue.keys = (!keys.is_empty()).then(|| Box::new(keys));
         Ok(())
+    }
+
+    /// What is known of dead letters, and of messages that say themselves how they are tried again.
+    fn of_messages(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {
+        fn queue(engine: &mut Engine, id: QueueId) -> Result<&mut Queue, Corrupt> {
+            engine.queues.get_mut(&id).ok_or_else(|| Corrupt(format!("queue {id} is not there, and has messages")))
+        }
+        self.list(|loading| {
+            let (id, position, at_ms) = (loading.body.u32()?, loading.position()?, loading.number()?);
+            queue(engine, id)?.died.insert(position, at_ms);
+            Ok(())
+        })?;
+        self.list(|loading| {
+            let (id, position, tries) = (loading.body.u32()?, loading.position()?, loading.text()?);
+            let tries = tries.parse().map_err(|error: skep_protocol::Error| Corrupt(error.text))?;
+            queue(engine, id)?.hold_tries(position, tries);
+            Ok(())
+        })
     }
 
     fn settled(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {

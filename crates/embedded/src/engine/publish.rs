@@ -235,13 +235,15 @@ impl Engine {
         let staged = self.staging.append_message(level, producer, outgoing.by_id, party, queues, message);
         let batch = BatchAt { segment: 0, offset: 0 };
         let place = Place { batch, offset: staged.offset, len: staged.len };
-        let entry = Entry { level, ..Entry::of(message, staged.position, place) };
+        let entry = Entry { level, ..Entry::of(message, staged.position, place, now.unix_ms) };
         let key = self.key_of(message);
-        // Checked when it was admitted.
+        // Both were checked when it was admitted.
+        let tries = message.tries().ok().flatten();
         let not_before_ms = message.not_before_ms().ok().flatten().unwrap_or(0);
         for id in queues {
             if let Some(queue) = self.queues.get_mut(id) {
                 queue.hold(&entry);
+                tries.into_iter().for_each(|tries| queue.hold_tries(entry.position, tries));
                 key.into_iter().for_each(|key| queue.hold_key(entry.position, key));
                 self.pending
                     .push_back((staged.position, Pending::Show { queue: *id, entry, is_new: true, not_before_ms }));

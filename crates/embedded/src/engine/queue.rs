@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use foldhash::HashMap;
 use skep_core::Level;
-use skep_protocol::{DeadKey, Ended, MessageRef, Priority, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{DeadKey, Ended, MessageRef, Priority, QueueInfo, QueueName, QueueSpec, Tries};
 
 use super::keys::{Key, Keys};
 use super::line::Line;
@@ -39,10 +39,12 @@ pub(crate) struct Entry {
 pub(crate) const NEVER: u64 = u64::MAX;
 
 impl Entry {
-    /// The entry of a message that nobody has tried, with the strongest level: what was read from the log is not asked for its
-    /// topics again. Its expiry was checked when it was admitted.
-    pub(crate) fn of(message: &MessageRef<'_>, position: u64, place: Place) -> Self {
-        let expires_ms = message.expires_ms().ok().flatten().unwrap_or(NEVER);
+    /// The entry of a message that nobody has tried, accepted at a moment, with the strongest level: what was read
+    /// from the log is not asked for its topics again. Its expiry was checked when it was admitted.
+    pub(crate) fn of(message: &MessageRef<'_>, position: u64, place: Place, accepted_ms: u64) -> Self {
+        // A log of before may hold a timeout in any form.
+        let expires_ms = message.deadline_ms(accepted_ms).or_else(|_| message.expires_ms());
+        let expires_ms = expires_ms.ok().flatten().unwrap_or(NEVER);
         Entry { position, place, attempts: 0, priority: message.priority(), level: Level::FSYNC, expires_ms }
     }
 
@@ -69,6 +71,8 @@ pub(crate) struct Queue {
     pub(crate) delayed: u64,
     /// How the last attempt on a message ended, of those that were tried.
     pub(crate) notes: HashMap<u64, Ended>,
+    /// How messages are tried again that say it themselves.
+    pub(crate) tries: HashMap<u64, Tries>,
     /// When its dead letters died, in unix milliseconds, of those of which it is known.
     pub(crate) died: HashMap<u64, u64>,
     /// When those of its messages expire that wait here, or did before they were leased.
@@ -95,6 +99,7 @@ impl Queue {
             leased: 0,
             delayed: 0,
             notes: HashMap::default(),
+            tries: HashMap::default(),
             died: HashMap::default(),
             expiring: BTreeSet::new(),
             alarm: None,
@@ -120,6 +125,27 @@ impl Queue {
         self.held_bytes += entry.bytes();
     }
 
+    /// The same of a message that says itself how it is tried again.
+    pub(super) fn hold_tries(&mut self, position: u64, tries: Tries) {
+        self.tries.insert(position, tries);
+    }
+
+    /// How often a message is tried at most, 0 for without end: as it says itself, else as the declaration has it. A dead letter
+    /// that somebody works on is tried as its queue says.
+    pub(super) fn attempts_max(&self, position: u64) -> u32 {
+        self.tried(position).and_then(|tries| tries.attempts_max).unwrap_or(self.spec.attempts_max)
+    }
+
+    /// Its shortest and its longest wait before it is delivered again, in milliseconds.
+    pub(super) fn backoff_ms(&self, position: u64) -> (u64, u64) {
+        let own = self.tried(position).and_then(|tries| tries.backoff_ms);
+        own.unwrap_or((self.spec.backoff_min_ms, self.spec.backoff_max_ms))
+    }
+
+    fn tried(&self, position: u64) -> Option<&Tries> {
+        self.tries.get(&position).filter(|_| !self.name.is_dead())
+    }
+
     /// The same of a message with a key.
     pub(super) fn hold_key(&mut self, position: u64, key: Key) {
         self.keyed().hold(position, key);
@@ -132,6 +158,7 @@ impl Queue {
         self.held_bytes -= entry.bytes();
         self.notes.remove(&entry.position);
         self.died.remove(&entry.position);
+        self.tries.remove(&entry.position);
         if entry.expires_ms != NEVER {
             self.expiring.remove(&(entry.expires_ms, entry.position));
         }

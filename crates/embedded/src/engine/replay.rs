@@ -124,11 +124,15 @@ impl Engine {
     fn replay_message(&mut self, view: &RecordView<'_>, record: &MessageRecord<'_>) -> Result<(), Corrupt> {
         let message = MessageRef::parse(record.message).map_err(|error| Corrupt(error.text))?;
         let place = Place { batch: view.batch, offset: view.offset, len: view.len };
-        let entry = Entry::of(&message, view.position, place);
+        let entry = Entry::of(&message, view.position, place, view.time_ms);
+        let tries = message.tries().ok().flatten();
         let not_before_ms = message.not_before_ms().ok().flatten();
         let key = self.key_of(&message);
         for id in record.queues() {
             self.queue(id)?.hold(&entry);
+            tries
+                .into_iter()
+                .try_for_each(|tries| self.queue(id).map(|queue| queue.hold_tries(view.position, tries)))?;
             if let Some(key) = key {
                 self.join_due(id, Some(key), view.time_ms, view.position);
                 self.queue(id)?.hold_key(view.position, key);

@@ -180,7 +180,7 @@ impl Engine {
         if self.is_spent(lease.queue, &lease.entry) {
             return self.bury(&lease.of(token), lease.entry, lease.progress.clone(), reason, By::Nack);
         }
-        let delay_ms = after_ms.unwrap_or_else(|| self.backoff(lease.queue, lease.entry.attempts));
+        let delay_ms = after_ms.unwrap_or_else(|| self.backoff(lease.queue, &lease.entry));
         let not_before_ms = now.unix_ms.saturating_add(delay_ms);
         self.note(lease, reason);
         let record = Record::Nack { lease: lease.of(token), not_before_ms, reason };
@@ -232,10 +232,10 @@ impl Engine {
     }
 
     /// Doubles with every attempt, with up to a quarter of jitter.
-    fn backoff(&mut self, queue: u32, attempt: u32) -> u64 {
-        let Some(spec) = self.queues.get(&queue).map(|queue| &queue.spec) else { return 0 };
-        let doubled = spec.backoff_min_ms.saturating_mul(1 << attempt.saturating_sub(1).min(32));
-        let delay = doubled.min(spec.backoff_max_ms);
+    fn backoff(&mut self, queue: u32, entry: &Entry) -> u64 {
+        let Some(queue) = self.queues.get(&queue) else { return 0 };
+        let (min_ms, max_ms) = queue.backoff_ms(entry.position);
+        let delay = min_ms.saturating_mul(1 << entry.attempts.saturating_sub(1).min(32)).min(max_ms);
         let jitter = self.next_random() % (delay / 4 + 1);
         delay - jitter
     }
@@ -250,7 +250,7 @@ impl Engine {
 
     /// Whether no attempt is left.
     pub(super) fn is_spent(&self, queue: u32, entry: &Entry) -> bool {
-        let max = self.queues.get(&queue).map_or(0, |queue| queue.spec.attempts_max);
+        let max = self.queues.get(&queue).map_or(0, |queue| queue.attempts_max(entry.position));
         max > 0 && entry.attempts >= max
     }
 }

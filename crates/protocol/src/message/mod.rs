@@ -24,6 +24,7 @@ mod build;
 mod json;
 mod moment;
 mod parse;
+mod retry;
 
 use std::fmt;
 
@@ -32,6 +33,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use build::{MessageBuilder, format_time};
 pub use json::{Defaults, content_is_json};
+pub use retry::Tries;
 
 use crate::pack::{Reader, put_array, put_nil};
 use crate::{Error, Guarantee, MessageId, Priority};

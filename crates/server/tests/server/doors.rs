@@ -144,7 +144,7 @@ async fn what_a_form_of_a_page_can_send_is_no_body_of_ours() {
 }
 
 /// Method, path, body, and the status and code of the refusal.
-const REFUSED: [(&str, &str, &str, u16, &str); 33] = [
+const REFUSED: [(&str, &str, &str, u16, &str); 34] = [
     ("POST", "/v1/publish/news", "{", 400, "invalid_message"),
     ("POST", "/v1/publish/news", "[1]", 400, "invalid_argument"),
     ("POST", "/v1/publish/news", "", 400, "invalid_argument"),
@@ -159,7 +159,8 @@ const REFUSED: [(&str, &str, &str, u16, &str); 33] = [
     ("POST", "/v1/publish/$sys.x", "{}", 403, "forbidden"),
     ("POST", "/v1/publish/news", r#"{"source":"agent/eve"}"#, 403, "forbidden"),
     ("POST", "/v1/publish/news", r#"{"guarantee":"at_least_once"}"#, 409, "no_queue"),
-    ("POST", "/v1/publish/news", r#"{"retry":"3"}"#, 501, "unsupported"),
+    ("POST", "/v1/publish/news", r#"{"retry":"3"}"#, 400, "invalid_message"),
+    ("POST", "/v1/publish/news", r#"{"timeout":"soon"}"#, 400, "invalid_message"),
     ("POST", "/v1/publish/news", r#"{"durability":"disk"}"#, 400, "invalid_message"),
     ("POST", "/v1/send/nobody", "{}", 404, "unknown_agent"),
     ("POST", "/v1/send/no.body", "{}", 400, "invalid_name"),

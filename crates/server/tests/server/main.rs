@@ -6,6 +6,7 @@ mod bad_input;
 mod cold;
 mod curl;
 mod data_folder;
+mod dead_letters;
 mod doors;
 mod eviction;
 mod extremes;

@@ -43,6 +43,9 @@ pub(super) struct Bench {
     pub(super) is_reading: bool,
 }
 
+/// Messages of this key say themselves how they are tried again.
+pub(super) const TRIED_KEY: &str = "tried";
+
 pub(super) fn name(text: &str) -> QueueName {
     QueueName::new(text).expect("a name")
 }
@@ -115,6 +118,9 @@ impl Bench {
         }
         if let Some(ms) = expires_ms {
             message = message.expires(self.now.unix_ms + ms);
+        }
+        if key == TRIED_KEY {
+            message = message.attribute("retry", Attribute::Text("attempts=2 backoff=1ms..20ms"));
         }
         if !key.is_empty() {
             message = message.attribute("partitionkey", Attribute::Text(key));

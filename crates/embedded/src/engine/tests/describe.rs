@@ -79,6 +79,7 @@ impl Engine {
         assert_eq!(queue.held, lines.len() as u64 - 1, "of queue {id} every message is somewhere");
         assert_eq!(queue.leased, self.leases.values().filter(|lease| lease.queue == id).count() as u64);
         assert_eq!(queue.delayed, self.delayed.keys().filter(|(of, _)| *of == id).count() as u64);
+        lines.extend(queue.tries.iter().map(|(position, tries)| format!("queue {id} tries {position} {tries}")));
         lines.extend(queue.died.keys().map(|position| format!("queue {id} died {position}")));
         lines.extend(of_keys.iter().map(|line| format!("queue {id} {line}")));
         lines.extend(notes.iter().map(|(position, ended)| format!("queue {id} note {position} {ended:?}")));

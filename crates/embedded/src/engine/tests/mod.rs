@@ -11,3 +11,4 @@ mod moments;
 mod notices;
 mod replay;
 mod steps;
+mod tries;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use skep_core::{End, Outgoing, QueueCommand};
 use skep_protocol::{Action, Binding, Code, DeadKey, Expired, Position, Priority, ProducerId, QueueSpec, Settle};
 
-use super::bench::{Bench, nack, name, reject, spec};
+use super::bench::{Bench, TRIED_KEY, nack, name, reject, spec};
 use crate::engine::Engine;
 use crate::journal::Record;
 use crate::limits::DEDUP_MS;
@@ -98,7 +98,7 @@ enum Op {
 
 const QUEUES: [&str; 4] = ["jobs", "mail", "$dead.jobs", "agent.alice.inbox"];
 /// The first is none.
-const KEYS: [&str; 3] = ["", "one", "other"];
+const KEYS: [&str; 3] = ["", "one", TRIED_KEY];
 const PARTIES: [&str; 3] = ["agent/alice", "agent/ghost", "local"];
 
 fn span() -> impl Strategy<Value = Option<u64>> {
