@@ -18,7 +18,7 @@ use crate::commit::{Committer, Preparer};
 use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
 use crate::engine::{ConsumerId, Effects, Engine};
 use crate::journal::QueueId;
-use crate::limits::ROUTE_STEPS_MAX;
+use crate::limits::{MEMORY_BYTES, ROUTE_STEPS_MAX};
 use crate::log::{Extent, Mode, OpenError, OpenWith, SegmentSizes};
 use crate::look::{self, Looks};
 use crate::snapshot::{Recovered, Retention, Taker, recover};
@@ -36,6 +36,9 @@ pub struct EmbeddedOptions {
     /// Topic trees and how durable their messages are made, where that is not [`Level::FSYNC`]: of several filters that match a
     /// topic the first one counts, of several topics of a message the strongest level.
     pub durability: Vec<(Filter, Level)>,
+    /// Memory that the index of queues may take, in bytes; none: as much as is usual. Beyond it a publish that adds messages to
+    /// queues is refused, and all else goes on.
+    pub memory_bytes: Option<u64>,
     /// How long segments are; tests use short ones.
     #[doc(hidden)]
     pub sizes: SegmentSizes,
@@ -138,6 +141,7 @@ impl Embedded {
         };
         let Recovered { mut engine, opened, newest } = recovered.map_err(|error| unopened(&error))?.begin(now);
         engine.set_levels(options.durability.clone());
+        engine.set_memory_max(options.memory_bytes.unwrap_or(MEMORY_BYTES));
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
         let router = engine.router();
@@ -256,18 +260,23 @@ impl Backend for Embedded {
             None => "no snapshot yet".to_owned(),
         };
         let (recovery, files) = (&self.recovery, if segments == 1 { "file" } else { "files" });
+        let (used, max) = self.store.lock().engine.memory();
         format!(
-            "{recovery}; the log begins at position {first} and has {bytes} bytes in {segments} {files}, {snapshot}"
+            "{recovery}; the log begins at position {first} and has {bytes} bytes in {segments} {files}, {snapshot}; \
+             the index takes {used} bytes of memory of at most {max}"
         )
     }
 
     fn gauges(&self) -> Vec<Gauge> {
         let Extent { first, segments, bytes } = self.store.reader.extent();
+        let (used, max) = self.store.lock().engine.memory();
         let gauge = |name, help, value| Gauge { name, help, value };
         let mut gauges = vec![
             gauge("log_bytes", "Bytes of the files of the log", bytes),
             gauge("log_segments", "Files of the log", segments),
             gauge("log_first_position", "First position that is kept", first),
+            gauge("memory_bytes", "Memory that the index of queues takes, in bytes, estimated", used),
+            gauge("memory_bytes_max", "Memory that it may take; beyond it what adds messages is refused", max),
         ];
         if let Some((at, made_ms)) = self.taker.as_ref().and_then(|taker| taker.newest()) {
             let age_s = self.store.clock.now().unix_ms.saturating_sub(made_ms) / 1_000;

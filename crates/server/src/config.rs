@@ -37,6 +37,10 @@ pub const PORT: u16 = 7537;
 const RETENTION_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Up to how many bytes of log, unless the hub is told otherwise: 1 GiB.
 const RETENTION_BYTES: u64 = 1 << 30;
+/// Memory that the index of queues may take, unless the hub is told otherwise: 1 GiB.
+const MEMORY_BYTES: u64 = 1 << 30;
+/// At least so much of it: settles that are remembered take up to half of that, whatever is drained.
+const MEMORY_BYTES_MIN: u64 = 64 << 20;
 
 /// What a hub is told when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub struct Config {
     pub retention_age: Duration,
     /// Bytes of the log beyond which settled messages go, however young they are.
     pub retention_bytes: u64,
+    /// Memory that the index of queues may take, in bytes.
+    pub memory_bytes: u64,
     /// What is logged, as a filter of `tracing`: `info`, `warn,skep_core=debug`.
     pub log: String,
     /// Whether the log is JSON, one object a line.
@@ -93,6 +99,7 @@ impl Config {
             durability: Vec::new(),
             retention_age: RETENTION_AGE,
             retention_bytes: RETENTION_BYTES,
+            memory_bytes: MEMORY_BYTES,
             log: "info".into(),
             log_json: false,
         }

@@ -35,6 +35,7 @@ pub(crate) async fn wire(
     let store = folder.store();
     // To open a store may take seconds, and whoever embeds the hub has other tasks.
     let mut options = EmbeddedOptions::default();
+    options.memory_bytes = Some(config.memory_bytes);
     options.retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
     options.durability = config.durability.clone();
     let backend = spawn_blocking(move || Embedded::open(&store, clock, options)).await;

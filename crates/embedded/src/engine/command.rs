@@ -138,6 +138,7 @@ impl Engine {
         let mut queue = Queue::new(spec);
         dead.and_then(|dead| self.queues.get(dead)).into_iter().for_each(|dead| queue.inherit(dead));
         self.queues.insert(id, queue);
+        self.weigh(id);
     }
 
     fn delete(&mut self, name: &QueueName, force: bool) -> Result<u64, Error> {
@@ -167,6 +168,7 @@ impl Engine {
     pub(super) fn forget(&mut self, id: QueueId) {
         self.end_delays(id);
         let Some(queue) = self.queues.remove(&id) else { return };
+        self.weight -= queue.weight;
         self.names.remove(&queue.name);
         queue.dead_with_keys().into_iter().for_each(|position| self.give_up(&queue.name, position));
         if let Some((_, alarm)) = queue.alarm {
@@ -264,6 +266,8 @@ impl Engine {
             tries.into_iter().for_each(|tries| queue.hold_tries(entry.position, tries));
             key.into_iter().for_each(|key| queue.hold_key(entry.position, key));
         }
+        self.weigh(dead);
+        self.weigh(to);
     }
 }
 

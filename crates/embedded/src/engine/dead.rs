@@ -69,9 +69,11 @@ impl Engine {
         if let Some(queue) = self.queues.get_mut(&dead) {
             queue.hold(entry);
             tries.into_iter().for_each(|tries| queue.hold_tries(entry.position, tries));
-            queue.notes.insert(entry.position, ended);
+            queue.note(entry.position, ended);
             key.into_iter().for_each(|key| queue.hold_dead_key(entry, key));
         }
+        self.weigh(from);
+        self.weigh(dead);
     }
 
     /// Dead letters beyond their bounds drop their oldest, and the log tells. One may always stay.

@@ -44,8 +44,15 @@ impl Engine {
         self.trim(id);
         if !self.expire(id, now) {
             // The rest of them first: what expired is not handed out.
+            self.weigh(id);
             return self.tell_senders(fx);
         }
+        self.hand_out(id, now, fx);
+        self.weigh(id);
+        self.tell_senders(fx);
+    }
+
+    fn hand_out(&mut self, id: QueueId, now: Now, fx: &mut Effects) {
         while let Some(consumer) = self.next_consumer(id) {
             let Some(queue) = self.queues.get_mut(&id) else { return };
             let Some(mut entry) = queue.take() else { return };
@@ -64,7 +71,6 @@ impl Engine {
             }
             self.lease(id, entry, consumer, now, fx);
         }
-        self.tell_senders(fx);
     }
 
     /// Hands out from every queue that the write at hand has touched.

@@ -59,6 +59,7 @@ impl Engine {
             names: _,
             router: _,
             calendar: _,
+            weight: _,
             // An opening says them anew.
             open: _,
             durable: _,
@@ -66,6 +67,7 @@ impl Engine {
             reserved: _,
             levels: _,
             secret: _,
+            memory_max: _,
             random: _,
             // Replay does not touch them: nobody is there to be served.
             consumers: _,
@@ -100,21 +102,7 @@ impl Engine {
         out.settled(settled);
         out.producers(producers);
         out.ids(ids);
-        let FactTable {
-            known,
-            // These follow from them.
-            bytes: _,
-            ending: _,
-            // Of one opening.
-            alarm: _,
-            tellers: _,
-        } = facts;
-        out.list(known, |out, (key, Known { revision, value, until_ms })| {
-            out.bytes(key.as_bytes());
-            out.u64(*revision);
-            out.u64(until_ms.unwrap_or(NEVER));
-            out.bytes(value);
-        });
+        out.facts(facts);
         out.owed(owed);
         out.died(queues);
         out.tries(queues);
@@ -158,6 +146,8 @@ impl Out<'_> {
             // These follow from the entries.
             held: _,
             held_bytes: _,
+            notes_bytes: _,
+            weight: _,
             delayed: _,
             expiring: _,
             // Of one opening.
@@ -213,6 +203,24 @@ impl Out<'_> {
             out.u64(*key);
             out.u64(head.unwrap_or(0));
             out.list(waiting.values(), |out, entry| out.entry(entry));
+        });
+    }
+
+    fn facts(&mut self, table: &FactTable) {
+        let FactTable {
+            known,
+            // These follow from them.
+            bytes: _,
+            ending: _,
+            // Of one opening.
+            alarm: _,
+            tellers: _,
+        } = table;
+        self.list(known, |out, (key, Known { revision, value, until_ms })| {
+            out.bytes(key.as_bytes());
+            out.u64(*revision);
+            out.u64(until_ms.unwrap_or(NEVER));
+            out.bytes(value);
         });
     }
 

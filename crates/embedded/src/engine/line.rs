@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 
 use super::queue::Entry;
 
+/// So many messages' room is never given back.
+const ROOM_KEPT: usize = 32;
+
 /// Messages in order.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -42,14 +45,26 @@ impl Line {
     /// Takes the oldest.
     pub(super) fn take(&mut self) -> Option<Entry> {
         self.merge();
-        self.line.pop_front()
+        let first = self.line.pop_front();
+        self.give_room_back();
+        first
     }
 
     /// Takes the one at a position, if it is there.
     pub(super) fn take_at(&mut self, position: u64) -> Option<Entry> {
         self.merge();
         let at = self.line.binary_search_by_key(&position, |entry| entry.position).ok()?;
-        self.line.remove(at)
+        let entry = self.line.remove(at);
+        self.give_room_back();
+        entry
+    }
+
+    /// Once it holds a quarter of what there is room for, half of the room goes back: what has drained takes no memory.
+    fn give_room_back(&mut self) {
+        let room = self.line.capacity();
+        if room > ROOM_KEPT && self.line.len() <= room / 4 {
+            self.line.shrink_to(room / 2);
+        }
     }
 
     /// All, in no order.
@@ -183,6 +198,16 @@ mod tests {
         assert_eq!(line.take_at(5).map(|entry| entry.position), Some(5));
         assert_eq!(line.take_at(5), None);
         assert_eq!(drained(&mut line), [1, 4, 7, 9]);
+    }
+
+    #[test]
+    fn a_line_that_has_drained_gives_its_room_back() {
+        let mut line = Line::default();
+        (0..10_000).for_each(|n| line.put(entry(n)));
+        let taken = (0..9_990).filter_map(|_| line.take()).count();
+        assert_eq!(taken, 9_990);
+        assert!(line.line.capacity() <= 4 * ROOM_KEPT, "room for {}", line.line.capacity());
+        assert_eq!(drained(&mut line), (9_990..10_000).collect::<Vec<_>>());
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl<'a> Loading<'a> {
         self.list(|loading| {
             let position = loading.position()?;
             let (reason, progress) = (loading.text()?.to_owned(), loading.optional()?);
-            queue.notes.insert(position, Ended { reason, progress });
+            queue.note(position, Ended { reason, progress });
             Ok(())
         })?;
         self.keys(queue)

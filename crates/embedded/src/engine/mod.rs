@@ -20,6 +20,7 @@ mod lapse;
 mod levels;
 mod line;
 mod load;
+mod memory;
 mod order;
 mod publish;
 pub(crate) mod queue;
@@ -60,6 +61,7 @@ pub(crate) use self::stand::Stand;
 pub(crate) use self::submission::Submission;
 use self::timers::Timers;
 use crate::journal::{QueueId, Token};
+use crate::limits::MEMORY_BYTES;
 use crate::log::Written;
 
 /// The state of a store.
@@ -119,6 +121,9 @@ pub(crate) struct Engine {
     owed: BTreeMap<u64, Notice>,
     /// Of those, the ones that the shell has not taken yet.
     notices: Vec<u64>,
+    /// What the queues take in memory, and what the whole index may, in bytes.
+    weight: u64,
+    memory_max: u64,
     /// Leases seen during replay that nothing has ended yet.
     recovering: HashMap<(QueueId, u64), Recovering>,
 }
@@ -197,6 +202,8 @@ impl Engine {
             touched: Vec::new(),
             owed: BTreeMap::new(),
             notices: Vec::new(),
+            weight: 0,
+            memory_max: MEMORY_BYTES,
             recovering: HashMap::default(),
         }
     }

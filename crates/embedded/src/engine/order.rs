@@ -25,6 +25,7 @@ impl Engine {
             let name = queue.name.clone();
             self.give_up(&name, entry.position);
         }
+        self.weigh(id);
     }
 
     /// A dead letter of this queue of dead letters is gone: the queue that it came from does not wait for it.

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use skep_core::{Kept, Level, Now, Outgoing, Write, check_expiry};
 use skep_protocol::{Code, Error, MessageRef, Position, ProducerId, QueueName, Topic};
 
+use super::dead::HUB;
 use super::dedup::Seen;
 use super::queue::{Entry, Place};
 use super::submission::Results;
@@ -61,7 +62,15 @@ impl Engine {
             Err(error) => Plan::Refused(error),
             Ok(_) if count == 0 && outgoing.required => Plan::Refused(no_queue(outgoing)),
             Ok(_) if count == 0 => Plan::Unmatched,
-            Ok(skipped) => Plan::Store { queues: first..self.matched.len(), skipped },
+            Ok(skipped) => {
+                let queues = first..self.matched.len();
+                // An atomic step is looked at as a whole; and a notice takes less than what is owed for it.
+                let is_free = write.atomic || write.party == HUB;
+                match self.has_memory(if is_free { 0 } else { queues.len() as u64 }) {
+                    Err(error) => Plan::Refused(error),
+                    Ok(()) => Plan::Store { queues, skipped },
+                }
+            }
         }
     }
 
@@ -248,6 +257,7 @@ impl Engine {
                 self.pending
                     .push_back((staged.position, Pending::Show { queue: *id, entry, is_new: true, not_before_ms }));
             }
+            self.weigh(*id);
         }
         if let Some((id, sequence)) = producer {
             self.producers.store(&id, party, sequence, staged.position, now.unix_ms);

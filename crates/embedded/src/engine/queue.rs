@@ -75,6 +75,10 @@ pub(crate) struct Queue {
     pub(crate) tries: HashMap<u64, Tries>,
     /// When its dead letters died, in unix milliseconds, of those of which it is known.
     pub(crate) died: HashMap<u64, u64>,
+    /// Bytes of their texts.
+    pub(super) notes_bytes: u64,
+    /// What it is counted as in memory.
+    pub(super) weight: u64,
     /// When those of its messages expire that wait here, or did before they were leased.
     pub(super) expiring: BTreeSet<(u64, u64)>,
     /// When it is looked at for what expired.
@@ -101,6 +105,8 @@ impl Queue {
             notes: HashMap::default(),
             tries: HashMap::default(),
             died: HashMap::default(),
+            notes_bytes: 0,
+            weight: 0,
             expiring: BTreeSet::new(),
             alarm: None,
             consumers: Vec::new(),
@@ -123,6 +129,12 @@ impl Queue {
     pub(crate) fn hold(&mut self, entry: &Entry) {
         self.held += 1;
         self.held_bytes += entry.bytes();
+    }
+
+    /// The next attempt on a message learns how the last one ended.
+    pub(super) fn note(&mut self, position: u64, ended: Ended) {
+        self.notes_bytes += text_bytes(&ended);
+        self.notes_bytes -= self.notes.insert(position, ended).as_ref().map_or(0, text_bytes);
     }
 
     /// The same of a message that says itself how it is tried again.
@@ -156,7 +168,7 @@ impl Queue {
     pub(super) fn release(&mut self, entry: &Entry) -> Option<Key> {
         self.held -= 1;
         self.held_bytes -= entry.bytes();
-        self.notes.remove(&entry.position);
+        self.notes_bytes -= self.notes.remove(&entry.position).as_ref().map_or(0, text_bytes);
         self.died.remove(&entry.position);
         self.tries.remove(&entry.position);
         if entry.expires_ms != NEVER {
@@ -390,6 +402,10 @@ impl Queue {
             active: None,
         }
     }
+}
+
+fn text_bytes(ended: &Ended) -> u64 {
+    (ended.reason.len() + ended.progress.as_ref().map_or(0, String::len)) as u64
 }
 
 #[cfg(test)]

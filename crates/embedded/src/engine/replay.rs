@@ -104,6 +104,7 @@ impl Engine {
         for id in queues {
             self.settle_keys(id, position, now);
             self.watch(id, 0);
+            self.weigh(id);
         }
         self.touched.clear();
         self.look_for_ended(0);
@@ -116,7 +117,7 @@ impl Engine {
     fn restart(&mut self, queue: QueueId, held: Recovering) {
         if let Some(queue) = self.queues.get_mut(&queue) {
             let reason = "hub_restarted".to_owned();
-            queue.notes.insert(held.entry.position, Ended { reason, progress: held.progress });
+            queue.note(held.entry.position, Ended { reason, progress: held.progress });
             queue.put(held.entry);
         }
     }
@@ -232,7 +233,7 @@ impl Engine {
     fn note_replayed(&mut self, lease: &LeaseOf, reason: &str) {
         let progress = self.progress(lease);
         if let Some(queue) = self.queues.get_mut(&lease.queue) {
-            queue.notes.insert(lease.position, Ended { reason: reason.to_owned(), progress });
+            queue.note(lease.position, Ended { reason: reason.to_owned(), progress });
         }
     }
 

@@ -106,6 +106,7 @@ impl Engine {
             return Err(full.clone());
         }
         self.check_bounds(write, plans)?;
+        self.has_memory(growth(write, plans))?;
         // A settle may stage a dead letter, the first of a queue with the declaration of its dead letters.
         let queues = self.queues_settled(write);
         let mut bytes: usize = write.settles.iter().map(|settle| SETTLE_BYTES + settle.action.text_bytes()).sum();
@@ -227,7 +228,7 @@ impl Engine {
     fn note(&mut self, lease: &Lease, reason: &str) {
         if let Some(queue) = self.queues.get_mut(&lease.queue) {
             let ended = Ended { reason: reason.to_owned(), progress: lease.progress.clone() };
-            queue.notes.insert(lease.entry.position, ended);
+            queue.note(lease.entry.position, ended);
         }
     }
 
@@ -259,4 +260,11 @@ impl Lease {
     pub(super) fn of(&self, token: Token) -> LeaseOf {
         LeaseOf { queue: self.queue, position: self.entry.position, token, attempt: self.entry.attempts }
     }
+}
+
+/// How many more messages queues hold after a step than before: what is acked makes room for what is published.
+fn growth(write: &Write<'_>, plans: &[Plan]) -> u64 {
+    let entries = plans.iter().map(|plan| if let Plan::Store { queues, .. } = plan { queues.len() } else { 0 });
+    let acks = write.settles.iter().filter(|settle| settle.action == Action::Ack).count();
+    entries.sum::<usize>().saturating_sub(acks) as u64
 }

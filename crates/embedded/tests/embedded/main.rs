@@ -24,6 +24,7 @@ mod faults;
 mod full;
 mod levels;
 mod lives;
+mod memory;
 mod panic;
 mod repair;
 mod retention;

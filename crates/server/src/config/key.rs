@@ -8,7 +8,7 @@ use super::durability;
 use super::filter::is_filter;
 use super::given::Given;
 use super::span;
-use super::{Config, UnixSocket};
+use super::{Config, MEMORY_BYTES_MIN, UnixSocket};
 
 /// All there is to know of one key.
 pub struct Key {
@@ -218,6 +218,21 @@ pub const KEYS: &[Key] = &[
         set: |config, given| {
             let bytes = given.number().and_then(|bytes| u64::try_from(bytes).ok());
             config.retention_bytes = bytes.filter(|bytes| (1 << 20..=1 << 50).contains(bytes))?;
+            Some(())
+        },
+    },
+    Key {
+        name: "memory_bytes",
+        variable: "SKEP_MEMORY_BYTES",
+        flag: "memory-bytes",
+        takes: Takes::One("BYTES"),
+        doc: "Memory for the index of queues, in bytes, beyond which publishes that add messages are refused",
+        expected: "a number of bytes from 67108864 (64 MiB) to 1125899906842624",
+        default: "1073741824 (1 GiB)",
+        show: |config| config.memory_bytes.to_string(),
+        set: |config, given| {
+            let bytes = given.number().and_then(|bytes| u64::try_from(bytes).ok());
+            config.memory_bytes = bytes.filter(|bytes| (MEMORY_BYTES_MIN..=1 << 50).contains(bytes))?;
             Some(())
         },
     },

@@ -11,6 +11,7 @@ impl Engine {
     /// Everything that must outlive a restart, as it is after one: a message under a lease is ready,
     /// and its attempt counts.
     pub(super) fn describe(&self, now: Now) -> Vec<String> {
+        assert_eq!(self.weight, self.weighed(), "what queues take is counted as they change");
         let mut lines: Vec<String> = self.queues.keys().flat_map(|id| self.describe_queue(*id, now)).collect();
         lines.extend(self.names.iter().map(|(name, id)| format!("name {name} {id}")));
         lines.extend(self.facts.known.iter().map(|(key, known)| format!("fact {key} {known:?}")));

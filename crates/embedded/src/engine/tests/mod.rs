@@ -7,6 +7,7 @@ mod facts;
 mod keys;
 mod leases;
 mod levels;
+mod memory;
 mod moments;
 mod notices;
 mod replay;
