@@ -36,7 +36,7 @@ struct Ready {
 
 impl Hub {
     /// Starts the program at `program` on a fresh folder in `place`, and waits until it is ready.
-    pub(crate) fn start(program: &Path, place: &Path, kind: Kind) -> anyhow::Result<Self> {
+    pub(crate) fn start(program: &Path, place: &Path, kind: Kind, durability: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("skep-bench-").tempdir_in(place)?;
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SKEP_")) {
@@ -44,6 +44,9 @@ impl Hub {
         }
         command.arg("serve").arg("--json").args(["--listen", "127.0.0.1:0", "--log", "warn", "--data"]);
         command.arg(folder.path().join("data")).current_dir(&folder);
+        if durability != "fsync" {
+            command.args(["--durability", &format!("> {durability}")]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(folder.path().join("log"))?);
         let since = Instant::now();
         let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;

@@ -28,7 +28,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn look(program: &Path, place: &Path) -> Self {
+    pub(crate) fn look(program: &Path, place: &Path, durability: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let args: Vec<String> = std::env::args().skip(1).collect();
         Machine {
@@ -39,7 +39,7 @@ impl Machine {
             file_system: file_system(&read("/proc/mounts"), place).unwrap_or_else(|| "unknown".into()),
             rustc: version(Path::new("rustc")),
             skep: version(program),
-            durability: "fsync".into(),
+            durability: durability.into(),
             load: read("/proc/loadavg").split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
             command: format!("skep-bench {}", args.join(" ")),
         }

@@ -62,6 +62,9 @@ struct How {
     /// Seconds after which a run publishes no more
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS", global = true)]
     time_max: f64,
+    /// How durable every message is: fsync, interval(100ms), os, memory. Other servers are not told
+    #[arg(long, default_value = "fsync", value_name = "LEVEL", global = true)]
+    durability: String,
     /// Where data folders are made: a real disk
     #[arg(long, value_name = "FOLDER", global = true)]
     dir: Option<PathBuf>,
@@ -113,7 +116,7 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let setting = setting(&cli.how)?;
     let cases = cases(&cli);
-    let machine = Machine::look(&setting.program, &setting.place);
+    let machine = Machine::look(&setting.program, &setting.place, &setting.durability);
     let mut warnings = machine.warnings();
     if cli.how.scale < 1.0 {
         warnings.push(format!("the counts were scaled by {}: this shows that it works, not how fast", cli.how.scale));
@@ -139,6 +142,7 @@ fn setting(how: &How) -> anyhow::Result<Setting> {
         program: std::path::absolute(program)?,
         place: how.dir.clone().unwrap_or_else(std::env::temp_dir),
         kind: how.link,
+        durability: how.durability.clone(),
         scale: how.scale,
         time_max: Duration::try_from_secs_f64(how.time_max).context("--time-max")?,
     })

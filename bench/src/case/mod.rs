@@ -41,6 +41,8 @@ pub(crate) struct Setting {
     /// Where data folders are made.
     pub(crate) place: PathBuf,
     pub(crate) kind: Kind,
+    /// Of every message, as the hub's configuration says it.
+    pub(crate) durability: String,
     /// Every count is multiplied by it.
     pub(crate) scale: f64,
     /// A run that is not done by then publishes no more.
@@ -49,7 +51,7 @@ pub(crate) struct Setting {
 
 impl Setting {
     pub(crate) fn hub(&self) -> anyhow::Result<Hub> {
-        Hub::start(&self.program, &self.place, self.kind)
+        Hub::start(&self.program, &self.place, self.kind, &self.durability)
     }
 
     pub(crate) fn scaled(&self, count: u64) -> u64 {

@@ -16,6 +16,7 @@ mod http;
 mod hub;
 mod kill;
 mod ledger;
+mod levels;
 mod links;
 mod lists;
 mod neighbour;

@@ -36,6 +36,12 @@ impl Victim {
         Victim { folder, address: free_port(random), child: None }
     }
 
+    /// It is told this each time it starts.
+    pub(crate) fn told(self, config: &str) -> Self {
+        std::fs::write(self.folder.path().join("skep.toml"), config).expect("a file");
+        self
+    }
+
     /// Starts it; whoever does not wait until it is ready may kill it before.
     pub(crate) fn start(&mut self) {
         let mut command = Command::new(binary());
