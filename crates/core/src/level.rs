@@ -29,7 +29,7 @@ impl Level {
     #[must_use]
     pub fn interval(time: Duration) -> Option<Level> {
         let ms = u16::try_from(time.as_millis()).ok().filter(|ms| (1..=INTERVAL_MS_MAX).contains(ms))?;
-        (time.subsec_nanos() % 1_000_000 == 0).then_some(Level(u16::MAX - ms))
+        time.subsec_nanos().is_multiple_of(1_000_000).then_some(Level(u16::MAX - ms))
     }
 
     /// The level that a message asks for itself by its attribute `durability`, if it does.
