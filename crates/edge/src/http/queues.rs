@@ -120,7 +120,7 @@ pub(crate) async fn purge(caller: Caller, At(queue): At<QueueName>, Asked(how): 
     let pick = how.pick(caller.shared.hub.now().unix_ms)?;
     match pick == Pick::default() {
         true => command(caller, Command::Purge { queue }).await,
-        false => command(caller, Command::PurgePicked { queue, pick }).await,
+        false => command(caller, Command::PurgePicked { queue, pick: Box::new(pick) }).await,
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn redrive(caller: Caller, At(queue): At<QueueName>, Asked(how)
     let pick = how.pick(caller.shared.hub.now().unix_ms)?;
     match (Pick { limit: None, ..pick.clone() }) == Pick::default() {
         true => command(caller, Command::Redrive { queue, limit: pick.limit.unwrap_or(REDRIVE) }).await,
-        false => command(caller, Command::RedrivePicked { queue, pick }).await,
+        false => command(caller, Command::RedrivePicked { queue, pick: Box::new(pick) }).await,
     }
 }
 

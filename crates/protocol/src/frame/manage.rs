@@ -75,14 +75,14 @@ pub enum Command {
         /// The queue they came from.
         queue: QueueName,
         /// Which.
-        pick: Pick,
+        pick: Box<Pick>,
     },
     /// Drops those messages of a queue that are meant, ready or delayed: a bounded piece of the work, oldest first.
     PurgePicked {
         /// Which queue.
         queue: QueueName,
         /// Which of its messages.
-        pick: Pick,
+        pick: Box<Pick>,
     },
 }
 

@@ -177,7 +177,10 @@ fn every_frame() -> Vec<(&'static str, Frame)> {
         ),
         (
             "manage_picked",
-            Frame::Manage(Manage { tag: 9, command: Command::RedrivePicked { queue: queue.clone(), pick: pick() } }),
+            Frame::Manage(Manage {
+                tag: 9,
+                command: Command::RedrivePicked { queue: queue.clone(), pick: Box::new(pick()) },
+            }),
         ),
         (
             "managed_picked",

@@ -34,7 +34,7 @@ async fn picked(peer: &mut Peer, command: Command) -> Picked {
 }
 
 async fn redrive(peer: &mut Peer, pick: Pick) -> Picked {
-    picked(peer, Command::RedrivePicked { queue: queue("jobs"), pick }).await
+    picked(peer, Command::RedrivePicked { queue: queue("jobs"), pick: Box::new(pick) }).await
 }
 
 fn of_reason(reason: &str) -> Pick {
@@ -79,9 +79,9 @@ pub async fn one_dead_letter_is_moved_back_by_its_id_or_its_position(opener: Ope
     let nowhere = Pick { position: Some(Position::Number(1 << 40)), ..Pick::default() };
     assert_eq!(redrive(&mut peer, nowhere).await, Picked::default());
     assert_eq!(reasons(&mut peer).await, ["a"]);
-    let own = Command::RedrivePicked { queue: queue("$dead.jobs"), pick: Pick::default() };
+    let own = Command::RedrivePicked { queue: queue("$dead.jobs"), pick: Box::default() };
     assert_eq!(peer.manage(own).await.expect_err("refused").code, Code::InvalidArgument);
-    let none = Command::RedrivePicked { queue: queue("nothing"), pick: Pick::default() };
+    let none = Command::RedrivePicked { queue: queue("nothing"), pick: Box::default() };
     assert_eq!(peer.manage(none).await.expect_err("refused").code, Code::UnknownQueue);
 }
 
@@ -97,11 +97,11 @@ pub async fn a_dry_run_says_which_would_be_moved_or_dropped_and_changes_nothing(
     let shown = would.first[0].previous.as_ref().expect("how it ended");
     assert_eq!((shown.reason.as_str(), shown.progress.as_deref()), ("bad 1", Some("half")));
     let dead = queue("$dead.jobs");
-    let would = picked(&mut peer, Command::PurgePicked { queue: dead.clone(), pick: dry }).await;
+    let would = picked(&mut peer, Command::PurgePicked { queue: dead.clone(), pick: Box::new(dry) }).await;
     assert_eq!(would.count, 7);
     assert_eq!(reasons(&mut peer).await, bodies);
     assert!(peer.is_quiet(50).await);
-    let dropped = picked(&mut peer, Command::PurgePicked { queue: dead, pick: of_reason("bad 3") }).await;
+    let dropped = picked(&mut peer, Command::PurgePicked { queue: dead, pick: Box::new(of_reason("bad 3")) }).await;
     assert_eq!((dropped.count, dropped.first.len()), (1, 0));
     assert_eq!(reasons(&mut peer).await.len(), 6);
 }

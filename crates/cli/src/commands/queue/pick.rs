@@ -166,8 +166,8 @@ impl Which {
 impl Verb<'_> {
     fn command(self, pick: Pick) -> Command {
         match self {
-            Verb::Redrive(queue) => Command::RedrivePicked { queue: queue.clone(), pick },
-            Verb::Purge(queue) => Command::PurgePicked { queue: queue.clone(), pick },
+            Verb::Redrive(queue) => Command::RedrivePicked { queue: queue.clone(), pick: Box::new(pick) },
+            Verb::Purge(queue) => Command::PurgePicked { queue: queue.clone(), pick: Box::new(pick) },
         }
     }
 
