@@ -39,7 +39,8 @@ impl MessageRef<'_> {
         };
         let ms = ms.filter(|ms| (1..=TIMEOUT_MS_MAX).contains(ms));
         let wrong = || {
-            let text = format!("timeout is {said:.80?}; expected milliseconds, or a span such as 30s, up to 365 days");
+            let shown = if let Attribute::Text(text) = said { format!("{text:.80}") } else { format!("{said:?}") };
+            let text = format!("timeout is {shown}; expected milliseconds, or a span such as 30s, up to 365 days");
             parse::invalid(text)
         };
         ms.map(Some).ok_or_else(wrong)

@@ -23,7 +23,7 @@ impl FromStr for Tries {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let wrong = |what: &str| parse::invalid(format!("retry {text:.100?}: {what}; {EXPECTED}"));
+        let wrong = |what: &str| parse::invalid(format!("retry \"{text:.100}\": {what}; {EXPECTED}"));
         let mut tries = Tries::default();
         for part in text.split(' ') {
             match part.split_once('=') {
@@ -43,7 +43,7 @@ impl FromStr for Tries {
                     }
                     tries.backoff_ms = Some(both);
                 }
-                _ => return Err(wrong(&format!("{part:.40?} is neither attempts nor backoff"))),
+                _ => return Err(wrong(&format!("{part:.40} is neither attempts nor backoff"))),
             }
         }
         Ok(tries)
