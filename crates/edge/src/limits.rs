@@ -37,6 +37,8 @@ pub const WEBSOCKET_WRITE_BYTES: usize = 16 * 1024;
 /// Blocks handed to the system in one write to a Unix socket.
 pub const BLOCKS_A_WRITE: usize = 32;
 
+/// How long a TCP connection may say nothing at all before it loses its seat: nobody is known to be there.
+pub const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 /// How long an HTTP connection may be silent before or within a request's head; then it is closed.
 pub const HTTP_HEAD_MAX: Duration = Duration::from_secs(60);
 /// How long the body of an HTTP request may take to arrive; then the answer is 408.

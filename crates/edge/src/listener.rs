@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use crate::edge::Shared;
 use crate::gate::{Gate, Gated};
 use crate::http::Problem;
-use crate::limits::{ACCEPT_PAUSE, DRAIN_MAX, FAREWELL_MAX, HTTP_HEAD_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPT_PAUSE, DRAIN_MAX, FAREWELL_MAX, FIRST_BYTE_MAX, HTTP_HEAD_MAX, TURNED_AWAY_MAX};
 use crate::seats::Seat;
 
 /// Serves HTTP and WebSocket until shutdown; then stops accepting, lets requests finish for
@@ -87,6 +87,9 @@ fn admit(
 }
 
 async fn serve_one(shared: Arc<Shared>, stream: TcpStream, router: Router, seat: Seat) {
+    if !is_heard(&shared, &stream).await {
+        return tracing::debug!("a connection said nothing");
+    }
     let gate = Gate::default();
     let stream = TokioIo::new(Gated::new(stream, gate.clone()));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -111,6 +114,16 @@ async fn serve_one(shared: Arc<Shared>, stream: TcpStream, router: Router, seat:
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection broke");
+    }
+}
+
+/// Whether a connection says anything soon, or ends.
+async fn is_heard(shared: &Shared, stream: &TcpStream) -> bool {
+    let mut first = [0];
+    tokio::select! {
+        // Not only ready: that may be said where there is nothing to read.
+        heard = timeout(FIRST_BYTE_MAX, stream.peek(&mut first)) => matches!(heard, Ok(Ok(_))),
+        () = shared.shutdown.cancelled() => false,
     }
 }
 

@@ -189,6 +189,17 @@ async fn a_client_that_hangs_up_in_a_long_poll_leases_nothing() {
     assert_eq!(memory.count("jobs"), (0, 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_closed_after_ten_seconds() {
+    let (address, _shutdown, _serving) = serve(EdgeOptions::default()).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
+    let silent_for = begun.elapsed();
+    assert!((9..12).contains(&silent_for.as_secs()), "{silent_for:?}");
+    assert!(ask(address, DECLARE).await.starts_with("HTTP/1.1 200"), "others are served");
+}
+
 async fn say(stream: &mut UnixStream, frame: &Frame) -> Frame {
     let bytes = encoded(Encoding::Compact, frame);
     stream.write_u32_le(u32::try_from(bytes.len()).unwrap()).await.unwrap();
