@@ -198,6 +198,8 @@ pub struct Kept {
     pub skipped: u32,
     /// It was here already.
     pub duplicate: bool,
+    /// It is recognised by its id when it comes again.
+    pub by_id: bool,
     /// The queue, when one alone took it, and how many wait there, this one included.
     pub waiting: Option<(QueueName, u64)>,
 }

@@ -98,7 +98,11 @@ impl Hub {
         Accepted {
             position: kept.position,
             durability: kept.durability,
-            guarantee: if kept.queues > 0 { Guarantee::AtLeastOnce } else { Guarantee::BestEffort },
+            guarantee: match kept.queues {
+                0 => Guarantee::BestEffort,
+                _ if kept.by_id => Guarantee::ExactlyOnce,
+                _ => Guarantee::AtLeastOnce,
+            },
             queues: kept.queues,
             skipped: kept.skipped,
             live: 0,

@@ -124,7 +124,7 @@ impl Inner {
             }
             let position = Some(Position::Number(number));
             let durability = Some(Durability::Memory);
-            let kept = Kept { position, durability, queues, skipped: 0, duplicate: false, waiting: None };
+            let kept = Kept { position, durability, queues, skipped: 0, duplicate: false, by_id: false, waiting: None };
             runs.push(Run { count: 1, result: Ok(kept) });
         }
         self.dispatch(wakes);

@@ -118,7 +118,7 @@ codes! {
     RateExceeded "rate_exceeded" Refused After(1000);
     /// Its `expirytime` has passed.
     Expired "expired" Refused Never;
-    /// A fact has another revision than expected.
+    /// A fact has another revision than expected, or an id that is published exactly once another payload.
     Conflict "conflict" Refused Never;
     /// No such thing.
     NotFound "not_found" Refused Never;

@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashMapExt};
 use skep_core::{Look, Recent};
 use skep_protocol::limits::PRODUCER_WINDOW;
 use skep_protocol::{Code, Error, MessageRef, ProducerId};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 use crate::limits::{DEDUP_IDS_MAX, DEDUP_MS, PRODUCER_IDLE_MS, PRODUCERS_MAX};
 
@@ -17,6 +17,8 @@ pub(crate) enum Seen {
     New,
     /// At this position.
     At(u64),
+    /// At this position, with another payload.
+    Other(u64),
 }
 
 /// The producers and where their last sequences were stored.
@@ -126,11 +128,21 @@ impl Producers {
     }
 }
 
+/// By what an exactly-once message is recognised, and told from another under its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The hash of (party, source, id).
+    id: u128,
+    /// The hash of its payload.
+    payload: u64,
+}
+
 /// Ids of exactly-once messages, for a window of time.
 #[derive(Debug)]
 pub(crate) struct Ids {
     pub(super) seed: u64,
-    pub(super) known: HashMap<u128, u64>,
+    /// Where, and with which payload.
+    pub(super) known: HashMap<u128, (u64, u64)>,
     /// Oldest first: when, which, and its position.
     pub(super) order: VecDeque<(u64, u128, u64)>,
 }
@@ -140,19 +152,24 @@ impl Ids {
         Ids { seed, known: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// The 128-bit hash of (party, source, id).
-    pub(crate) fn hash(&self, party: &str, message: &MessageRef<'_>) -> u128 {
+    /// By what a message is recognised.
+    pub(crate) fn mark(&self, party: &str, message: &MessageRef<'_>) -> Mark {
         let mut hash = Xxh3::with_seed(self.seed);
         for part in [party, message.source(), message.id()] {
             hash.update(&(part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }
-        hash.digest128()
+        let payload = xxh3_64_with_seed(message.payload().unwrap_or_default(), self.seed);
+        Mark { id: hash.digest128(), payload }
     }
 
     /// Where an id was stored.
-    pub(crate) fn look(&self, hash: u128) -> Seen {
-        self.known.get(&hash).map_or(Seen::New, |position| Seen::At(*position))
+    pub(crate) fn look(&self, mark: Mark) -> Seen {
+        match self.known.get(&mark.id) {
+            None => Seen::New,
+            Some((position, payload)) if *payload == mark.payload => Seen::At(*position),
+            Some((position, _)) => Seen::Other(*position),
+        }
     }
 
     /// Whether one more can be remembered; forgets what is older than the window.
@@ -166,7 +183,7 @@ impl Ids {
         while self.order.front().is_some_and(|(at, ..)| at + DEDUP_MS < unix_ms) {
             // It may have been stored again since: then it is that one which is known.
             if let Some((_, hash, position)) = self.order.pop_front()
-                && self.known.get(&hash) == Some(&position)
+                && self.known.get(&hash).is_some_and(|(known, _)| *known == position)
             {
                 self.known.remove(&hash);
             }
@@ -174,13 +191,13 @@ impl Ids {
     }
 
     /// Remembers an id.
-    pub(crate) fn store(&mut self, hash: u128, position: u64, unix_ms: u64) {
+    pub(crate) fn store(&mut self, mark: Mark, position: u64, unix_ms: u64) {
         // A clock that was set back: what was stored in its future was stored until now.
         for (at, ..) in self.order.iter_mut().rev().take_while(|(at, ..)| *at > unix_ms) {
             *at = unix_ms;
         }
-        self.known.insert(hash, position);
-        self.order.push_back((unix_ms, hash, position));
+        self.known.insert(mark.id, (position, mark.payload));
+        self.order.push_back((unix_ms, mark.id, position));
     }
 
     #[cfg(test)]
@@ -215,6 +232,10 @@ mod tests {
         assert_eq!(gaps.look(&ID, "a", 9_999), Ok(Seen::New), "it was refused before, so it is new");
         assert_eq!(gaps.look(&ID, "a", 9_998), Ok(Seen::At(10_498)));
         assert_eq!(gaps.look(&ID, "a", 5_903).unwrap_err().code, Code::DedupWindowPassed);
+    }
+
+    fn mark(id: u128) -> Mark {
+        Mark { id, payload: 1 }
     }
 
     fn producer(n: u64) -> ProducerId {
@@ -254,19 +275,19 @@ mod tests {
     #[test]
     fn an_id_that_was_stored_again_is_remembered_from_then_on() {
         let mut ids = Ids::new(1);
-        ids.store(7, 3, 1_000);
-        ids.store(7, 9, 1_001 + DEDUP_MS);
+        ids.store(mark(7), 3, 1_000);
+        ids.store(mark(7), 9, 1_001 + DEDUP_MS);
         assert!(ids.has_room(1_002 + DEDUP_MS));
-        assert_eq!(ids.look(7), Seen::At(9));
+        assert_eq!(ids.look(mark(7)), Seen::At(9));
     }
 
     #[test]
     fn a_clock_that_was_ahead_for_a_while_keeps_no_id_for_longer() {
         let mut ids = Ids::new(1);
-        ids.store(7, 3, 1_000_000_000);
-        ids.store(8, 4, 1_000);
+        ids.store(mark(7), 3, 1_000_000_000);
+        ids.store(mark(8), 4, 1_000);
         assert!(ids.has_room(1_001 + DEDUP_MS));
-        assert_eq!((ids.look(7), ids.look(8)), (Seen::New, Seen::New));
+        assert_eq!((ids.look(mark(7)), ids.look(mark(8))), (Seen::New, Seen::New));
     }
 
     #[test]
@@ -283,10 +304,18 @@ mod tests {
     #[test]
     fn an_id_is_remembered_for_the_window_and_not_longer() {
         let mut ids = Ids::new(1);
-        ids.store(7, 3, 1_000);
+        ids.store(mark(7), 3, 1_000);
         assert!(ids.has_room(1_000 + DEDUP_MS));
-        assert_eq!(ids.look(7), Seen::At(3));
+        assert_eq!(ids.look(mark(7)), Seen::At(3));
         assert!(ids.has_room(1_001 + DEDUP_MS));
-        assert_eq!(ids.look(7), Seen::New);
+        assert_eq!(ids.look(mark(7)), Seen::New);
+    }
+
+    #[test]
+    fn an_id_with_another_payload_is_told_from_a_duplicate() {
+        let mut ids = Ids::new(1);
+        ids.store(mark(7), 3, 1_000);
+        assert_eq!(ids.look(Mark { payload: 2, ..mark(7) }), Seen::Other(3));
+        assert_eq!(ids.look(mark(7)), Seen::At(3));
     }
 }

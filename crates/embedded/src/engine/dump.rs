@@ -12,7 +12,7 @@
 //! | recovering | of each: queue 4, entry, progress |
 //! | settled | of each: when 8, token 16, kind 1, position of its record 8 |
 //! | producers | seed 8, uses 8; of each: key 16, last use 8, highest 8, runs (sequence 8, count 8, position 8); uses (number 8, key 16, when 8) |
-//! | ids | seed 8; of each: when 8, hash 16, position 8 |
+//! | ids | seed 8; of each: when 8, hash 16, position 8, hash of the payload 8 |
 //! | facts | of each: key, revision 8, when it ends (unix ms) 8 or a number without end, value |
 //! | owed | of each: position of the death 8, place, position 8, queue, reason, attempts 4 |
 //! | died | of each dead letter of which it is known: queue 4, position 8, when (unix ms) 8; states of before end in front of it |
@@ -292,12 +292,14 @@ impl Out<'_> {
         });
     }
 
-    fn ids(&mut self, Ids { seed, order, known: _ }: &Ids) {
+    fn ids(&mut self, Ids { seed, order, known }: &Ids) {
         self.u64(*seed);
         self.list(order, |out, (unix_ms, hash, position)| {
             out.u64(*unix_ms);
             out.u128(*hash);
             out.u64(*position);
+            // Stored again since, it is the later payload that is known.
+            out.u64(known.get(hash).map_or(0, |(_, payload)| *payload));
         });
     }
 

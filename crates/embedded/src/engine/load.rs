@@ -224,8 +224,9 @@ impl<'a> Loading<'a> {
         engine.ids.seed = self.body.u64()?;
         self.list(|loading| {
             let (unix_ms, hash, position) = (loading.number()?, loading.key()?, loading.position()?);
+            let payload = loading.body.u64()?;
             // Stored again since, it is the later one which is known.
-            engine.ids.known.insert(hash, position);
+            engine.ids.known.insert(hash, (position, payload));
             engine.ids.order.push_back((unix_ms, hash, position));
             Ok(())
         })

@@ -41,6 +41,7 @@ impl Engine {
         match self.seen(write, outgoing, now) {
             Err(error) => return Plan::Refused(error),
             Ok(Seen::At(position)) => return Plan::Duplicate(position),
+            Ok(Seen::Other(position)) => return Plan::Refused(other_payload(outgoing, position)),
             Ok(Seen::New) => {}
         }
         if let Err(expired) = check_expiry(&outgoing.message, now) {
@@ -103,9 +104,9 @@ impl Engine {
             return Ok(Seen::At(position));
         }
         if outgoing.by_id {
-            let hash = self.ids.hash(write.party, &outgoing.message);
+            let mark = self.ids.mark(write.party, &outgoing.message);
             let room = self.ids.has_room(now.unix_ms);
-            return match self.ids.look(hash) {
+            return match self.ids.look(mark) {
                 Seen::New if !room => Err(Error::new(Code::Busy, "the window of exactly-once ids is full just now")),
                 seen => Ok(seen),
             };
@@ -172,7 +173,7 @@ impl Engine {
             Plan::Unmatched => results.kept(kept(None, None, 0, 0)),
             Plan::Duplicate(position) => {
                 let level = self.wait_again(position, &outgoing.message, results);
-                results.kept(Kept { duplicate: true, ..kept(Some(position), Some(level), 1, 0) });
+                results.kept(Kept { duplicate: true, by_id: outgoing.by_id, ..kept(Some(position), Some(level), 1, 0) });
             }
             Plan::Store { .. } if !self.staging.has_room(bytes, records) => {
                 results.refused(Error::new(Code::Busy, "the log has no room just now; try again"));
@@ -194,7 +195,7 @@ impl Engine {
                         results.wait(position);
                     }
                     let waiting = self.addressed(&outgoing.message, queues);
-                    results.kept(Kept { waiting, ..kept(Some(position), Some(level), taken, skipped) });
+                    results.kept(Kept { waiting, by_id: outgoing.by_id, ..kept(Some(position), Some(level), taken, skipped) });
                 } else {
                     results.kept(kept(None, None, taken, skipped));
                 }
@@ -263,7 +264,7 @@ impl Engine {
             self.producers.store(&id, party, sequence, staged.position, now.unix_ms);
         }
         if outgoing.by_id {
-            self.ids.store(self.ids.hash(party, message), staged.position, now.unix_ms);
+            self.ids.store(self.ids.mark(party, message), staged.position, now.unix_ms);
         }
         staged.position
     }
@@ -276,8 +277,18 @@ fn kept(position: Option<u64>, level: Option<Level>, queues: u32, skipped: u32) 
         queues,
         skipped,
         duplicate: false,
+        by_id: false,
         waiting: None,
     }
+}
+
+fn other_payload(outgoing: &Outgoing<'_>, position: u64) -> Error {
+    let id = outgoing.message.id();
+    let text = format!(
+        "a message with the id {id:.64?} and another payload was published exactly once before, at position {position}; \
+         give this one an id of its own, or send it again as it was"
+    );
+    Error::new(Code::Conflict, text)
 }
 
 fn no_queue(outgoing: &Outgoing<'_>) -> Error {

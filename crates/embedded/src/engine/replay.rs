@@ -150,7 +150,7 @@ impl Engine {
         }
         if record.by_id {
             self.ids.forget_old(view.time_ms);
-            self.ids.store(self.ids.hash(record.party, &message), view.position, view.time_ms);
+            self.ids.store(self.ids.mark(record.party, &message), view.position, view.time_ms);
         }
         Ok(())
     }

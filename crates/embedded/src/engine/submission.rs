@@ -121,8 +121,8 @@ impl Results {
                 other => other,
             };
             let same_queue = last.waiting.as_ref().map(|(name, _)| name) == kept.waiting.as_ref().map(|(name, _)| name);
-            let same = (kept.queues, kept.skipped, kept.duplicate, kept.durability)
-                == (last.queues, last.skipped, last.duplicate, last.durability);
+            let alike = |kept: &Kept| (kept.queues, kept.skipped, kept.duplicate, kept.durability, kept.by_id);
+            let same = alike(&kept) == alike(last);
             if kept.position == next && same_queue && same {
                 *count += 1;
                 last.waiting = kept.waiting;

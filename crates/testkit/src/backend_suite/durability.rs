@@ -1,8 +1,8 @@
 //! What outlives a restart, what is recognised, and what can be seen of the past.
 
 use skep_protocol::{
-    Action, Ask, Binding, Code, Command, Filter, Guarantee, Page, Position, Priority, ProducerId, QueueName,
-    Settlement, Subscribe,
+    Action, Ask, Binding, Code, Command, Filter, Guarantee, Message, MessageId, Page, Position, Priority, ProducerId,
+    QueueName, Settlement, Subscribe,
 };
 
 use super::{Opener, close, declare, hub, jobs, peek, peek_from, settle, text};
@@ -62,7 +62,9 @@ pub async fn an_exactly_once_message_is_recognised_by_its_id_across_a_restart(op
     let first = hub(opener).await;
     let mut peer = jobs(&first).await;
     let receipt = peer.publish_at(1, &once).await.expect("a receipt");
-    assert!(peer.publish_at(2, &once).await.expect("a receipt").duplicate);
+    assert_eq!(receipt.guarantee, Guarantee::ExactlyOnce);
+    let again = peer.publish_at(2, &once).await.expect("a receipt");
+    assert!(again.duplicate && again.guarantee == Guarantee::ExactlyOnce);
     assert!(!peer.publish_at(3, &build()).await.expect("a receipt").duplicate);
     close(first, peer).await;
     let second = hub(opener).await;
@@ -70,6 +72,26 @@ pub async fn an_exactly_once_message_is_recognised_by_its_id_across_a_restart(op
     let again = peer.publish_at(1, &once).await.expect("a receipt");
     assert!(again.duplicate);
     assert_eq!(again.position, receipt.position);
+    close(second, peer).await;
+}
+
+/// An id that is published exactly once stands for one payload: with another one it is refused, also after a restart.
+pub async fn an_id_that_comes_again_with_another_payload_is_refused(opener: Opener<'_>) {
+    let build = |text: &str| {
+        let id = MessageId::new("one").expect("an id");
+        let message = Message::build(&id, "test", "note").to(&topic("jobs")).guarantee(Guarantee::ExactlyOnce);
+        message.text(text).finish().expect("a message")
+    };
+    let first = hub(opener).await;
+    let mut peer = jobs(&first).await;
+    peer.publish_at(1, &build("a")).await.expect("a receipt");
+    let refused = peer.publish_at(2, &build("b")).await.expect_err("it is another");
+    assert!(refused.code == Code::Conflict && refused.text.contains("\"one\""), "{refused}");
+    close(first, peer).await;
+    let second = hub(opener).await;
+    let mut peer = Peer::attach(&second, None);
+    assert_eq!(peer.publish_at(3, &build("b")).await.expect_err("it is another").code, Code::Conflict);
+    assert!(peer.publish_at(4, &build("a")).await.expect("a receipt").duplicate);
     close(second, peer).await;
 }
 

@@ -89,6 +89,7 @@ macro_rules! backend_suite {
             a_critical_message_goes_before_those_that_wait
             a_resend_is_recognised_by_its_sequence_across_a_restart
             an_exactly_once_message_is_recognised_by_its_id_across_a_restart
+            an_id_that_comes_again_with_another_payload_is_refused
             settle_and_publish_are_one_step
             a_full_queue_refuses_when_addressed_and_is_skipped_else
             a_guarantee_that_cannot_be_given_is_refused
