@@ -46,7 +46,7 @@ impl World {
     /// Something goes on between a client and the hub.
     fn traffic(&mut self, at: usize) -> Judged {
         let Some(line) = &self.clients[at].line else { return Ok(()) };
-        let is_due = line.is_woken() || self.now.mono_ms >= line.deadline();
+        let is_due = line.is_due(self.now);
         match self.random.below(3) {
             0 if line.is_said() => {
                 let count = usize::try_from(self.random.between(1, 4)).unwrap_or(1);
@@ -164,7 +164,7 @@ impl World {
     fn round(&mut self) -> Judged {
         for at in 0..self.clients.len() {
             self.turn(at, usize::MAX);
-            while self.clients[at].line.as_ref().is_some_and(|line| line.is_woken()) {
+            while self.clients[at].line.as_ref().is_some_and(|line| line.is_due(self.now)) {
                 self.poll(at)?;
             }
             while self.clients[at].line.as_ref().is_some_and(|line| line.is_heard() || line.is_closing()) {

@@ -76,13 +76,15 @@ impl Line {
             Incoming::Bytes(Bytes::from(bytes))
         });
         self.is_closing |= self.connection.turn(bytes.collect::<Vec<_>>(), now).is_err();
-        self.woken.0.store(true, Ordering::Relaxed);
+        if count > 0 {
+            self.woken.0.store(true, Ordering::Relaxed);
+        }
         frames
     }
 
     /// What the hub says goes on its way; answers it.
     pub(super) fn poll(&mut self, now: Now) -> Result<Vec<Frame>, String> {
-        self.woken.0.store(false, Ordering::Relaxed);
+        let was_woken = self.woken.0.swap(false, Ordering::Relaxed);
         if now.mono_ms >= self.connection.deadline() {
             self.is_closing |= self.connection.on_deadline(now).is_err();
         }
@@ -97,13 +99,17 @@ impl Line {
             let frame = self.encoding.decode(&block.bytes);
             frames.push(frame.map_err(|error| format!("a frame of the hub cannot be read: {error}"))?);
         }
+        let is_asked_for = |frame: &Frame| matches!(frame, Frame::Ping(_) | Frame::Error(_) | Frame::Goodbye(_));
+        if !was_woken && !frames.iter().all(is_asked_for) {
+            return Err("there was something to say, and nobody woke the connection".to_owned());
+        }
         self.to_client.extend(frames.iter().cloned());
         Ok(frames)
     }
 
-    /// When the connection is to be asked, though nothing woke it.
-    pub(super) fn deadline(&self) -> u64 {
-        self.connection.deadline()
+    /// Whether the connection is to be asked: something woke it, or it is time.
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        self.is_woken() || now.mono_ms >= self.connection.deadline()
     }
 
     /// It breaks.

@@ -1,6 +1,6 @@
 //! A mutation: a fault put into the source on purpose, and the test that must notice it.
 //!
-//! Each is one file. Its head says `why: ..` and `test: PACKAGE TARGET NAME`, with the target `lib` or an integration test; then
+//! Each is one file. Its head says `why: ..` and `test: PACKAGE TARGET NAME`, with the target `lib`, `bin` or an integration test; then
 //! come files and hunks as a unified diff has them, without line numbers: `--- path`, then lines that begin with a space, `-` or
 //! `+`. The lines that are there before must stand in the file exactly once, so that a mutation goes with code that moves, and
 //! says so when it is gone. `@@` begins another hunk in the same file.
@@ -28,7 +28,7 @@ pub(crate) struct Mutation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Test {
     pub(crate) package: String,
-    /// `lib`, or the name of an integration test.
+    /// `lib`, `bin` for the one program, or the name of an integration test.
     pub(crate) target: String,
     pub(crate) name: String,
 }
@@ -134,6 +134,7 @@ impl Test {
         let mut args = vec!["--package", &self.package];
         match self.target.as_str() {
             "lib" => args.push("--lib"),
+            "bin" => args.push("--bins"),
             target => args.extend(["--test", target]),
         }
         args.extend(["--", "--exact", &self.name]);
@@ -154,6 +155,8 @@ mod tests {
         assert_eq!(mutation.test.args(), ["--package", "p", "--lib", "--", "--exact", "a::b"]);
         let hunks: Vec<_> = mutation.hunks.iter().map(|h| (&*h.path, &*h.before, &*h.after)).collect();
         assert_eq!(hunks, [("f.rs", "fn a() {\n    sync();\n}\n", "fn a() {\n}\n"), ("f.rs", "x\n", "y\n\n")]);
+        let of_a_program = Mutation::parse("n", &TEXT.replace("p lib", "p bin")).unwrap();
+        assert_eq!(of_a_program.test.args(), ["--package", "p", "--bins", "--", "--exact", "a::b"]);
         for wrong in ["why: no test\n", "what\n", "why: a\ntest: p lib\n", &TEXT.replace("@@", "*"), &TEXT[..30]] {
             assert!(Mutation::parse("m", wrong).is_err(), "{wrong}");
         }
