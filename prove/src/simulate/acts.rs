@@ -176,8 +176,8 @@ impl World {
         let chance = self.random.below(100);
         let client = &mut self.clients[at];
         let command = match chance {
-            0 => name(*self.random.pick(&["plain", "mirror", "few"])).map(|queue| Command::Purge { queue }),
-            1..4 => name(*self.random.pick(&["plain", KEYED]))
+            0 => name(self.random.pick::<&str>(&["plain", "mirror", "few"])).map(|queue| Command::Purge { queue }),
+            1..4 => name(self.random.pick::<&str>(&["plain", KEYED]))
                 .map(|queue| Command::Redrive { queue, limit: u32::try_from(self.random.between(1, 5)).unwrap_or(1) }),
             4 => name(BRIEF).map(|queue| Command::Delete { queue, force: true }),
             5..7 => {

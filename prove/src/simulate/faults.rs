@@ -177,7 +177,9 @@ impl World {
             steps.write();
         }
         while steps.read() {}
-        (steps.look(), steps.prepare(), steps.snapshot());
+        steps.look();
+        steps.prepare();
+        steps.snapshot();
         self.life().hub.tick();
         self.pass(11);
         Ok(())

@@ -101,7 +101,7 @@ struct Busy {
     /// Purges and deletions.
     drops: u32,
     redrives: u32,
-    /// All redrives so far.
+    /// How many redrives began or ended so far.
     redriven: u64,
 }
 
@@ -166,7 +166,7 @@ impl Oracle {
     pub(super) fn make(&mut self, message: Message, topic: &'static str, key: Option<u64>) -> usize {
         let letter = self.letters.len();
         self.letters.push(Letter { message, topic, key, possible: 0, position: None, step: None });
-        places::of(topic).for_each(|place| drop(self.copies.insert((letter, place), Copy::default())));
+        self.copies.extend(places::of(topic).map(|place| ((letter, place), Copy::default())));
         letter
     }
 

@@ -169,6 +169,8 @@ impl Oracle {
                 let place = *place;
                 self.may_redrive(place);
                 self.busy[place].redrives -= 1;
+                // It may have come after what was asked when it was on its way.
+                self.busy[place].redriven += 1;
             }
             // The answer to a subscription, whose number is another's tag.
             _ => return,
