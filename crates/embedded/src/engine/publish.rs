@@ -173,7 +173,11 @@ impl Engine {
             Plan::Unmatched => results.kept(kept(None, None, 0, 0)),
             Plan::Duplicate(position) => {
                 let level = self.wait_again(position, &outgoing.message, results);
-                results.kept(Kept { duplicate: true, by_id: outgoing.by_id, ..kept(Some(position), Some(level), 1, 0) });
+                results.kept(Kept {
+                    duplicate: true,
+                    by_id: outgoing.by_id,
+                    ..kept(Some(position), Some(level), 1, 0)
+                });
             }
             Plan::Store { .. } if !self.staging.has_room(bytes, records) => {
                 results.refused(Error::new(Code::Busy, "the log has no room just now; try again"));
@@ -195,7 +199,11 @@ impl Engine {
                         results.wait(position);
                     }
                     let waiting = self.addressed(&outgoing.message, queues);
-                    results.kept(Kept { waiting, by_id: outgoing.by_id, ..kept(Some(position), Some(level), taken, skipped) });
+                    results.kept(Kept {
+                        waiting,
+                        by_id: outgoing.by_id,
+                        ..kept(Some(position), Some(level), taken, skipped)
+                    });
                 } else {
                     results.kept(kept(None, None, taken, skipped));
                 }
