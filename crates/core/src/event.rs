@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use skep_protocol::{
-    Accepted, AgentId, Delivery, Error, Guarantee, Managed, Publication, Report, Settled, Settlement, SubscriptionId,
-    Topic,
+    Accepted, AgentId, Delivery, Error, Guarantee, Managed, Outcome, Publication, Report, Settled, Settlement,
+    SubscriptionId, Topic,
 };
 
 use crate::backend::{Kept, Run};
@@ -73,7 +73,12 @@ impl Hub {
         let messages = answer.of.iter().zip(0..).skip(first).take(count);
         match &run.result {
             Err(error) => {
-                messages.for_each(|(message, _)| self.unstored.refused(now.unix_ms, party, Some(message), error));
+                for (message, _) in messages {
+                    if error.outcome == Outcome::Refused {
+                        self.guard.take_back(&message.view(), now);
+                    }
+                    self.unstored.refused(now.unix_ms, party, Some(message), error);
+                }
             }
             Ok(kept) if kept.queues == 0 && !kept.duplicate => messages
                 .filter(|(_, at)| !answer.live.iter().any(|(heard, _)| heard == at))

@@ -151,6 +151,20 @@ impl Guard {
         Ok(())
     }
 
+    /// A message that was counted was refused after all: it does not use up its conversation.
+    pub(crate) fn take_back(&self, message: &MessageRef<'_>, now: Now) {
+        let Some(name) = message.given_conversation() else { return };
+        let (id, key) = (self.seed.hash_one(message.id()), self.seed.hash_one(name));
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        // Sent again, it is counted again.
+        let Some(passed) = past.messages.get(id) else { return };
+        past.messages.put(id, Passed { resend: None, ..passed }, now.mono_ms);
+        if let Some(known) = past.conversations.get(key) {
+            let fewer = Conversation { messages: known.messages.saturating_sub(1), ..known };
+            past.conversations.put(key, fewer, now.mono_ms);
+        }
+    }
+
     fn check_hops(&self, hops: u32, message: &MessageRef<'_>) -> Result<(), Error> {
         let max = self.allowed.hops;
         if max == 0 || hops <= max {

@@ -19,9 +19,10 @@ use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
 use crate::engine::{ConsumerId, Effects, Engine};
 use crate::journal::QueueId;
 use crate::limits::{MEMORY_BYTES, ROUTE_STEPS_MAX};
-use crate::log::{Extent, Mode, OpenError, OpenWith, SegmentSizes};
+use crate::log::{Mode, OpenError, OpenWith, SegmentSizes};
 use crate::look::{self, Looks};
 use crate::snapshot::{Recovered, Retention, Taker, recover};
+use crate::status;
 use crate::store::{State, Store};
 
 /// What a publish is answered when already the opening found no room.
@@ -253,37 +254,11 @@ impl Backend for Embedded {
     }
 
     fn recovery(&self) -> String {
-        let Extent { first, segments, bytes } = self.store.reader.extent();
-        let now = self.store.clock.now().unix_ms;
-        let snapshot = match self.taker.as_ref().and_then(|taker| taker.newest()) {
-            Some((at, made_ms)) => format!("a snapshot at {at}, {} s old", now.saturating_sub(made_ms) / 1_000),
-            None => "no snapshot yet".to_owned(),
-        };
-        let (recovery, files) = (&self.recovery, if segments == 1 { "file" } else { "files" });
-        let (used, max) = self.store.lock().engine.memory();
-        format!(
-            "{recovery}; the log begins at position {first} and has {bytes} bytes in {segments} {files}, {snapshot}; \
-             the index takes {used} bytes of memory of at most {max}"
-        )
+        status::in_words(&self.recovery, &self.store, self.taker.as_deref())
     }
 
     fn gauges(&self) -> Vec<Gauge> {
-        let Extent { first, segments, bytes } = self.store.reader.extent();
-        let (used, max) = self.store.lock().engine.memory();
-        let gauge = |name, help, value| Gauge { name, help, value };
-        let mut gauges = vec![
-            gauge("log_bytes", "Bytes of the files of the log", bytes),
-            gauge("log_segments", "Files of the log", segments),
-            gauge("log_first_position", "First position that is kept", first),
-            gauge("memory_bytes", "Memory that the index of queues takes, in bytes, estimated", used),
-            gauge("memory_bytes_max", "Memory that it may take; beyond it what adds messages is refused", max),
-        ];
-        if let Some((at, made_ms)) = self.taker.as_ref().and_then(|taker| taker.newest()) {
-            let age_s = self.store.clock.now().unix_ms.saturating_sub(made_ms) / 1_000;
-            gauges.push(gauge("snapshot_position", "Position at which the newest snapshot stands", at));
-            gauges.push(gauge("snapshot_age_seconds", "Age of the newest snapshot", age_s));
-        }
-        gauges
+        status::in_numbers(&self.store, self.taker.as_deref())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {

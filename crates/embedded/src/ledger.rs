@@ -92,15 +92,25 @@ fn called(engine: &Engine, name: &str) -> Vec<QueueId> {
 /// What a pass has come to, held against what the engine knows now; none if it is not all known yet.
 fn shown(store: &Store, sought: &Sought, history: History<'_>) -> Result<Option<Seen>, Error> {
     let (mut next, followed) = (history.next, history.followed);
-    let open: Vec<(QueueId, u64)> =
+    let gap = store.reader.last_gap();
+    let mut open: Vec<(QueueId, u64)> =
         followed.values().flat_map(|one| one.open().map(|queue| (queue, one.position))).collect();
-    let mut names = Names::default();
+    let (mut names, mut dead) = (Names::default(), HashMap::<QueueId, QueueId>::default());
     {
-        let shared = store.lock();
+        let engine = &store.lock().engine;
         for queue in followed.values().flat_map(Followed::queues) {
-            names.extend(shared.engine.queue_name(queue).map(|name| (queue, name.clone())));
+            let Some(name) = engine.queue_name(queue) else { continue };
+            if let Some((id, name)) = name.dead().and_then(|name| Some((engine.queue_id(&name)?, name))) {
+                dead.insert(queue, id);
+                names.insert(id, name);
+            }
+            names.insert(queue, name.clone());
         }
     }
+    // Where a part of the log is gone that may have told of its death, it is looked for among the dead letters.
+    let died = open.iter().filter(|(_, position)| *position < gap);
+    let died: Vec<_> = died.filter_map(|(queue, position)| Some((*dead.get(queue)?, *position))).collect();
+    open.extend(died);
     let mut stands: HashMap<(QueueId, u64), Stand> = HashMap::default();
     for part in open.chunks(STANDS_MAX) {
         let now = store.clock.now();
@@ -113,8 +123,11 @@ fn shown(store: &Store, sought: &Sought, history: History<'_>) -> Result<Option<
     let limit = usize::try_from(sought.search.limit.unwrap_or(1)).unwrap_or(usize::MAX).max(1);
     let (mut messages, mut bytes): (Vec<Traced>, usize) = (Vec::new(), 0);
     for (position, one) in followed {
-        let stand = |queue| stands.get(&(queue, position)).cloned();
-        let Some(traced) = one.shown(&names, |queue| sought.counts(queue), stand) else { continue };
+        let stand = |queue| {
+            let at = |queue: QueueId| Some((queue, stands.get(&(queue, position))?.clone()));
+            at(queue).or_else(|| at(*dead.get(&queue)?).filter(|_| position < gap))
+        };
+        let Some(traced) = one.shown(&names, |queue| sought.counts(queue), stand, position < gap) else { continue };
         if sought.search.outcome.is_some_and(|outcome| !outcome.takes(traced.state)) {
             continue;
         }

@@ -20,6 +20,7 @@ mod look;
 mod notice;
 pub mod offline;
 mod snapshot;
+mod status;
 mod store;
 mod sync;
 

@@ -22,6 +22,10 @@ use crate::snapshot::{CheckedLog, checked, load};
 const COVERED: &str = "a snapshot stands for all that came before it, so a start does not read this; it goes on, and what lies in \
     the damaged bytes can be neither delivered nor shown. Restore the file from a copy";
 
+/// Why a segment that a snapshot counts on is not given up.
+const MISSED: &str = "a snapshot counts on this file, so a start asks for it, and this repair cannot give up what lies in it. Restore \
+    the file from a copy; without one, put the files that end in .snap elsewhere and run this again: it shows what that would cost";
+
 /// Told how many bytes of the log were read, of how many.
 pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;
 
@@ -188,6 +192,7 @@ fn look(disk: &Arc<dyn Disk>, progress: &mut Progress<'_>) -> Result<(Checked, O
     let with = OpenWith::new([0; 16], 0);
     let mut seen = Seen::new(&sizes, progress);
     let CheckedLog { found, base } = checked(disk, with, &mut |view| seen.note(view)).map_err(|error| coded(&error))?;
+    let opens = found.is_ok();
     let (report, next, damage) = match found {
         Ok((report, next)) => {
             let damage = report.corruption.as_ref().map(|found| Damage {
@@ -216,7 +221,7 @@ fn look(disk: &Arc<dyn Disk>, progress: &mut Progress<'_>) -> Result<(Checked, O
     let planned = match plan_from(disk.clone(), with, base.as_ref(), &mut |view| engine.replay(&view)) {
         // What is damaged is needed no more to go on, only to be looked at or delivered.
         Ok(plan) if plan.losses.is_empty() => {
-            damage.irreparable = Some(COVERED.to_owned());
+            damage.irreparable = Some(if opens { COVERED } else { MISSED }.to_owned());
             None
         }
         Ok(plan) => {

@@ -2,7 +2,8 @@
 
 use skep_core::Guards;
 use skep_protocol::{
-    Action, AgentId, Code, Command, Error, Message, MessageBuilder, MessageRef, Retry, Settle, Settlement,
+    Action, AgentId, Code, Command, Error, Message, MessageBuilder, MessageRef, QueueName, QueueSpec, Retry, Settle,
+    Settlement,
 };
 use skep_testkit::{Peer, message};
 
@@ -105,4 +106,20 @@ async fn a_message_that_was_stored_gets_its_receipt_again_although_its_conversat
     assert_eq!(peer.publish_at(71, &talk()).await.expect_err("one too many").code, Code::ConversationExhausted);
     let again = peer.publish_at(70, &only).await.expect("the receipt again");
     assert_eq!((again.position, again.duplicate), (stored.position, true));
+}
+
+#[tokio::test]
+async fn what_is_refused_after_all_uses_up_no_conversation() {
+    let house = House::guarded(Guards { conversation_messages: 2, ..Guards::default() }).await;
+    let mut peer = Peer::attach(&house.hub, None);
+    let name = || QueueName::new("small").expect("a name");
+    peer.manage(Command::Declare(QueueSpec { messages_max: 1, ..QueueSpec::new(name()) })).await.expect("a queue");
+    let talk = || message("small").conversation("talk");
+    peer.publish(talk()).await.expect("there is room for one");
+    for _ in 0..3 {
+        assert_eq!(peer.publish(talk()).await.expect_err("and for no other").code, Code::QueueFull);
+    }
+    peer.manage(Command::Purge { queue: name() }).await.expect("a purge");
+    peer.publish(talk()).await.expect("the second that is taken");
+    assert_eq!(peer.publish(talk()).await.expect_err("of two").code, Code::ConversationExhausted);
 }

@@ -257,19 +257,22 @@ impl Followed {
     }
 
     /// How it stands, of all queues that count where it stands worst. `stands` has what the engine
-    /// says of it in those where its way has not ended.
+    /// says of it in those where its way has not ended, or in their dead letters; `has_gap` says that a part of the log behind it
+    /// was removed, which may have told that it has.
     pub(super) fn shown(
         mut self,
         names: &Names,
         counts: impl Fn(QueueId) -> bool,
-        stands: impl Fn(QueueId) -> Option<Stand>,
+        stands: impl Fn(QueueId) -> Option<(QueueId, Stand)>,
+        has_gap: bool,
     ) -> Option<Traced> {
         let events = std::mem::take(&mut self.events);
         let judged = self.judged(counts).filter_map(|way| {
-            let stand = stands(way.queue);
-            Some((way.fate(names, stand.as_ref())?, way, stand))
+            let (queue, stand) = stands(way.queue).map_or((way.queue, None), |(queue, stand)| (queue, Some(stand)));
+            let dead = names.get(&queue).is_some_and(skep_protocol::QueueName::is_dead);
+            Some((way.fate(dead, stand.as_ref(), has_gap)?, queue, way, stand))
         });
-        let (state, way, stand) = judged.min_by_key(|(fate, ..)| *fate)?;
+        let (state, queue, way, stand) = judged.min_by_key(|(fate, ..)| *fate)?;
         let told = (!way.reason.is_empty()).then(|| way.reason.clone());
         let previous = stand.as_ref().and_then(|stand| stand.previous.as_ref()).map(|ended| ended.reason.clone());
         let reason = previous.or(told).filter(|_| !matches!(state, Fate::Acked | Fate::Waiting | Fate::Delayed));
@@ -287,7 +290,7 @@ impl Followed {
             to: view.to().map(str::to_owned).collect(),
             state,
             state_ms: way.time_ms,
-            queue: named(way.queue),
+            queue: named(queue),
             attempts: stand.as_ref().map_or(way.attempt, |stand| stand.attempts),
             due_ms: stand.as_ref().and_then(|stand| stand.due_ms),
             reason,
@@ -301,8 +304,7 @@ impl Followed {
 impl Way {
     /// How a message stands here; none where it went on. What the log tells counts; what the engine
     /// adds is who has it, and that an attempt ended with the hub.
-    fn fate(&self, names: &Names, stand: Option<&Stand>) -> Option<Fate> {
-        let dead = names.get(&self.queue).is_some_and(skep_protocol::QueueName::is_dead);
+    fn fate(&self, dead: bool, stand: Option<&Stand>, has_gap: bool) -> Option<Fate> {
         Some(match (self.end, stand) {
             (End::Moved, _) => return None,
             (End::Now(fate), _) => fate,
@@ -311,6 +313,7 @@ impl Way {
             (End::Open, Some(Stand { attempts: 0, due_ms: Some(_), .. })) => Fate::Delayed,
             (End::Open, Some(Stand { attempts: 0, .. })) => Fate::Waiting,
             (End::Open, Some(_)) => Fate::Retrying,
+            (End::Open, None) if has_gap => Fate::Settled,
             // It is on its way from one state to the next.
             (End::Open, None) if self.leased => Fate::Leased,
             (End::Open, None) if dead => Fate::Dead,

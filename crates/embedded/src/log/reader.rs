@@ -120,6 +120,14 @@ impl Reader {
         segments.get(early.saturating_sub(1)).map_or(0, |segment| segment.first)
     }
 
+    /// The first position behind the last segment that was removed from among others; 0 if none was.
+    #[must_use]
+    pub fn last_gap(&self) -> u64 {
+        let segments = self.shared.catalog.all();
+        let gap = segments.windows(2).rfind(|pair| pair[0].number + 1 < pair[1].number);
+        gap.map_or(0, |pair| pair[1].first)
+    }
+
     /// Whether a segment is part of the log.
     #[must_use]
     pub fn holds(&self, segment: u64) -> bool {

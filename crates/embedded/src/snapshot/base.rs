@@ -93,7 +93,7 @@ pub(crate) fn checked(
         (Some(newest), Some((found, mut snapshot, mut engine))) => {
             // The newest knows best what was let go.
             snapshot.kept.retain(|kept| newest.kept.contains(kept));
-            let base = Base { snapshot: &snapshot, is_newest: bases.damaged.is_empty() };
+            let base = Base { snapshot: &snapshot, is_newest: bases.knows_newest() };
             (check(Some(base), &mut engine), Some(found))
         }
         _ => (check(None, &mut Engine::new(0)), None),
@@ -149,7 +149,7 @@ impl Bases {
         let mut failed = None;
         for found in self.finished() {
             let Some((snapshot, mut engine)) = self.load(disk, &found, seed)? else { continue };
-            let base = Base { snapshot: &snapshot, is_newest: self.damaged.is_empty() };
+            let base = Base { snapshot: &snapshot, is_newest: self.knows_newest() };
             match run(Some(base), &mut engine) {
                 Ok(result) => return Ok((engine, result, Some(found))),
                 // One before it may show more of what is wrong.
@@ -184,9 +184,14 @@ impl Bases {
         finished > 0 && self.damaged.len() == finished
     }
 
+    /// Whether no other can have let segments go since: a newer one that is not finished, or of which the header is lost, may have.
+    fn knows_newest(&self) -> bool {
+        self.damaged.is_empty() && self.found.first().is_none_or(|newest| newest.header.is_some())
+    }
+
     /// Behind a damaged snapshot an older one knows of segments that were let go since. What is still needed must be there.
     fn lost(&self, engine: &Engine, opened: &Opened) -> Option<Corruption> {
-        if self.damaged.is_empty() {
+        if self.knows_newest() {
             return None;
         }
         let (segment, position) = engine.places().into_iter().find(|(segment, _)| !opened.reader.holds(*segment))?;

@@ -214,14 +214,16 @@ async fn a_flipped_bit_in_durable_messages_is_named_and_nothing_is_cut() {
     assert_eq!(disk.contents(&name).expect("bytes"), damaged, "nothing was changed");
 }
 
-/// Publishes to jobs until the disk is full; answers how many were taken, and the refusal.
+/// Publishes to jobs until the disk is full; answers how many were taken, and the refusal. Slowly: that there is no room for the
+/// next segment is found by a thread beside, and what a burst staged before that waits for room.
 async fn fill(disk: &RecordingDisk, peer: &mut Peer) -> (u32, Error) {
     disk.set_room(Some(0));
-    let large = "x".repeat(200_000);
+    let large = "x".repeat(20_000);
     for stored in 0..1000 {
         if let Err(error) = peer.publish(message("jobs").text(&large)).await {
             return (stored, error);
         }
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     panic!("the disk has no end");
 }

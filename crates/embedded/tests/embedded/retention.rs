@@ -8,9 +8,11 @@ use skep_core::{Backend, Clock, Guards, Hub, HubOptions};
 use skep_embedded::log::SegmentSizes;
 use skep_embedded::offline::{repair, verify};
 use skep_embedded::{Embedded, EmbeddedOptions, Retention};
-use skep_protocol::{Action, Ask, Page, Position};
+use skep_protocol::{Action, Ask, Fate, Page, Position, Search};
 use skep_testkit::backend_suite::declare;
 use skep_testkit::{Anyone, Peer, message};
+
+use crate::trace::asked;
 
 const SIZES: SegmentSizes = SegmentSizes { first: 16 * 1024, max: 16 * 1024 };
 const MESSAGES: usize = 400;
@@ -41,9 +43,18 @@ async fn life(folder: &Path) -> Position {
     declare(&mut peer, "kept", |spec| spec).await;
     declare(&mut peer, "jobs", |spec| spec).await;
     let kept = peer.publish(message("kept").text("still wanted")).await.expect("a receipt").position.expect("stored");
+    // It lies beside the one that nobody takes, and its ack in a segment that goes.
+    let mut other = Peer::attach(&hub, None);
+    declare(&mut other, "late", |spec| spec).await;
+    other.publish(message("late")).await.expect("a receipt");
     peer.consume("jobs", 1).await;
     let text = "x".repeat(MESSAGE_BYTES);
-    for _ in 0..MESSAGES {
+    for done in 0..MESSAGES {
+        if done == MESSAGES / 4 {
+            other.consume("late", 1).await;
+            let delivery = other.delivery().await;
+            other.settle(delivery.lease, Action::Ack).await.expect("an answer");
+        }
         peer.publish(message("jobs").text(&text)).await.expect("a receipt");
         let delivery = peer.delivery().await;
         peer.settle(delivery.lease, Action::Ack).await.expect("an answer");
@@ -53,7 +64,7 @@ async fn life(folder: &Path) -> Position {
         assert!(Instant::now() < deadline, "of {MESSAGES} messages nothing was let go: {:?}", segments(folder));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    drop(peer);
+    drop((peer, other));
     store.close().await.expect("closes");
     kept
 }
@@ -82,6 +93,11 @@ async fn segments_of_settled_messages_go_and_an_unsettled_one_keeps_its_own_and_
     let look = Ask::Replay { filter, from: Position::Number(1), limit: 1_000 };
     let Page::Messages { messages, .. } = peer.look(look).await.expect("a page") else { panic!("messages") };
     assert!((1..MESSAGES).contains(&messages.len()), "{} are left", messages.len());
+
+    // Nor does a trace say that a message waits whose ack was let go.
+    let search = Search { to: Some("late".into()), ..Search::default() };
+    let (found, _) = asked(&mut peer, "", search).await;
+    assert_eq!(found.iter().map(|traced| traced.state).collect::<Vec<_>>(), [Fate::Settled]);
     drop((peer, hub, store));
 }
 

@@ -16,7 +16,7 @@ use skep_testkit::{Peer, message};
 use crate::faults::{hub_on, hub_on_any};
 
 /// All that is told of the messages of an id, and how often it was asked for.
-async fn asked(peer: &mut Peer, id: &str, search: Search) -> (Vec<Traced>, u32) {
+pub(crate) async fn asked(peer: &mut Peer, id: &str, search: Search) -> (Vec<Traced>, u32) {
     let (mut messages, mut search, mut times) = (Vec::new(), search, 0);
     loop {
         let asked = Ask::Trace { message: id.into(), search: Some(search.clone()) };

@@ -127,6 +127,8 @@ fates! {
     Removed = "removed";
     /// A purge dropped it.
     Purged = "purged";
+    /// In its queue no more; the part of the log that told how was removed with age.
+    Settled = "settled";
     /// Done.
     Acked = "acked";
 }
@@ -155,7 +157,7 @@ impl Wanted {
     pub fn takes(self, fate: Fate) -> bool {
         match self {
             Wanted::Undelivered => !Wanted::Delivered.takes(fate),
-            Wanted::Delivered => matches!(fate, Fate::Leased | Fate::Acked),
+            Wanted::Delivered => matches!(fate, Fate::Leased | Fate::Settled | Fate::Acked),
             Wanted::Fate(wanted) => wanted == fate,
         }
     }

@@ -102,8 +102,8 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let sources = place.sources();
     assert_eq!(sources[0], "flag --listen");
     assert_eq!(sources[5], "env SKEP_PAYLOAD_BYTES_MAX");
-    assert!(sources[13].ends_with("skep.toml:1"), "{sources:?}");
-    assert_eq!(sources[14], "default");
+    assert!(sources[14].ends_with("skep.toml:1"), "{sources:?}");
+    assert_eq!(sources[15], "default");
 }
 
 #[test]

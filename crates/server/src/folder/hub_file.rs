@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use skep_auth::private;
@@ -14,6 +16,10 @@ const NAME: &str = "hub.json";
 const FRESH: &str = "hub.json.new";
 /// Largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// How often it is tried on a full disk, and after how long again.
+const FULL_TRIES: u32 = 40;
+const FULL_RETRY: Duration = Duration::from_millis(50);
 
 /// What a hub that is ready says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +47,19 @@ impl HubFile {
         serde_json::from_slice(&text).ok()
     }
 
-    /// Readers see the old content or the new one, never a part.
+    /// Readers see the old content or the new one, never a part. On a full disk the log may just try whether there is room for
+    /// more of it, and let go what it found: so this is tried again for a moment.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), FolderError> {
+        for _ in 1..FULL_TRIES {
+            match self.try_write(folder) {
+                Err(FolderError::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => sleep(FULL_RETRY),
+                done => return done,
+            }
+        }
+        self.try_write(folder)
+    }
+
+    fn try_write(&self, folder: &Path) -> Result<(), FolderError> {
         let fresh = folder.join(FRESH);
         let text = serde_json::to_string(self).map_err(std::io::Error::from).map_err(failed(&fresh))?;
         // What a hub that was killed left there is not written through.

@@ -1,9 +1,9 @@
 //! Of many messages: why those that stand worst stand so, in one sentence, and what to run next.
 
 use skep_client::Client;
-use skep_protocol::{Ask, Error, Fate, Page, QueueInfo, Topic, Traced};
+use skep_protocol::{Ask, Consumers, Error, Fate, Page, QueueInfo, Topic, Traced};
 
-use super::verdict::{Verdict, due, next, origin, place, why};
+use super::verdict::{Takers, Verdict, due, next, origin, place, why};
 use crate::output::{counted, word};
 use crate::receipt::presence;
 
@@ -13,40 +13,68 @@ pub(super) async fn of(client: &Client, found: &[Traced]) -> Result<Option<Verdi
     let Some(last) = found.iter().rfind(|traced| traced.state == state) else { return Ok(None) };
     let alike = alike(found, last);
     let takers = takers_of(client, last).await;
-    let said = say(state, last, &how_many(&alike, found.len()), takers.as_deref());
-    Ok(Some(Verdict {
-        said,
-        next: if state == Fate::Acked { format!("trace {}", word(&last.id)) } else { next(last) },
-    }))
+    let said = say(state, last, &how_many(&alike, found.len()), takers.as_ref().map(|takers| takers.said.as_str()));
+    let next = match (state, takers.and_then(|takers| takers.next)) {
+        (_, Some(held_back)) => held_back,
+        (Fate::Settled | Fate::Acked, None) => format!("trace {}", word(&last.id)),
+        _ => next(last),
+    };
+    Ok(Some(Verdict { said, next }))
 }
 
 /// Why nobody takes a message that waits; none of one that does not, or if nothing is known.
-pub(super) async fn takers_of(client: &Client, traced: &Traced) -> Option<String> {
+pub(super) async fn takers_of(client: &Client, traced: &Traced) -> Option<Takers> {
     let queue = traced.queue.clone().filter(|_| traced.state == Fate::Waiting)?;
     // A queue that has gone meanwhile has no takers either.
     let Ok(Page::Queues(queues)) = client.query(Ask::Queue { queue }).await else { return None };
     takers(client, queues.first()).await
 }
 
-async fn takers(client: &Client, queue: Option<&QueueInfo>) -> Option<String> {
+async fn takers(client: &Client, queue: Option<&QueueInfo>) -> Option<Takers> {
     let queue = queue?;
-    if queue.consumers > 0 {
-        let consumers = counted(queue.consumers, "consumer is", "consumers are");
-        return Some(format!("{consumers} attached and takes no more just now"));
+    if let Some(held_back) = held_back(queue) {
+        return Some(held_back);
     }
-    let agent = Topic::agent_of(queue.spec.name.as_str());
-    let Some(agent) = agent else { return Some("no consumer is attached".into()) };
-    let Ok(Page::Agents(agents)) = client.query(Ask::Agents).await else { return None };
-    let info = agents.iter().find(|info| info.agent.as_str() == agent)?;
-    Some(match presence(info.connected, info.last_seen_ms).as_str() {
-        "connected" => format!("{agent} is connected and does not receive"),
-        seen => format!("{agent} is not here, {seen}"),
-    })
+    let said = if queue.consumers > 0 {
+        // They may be busy, or wait for their turn: for the message ahead of it with the same key, for the one that is active.
+        format!("{} attached", counted(queue.consumers, "consumer is", "consumers are"))
+    } else if let Some(agent) = Topic::agent_of(queue.spec.name.as_str()) {
+        let Ok(Page::Agents(agents)) = client.query(Ask::Agents).await else { return None };
+        let info = agents.iter().find(|info| info.agent.as_str() == agent)?;
+        match presence(info.connected, info.last_seen_ms).as_str() {
+            "connected" => format!("{agent} is connected and does not receive"),
+            seen => format!("{agent} is not here, {seen}"),
+        }
+    } else {
+        "no consumer is attached".to_owned()
+    };
+    Some(Takers { said, next: None })
 }
 
-/// Those that stand where another does: only of them is the sentence true.
+/// What stands before messages that nobody could take now.
+fn held_back(queue: &QueueInfo) -> Option<Takers> {
+    let name = &queue.spec.name;
+    if queue.ready > 0 {
+        return None;
+    }
+    let (said, next) = if queue.parked > 0 {
+        let parked = counted(queue.parked_keys, "key is", "keys are");
+        (format!("{parked} parked behind a dead letter"), format!("queue redrive {}", word(name.as_str())))
+    } else if queue.leased > 0 && queue.spec.consumers != Consumers::Shared {
+        (
+            "only one may take from it, and leases on it are open".to_owned(),
+            format!("queue show {}", word(name.as_str())),
+        )
+    } else {
+        return None;
+    };
+    Some(Takers { said, next: Some(next) })
+}
+
+/// Those that stand where another does: only of them is the sentence true. What is done is done anywhere.
 fn alike<'a>(found: &'a [Traced], last: &Traced) -> Vec<&'a Traced> {
-    found.iter().filter(|traced| (traced.state, &traced.queue) == (last.state, &last.queue)).collect()
+    let anywhere = last.state == Fate::Acked;
+    found.iter().filter(|one| one.state == last.state && (anywhere || one.queue == last.queue)).collect()
 }
 
 fn how_many(alike: &[&Traced], all: usize) -> String {
@@ -90,6 +118,7 @@ fn say(state: Fate, last: &Traced, many: &str, takers: Option<&str>) -> String {
         }
         Fate::Removed => format!("{many} went with {queue}, which was deleted."),
         Fate::Purged => format!("{many} {} dropped from {queue} by a purge.", is("was", "were")),
+        Fate::Settled => format!("{many} left {queue}; what told how is of an age at which the log lets go."),
         Fate::Acked => format!("{many} {} done.", is("is", "are")),
     }
 }
@@ -107,6 +136,28 @@ mod tests {
         let waits = traced(Fate::Waiting, "agent.bob.inbox", None);
         let said = say(Fate::Waiting, &waits, "The message", Some("bob is not here, never connected"));
         assert_eq!(said, "The message waits in agent.bob.inbox: bob is not here, never connected.");
+    }
+
+    #[test]
+    fn what_a_dead_letter_holds_back_is_not_to_be_received() {
+        let spec = skep_protocol::QueueSpec::new("jobs".parse().expect("a name"));
+        let open = QueueInfo {
+            spec,
+            ready: 0,
+            leased: 0,
+            delayed: 0,
+            bytes: 9,
+            consumers: 1,
+            dead: 1,
+            parked: 2,
+            parked_keys: 1,
+            active: None,
+        };
+        let takers = held_back(&open).expect("it is parked");
+        assert_eq!(takers.said, "1 key is parked behind a dead letter");
+        assert_eq!(takers.next.as_deref(), Some("queue redrive jobs"));
+        assert_eq!(held_back(&QueueInfo { ready: 1, ..open.clone() }), None);
+        assert_eq!(held_back(&QueueInfo { parked: 0, leased: 1, ..open }), None, "it is shared");
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) async fn show(context: &Context, client: &Client, message: &MessageId
 /// The last word is of the one that stands worst, and of those of the newest.
 async fn verdict(client: &Client, messages: &[Traced]) -> Option<Verdict> {
     let worst = messages.iter().rev().min_by_key(|traced| traced.state)?;
-    let verdict = verdict::of(worst, takers_of(client, worst).await.as_deref());
+    let verdict = verdict::of(worst, takers_of(client, worst).await.as_ref());
     if messages.len() == 1 {
         return Some(verdict);
     }

@@ -11,8 +11,15 @@ pub(super) struct Verdict {
     pub(super) next: String,
 }
 
+/// Why nobody takes a message that waits, and what to run then, if it is not to receive it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Takers {
+    pub(super) said: String,
+    pub(super) next: Option<String>,
+}
+
 /// The verdict on one message. `takers` says who might take it from its queue, if that is known.
-pub(super) fn of(traced: &Traced, takers: Option<&str>) -> Verdict {
+pub(super) fn of(traced: &Traced, takers: Option<&Takers>) -> Verdict {
     let (queue, attempt) = (place(traced), attempt(traced));
     let who = holder(traced).unwrap_or("somebody");
     let why = why(traced);
@@ -26,7 +33,7 @@ pub(super) fn of(traced: &Traced, takers: Option<&str>) -> Verdict {
         }
         Fate::Retrying => format!("It waits in {queue} to be delivered again{}; {attempt} ended: {why}.", due(traced)),
         Fate::Waiting => {
-            let takers = takers.map(|takers| format!(": {takers}")).unwrap_or_default();
+            let takers = takers.map(|takers| format!(": {}", takers.said)).unwrap_or_default();
             format!("It waits in {queue}; nobody has taken it yet{takers}.")
         }
         Fate::Delayed => format!("It waits in {queue} for the moment that its sender named{}.", due(traced)),
@@ -43,9 +50,11 @@ pub(super) fn of(traced: &Traced, takers: Option<&str>) -> Verdict {
         },
         Fate::Removed => format!("It was removed together with {queue}."),
         Fate::Purged => format!("It was dropped from {queue} by a purge."),
+        Fate::Settled => format!("{queue} holds it no more; what told how is of an age at which the log lets go."),
         Fate::Acked => format!("It is done: {who} acked it, {attempt}."),
     };
-    Verdict { said, next: next(traced) }
+    let held_back = takers.and_then(|takers| takers.next.clone());
+    Verdict { said, next: held_back.unwrap_or_else(|| next(traced)) }
 }
 
 /// Why it stands so, whole: people act on it.
@@ -182,7 +191,7 @@ pub(super) mod tests {
     #[test]
     fn a_message_nobody_can_take_is_told_with_why() {
         let waits = traced(Fate::Waiting, "jobs", None);
-        let said = of(&waits, Some("no consumer is attached")).said;
+        let said = of(&waits, Some(&Takers { said: "no consumer is attached".into(), next: None })).said;
         assert_eq!(said, "It waits in jobs; nobody has taken it yet: no consumer is attached.");
     }
 
