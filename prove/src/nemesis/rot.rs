@@ -27,7 +27,8 @@ impl Nemesis {
             self.hub.kill().await?
         }
         let log = Segments::read(&self.hub.data)?;
-        let proven: Vec<&Stretch> = log.0.iter().filter(|batch| batch.is_proven).collect();
+        let covered = Segments::covered(&self.hub.data)?;
+        let proven: Vec<&Stretch> = log.0.iter().filter(|batch| batch.is_proven && batch.position >= covered).collect();
         if proven.is_empty() {
             return self.restart().await;
         }

@@ -1,12 +1,17 @@
 //! The hub's log, looked at from outside while the hub is dead: which bytes hold what, and what proves them durable.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use skep_embedded::log::{
     BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, SegmentHeader, StoreKey, segment_number,
 };
+
+/// How a finished snapshot begins, and where the position stands up to which it reaches.
+const SNAPSHOT_MAGIC: &[u8] = b"skep.snp";
+const SNAPSHOT_POSITION: usize = 40;
 
 /// A batch that is part of the log.
 #[derive(Clone, Debug)]
@@ -28,6 +33,25 @@ pub(crate) struct Segments(pub(crate) Vec<Stretch>);
 impl Segments {
     pub(crate) fn folder(data: &Path) -> PathBuf {
         data.join("log")
+    }
+
+    /// What the newest snapshot covers: everything below this position. A start does not read it; `skep verify` does.
+    pub(crate) fn covered(data: &Path) -> anyhow::Result<u64> {
+        let mut covered = 0;
+        for entry in fs::read_dir(Self::folder(data))? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|end| end != "snap") {
+                continue;
+            }
+            let mut header = [0; SNAPSHOT_POSITION + 8];
+            // One that is not finished has no header yet.
+            let read = fs::File::open(&path).and_then(|mut file| file.read_exact(&mut header));
+            if read.is_ok() && header.starts_with(SNAPSHOT_MAGIC) {
+                let position = header.last_chunk().copied().map_or(0, u64::from_le_bytes);
+                covered = covered.max(position);
+            }
+        }
+        Ok(covered)
     }
 
     /// Reads the log of a dead hub.
