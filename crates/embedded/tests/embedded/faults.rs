@@ -223,7 +223,7 @@ async fn fill(disk: &RecordingDisk, peer: &mut Peer) -> (u32, Error) {
         if let Err(error) = peer.publish(message("jobs").text(&large)).await {
             return (stored, error);
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(15)).await;
     }
     panic!("the disk has no end");
 }
@@ -354,13 +354,15 @@ async fn too_many_open_files_refuse_publishes_and_lose_nothing() {
     // How many more are stored depends on whether the next segment was prepared by now.
     peer.publish(message("jobs").text("before")).await.expect("a receipt");
     disk.set_out_of_files(true);
-    let large = "x".repeat(200_000);
+    let large = "x".repeat(20_000);
     let mut stored = 1;
     let refused = loop {
         match peer.publish(message("jobs").text(&large)).await {
             Ok(_) => stored += 1,
             Err(error) => break error,
         }
+        // Slowly, as above.
+        tokio::time::sleep(Duration::from_millis(15)).await;
         assert!(stored < 1000, "segments have no end");
     };
     assert_eq!((refused.code, refused.outcome), (Code::Busy, skep_protocol::Outcome::Refused), "{refused}");
