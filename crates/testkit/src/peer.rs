@@ -256,44 +256,32 @@ impl Peer {
         }
     }
 
+    /// What comes before it stays, in the order in which it came.
     async fn wait_for(&mut self, is_it: impl Fn(&SessionEvent) -> bool) -> SessionEvent {
-        if let Some(at) = self.waiting.iter().position(&is_it) {
-            return self.waiting.remove(at).expect("found there");
-        }
-        let mut others = VecDeque::new();
+        let mut looked_at = 0;
         loop {
-            let event = tokio::time::timeout(PATIENCE, self.fresh_event());
-            match event.await.expect("an event that must come did not come within 20 s") {
-                event if is_it(&event) => {
-                    self.waiting.append(&mut others);
-                    return event;
-                }
-                event => others.push_back(event),
+            if let Some(at) = self.waiting.iter().skip(looked_at).position(&is_it) {
+                return self.waiting.remove(looked_at + at).expect("found there");
             }
-            // What came with it stays in order behind it.
-            if let Some(at) = self.waiting.iter().position(&is_it) {
-                let found = self.waiting.remove(at).expect("found there");
-                others.append(&mut self.waiting);
-                self.waiting = others;
-                return found;
-            }
+            looked_at = self.waiting.len();
+            let more = tokio::time::timeout(PATIENCE, self.fetch());
+            more.await.expect("an event that must come did not come within 20 s");
         }
     }
 
     async fn next_event(&mut self) -> SessionEvent {
-        match self.waiting.pop_front() {
-            Some(event) => event,
-            None => self.fresh_event().await,
+        loop {
+            match self.waiting.pop_front() {
+                Some(event) => return event,
+                None => self.fetch().await,
+            }
         }
     }
 
-    async fn fresh_event(&mut self) -> SessionEvent {
+    async fn fetch(&mut self) {
         let Peer { session, hub, waiting, .. } = self;
         let mut events = Vec::new();
         poll_fn(|cx| session.poll_events(cx, hub.now(), &mut events)).await;
-        let mut events = events.into_iter();
-        let first = events.next().expect("ready means that something happened");
         waiting.extend(events);
-        first
     }
 }
