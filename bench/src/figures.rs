@@ -16,6 +16,8 @@ pub(crate) struct Figures {
     pub(crate) max_us: Option<f64>,
     /// Resident memory of the hub at the end, in MiB.
     pub(crate) resident_mib: Option<f64>,
+    /// How much of it each takes, in bytes, where that is what is measured.
+    pub(crate) bytes_each: Option<f64>,
     /// How many were checked to have arrived exactly once, those of the warm-up included.
     pub(crate) exact: u64,
 }
@@ -73,6 +75,7 @@ pub(crate) struct Row {
     pub(crate) p99_us: Option<Spread>,
     pub(crate) max_us: Option<Spread>,
     pub(crate) resident_mib: Option<Spread>,
+    pub(crate) bytes_each: Option<Spread>,
     /// Messages of all rounds that were checked to have arrived exactly once.
     pub(crate) exact: u64,
 }
@@ -88,6 +91,7 @@ impl Row {
             p99_us: spread(|figures| figures.p99_us),
             max_us: spread(|figures| figures.max_us),
             resident_mib: spread(|figures| figures.resident_mib),
+            bytes_each: spread(|figures| figures.bytes_each),
             exact: rounds.iter().map(|figures| figures.exact).sum(),
         }
     }

@@ -95,6 +95,8 @@ enum What {
     Request(Request),
     /// A work queue: enqueue, lease, ack, all synced to disk
     Work(Work),
+    /// Memory of messages and queues, recovery, replay
+    Kept,
     /// A hub in this process: live publish to handler
     InProcess(InProcess),
     /// Start to ready, and memory at rest
@@ -155,6 +157,7 @@ fn cases(cli: &Cli) -> Vec<Case> {
         What::Live(case) => vec![Case::Live(case.clone())],
         What::Request(case) => vec![Case::Request(case.clone())],
         What::Work(case) => vec![Case::Work(case.clone())],
+        What::Kept => Case::kept(),
         What::InProcess(case) => vec![Case::InProcess(case.clone())],
         What::Start => vec![Case::Start(Start)],
     };

@@ -1,6 +1,7 @@
 //! What Linux says of a process: processor time and memory.
 
 use std::fs;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -28,6 +29,17 @@ pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS is shown")?;
     Ok(kib.parse::<u64>()? * 1024)
+}
+
+/// A process that is killed when this is dropped, unless it has ended.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It has ended already, unless something went wrong.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Measures time and processor time from its begin.

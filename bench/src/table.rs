@@ -9,12 +9,15 @@ pub(crate) struct Table<'a>(pub(crate) &'a [Row]);
 
 impl Display for Table<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| what | per second | hub CPU, ns each | p50 us | p99 us | max us | hub RSS, MiB | exact |")?;
-        writeln!(f, "|---|---|---|---|---|---|---|---|")?;
+        writeln!(
+            f,
+            "| what | per second | hub CPU, ns each | p50 us | p99 us | max us | hub RSS, MiB | bytes each | exact |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|---|---|---|")?;
         for row in self.0 {
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 row.name,
                 cell(row.per_second, rate),
                 cell(row.cpu_ns, plain),
@@ -22,6 +25,7 @@ impl Display for Table<'_> {
                 cell(row.p99_us, plain),
                 cell(row.max_us, plain),
                 cell(row.resident_mib, plain),
+                cell(row.bytes_each, plain),
                 if row.exact == 0 { "-".into() } else { row.exact.to_string() },
             )?;
         }
@@ -66,7 +70,7 @@ mod tests {
         };
         let row = Row::of("durable".into(), &[round(1_200_000.0, 120.0), round(90_000.0, 99.96), round(5e5, 110.0)]);
         let table = Table(&[row]).to_string();
-        let expected = "| durable | 500k (90.0k-1.20M) | 110 (100.0-120) | - | - | - | - | 15 |";
+        let expected = "| durable | 500k (90.0k-1.20M) | 110 (100.0-120) | - | - | - | - | - | 15 |";
         assert_eq!(table.lines().last(), Some(expected));
     }
 }

@@ -3,14 +3,14 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
 use super::{Durable, Live, Request, Setting};
 use crate::figures::{Figures, mib};
-use crate::process::resident;
+use crate::process::{Killed, resident};
 
 /// How long it may take to accept.
 const READY_MAX: Duration = Duration::from_secs(10);
@@ -36,7 +36,8 @@ impl Compare {
     pub(crate) fn standard(server: &Path, generator: &Path) -> Vec<Self> {
         let live = Live::standard().into_iter().filter(|case| case.batch.is_none()).map(Like::Live);
         let request = Request::standard().into_iter().map(Like::Request);
-        let likes = Durable::standard().into_iter().map(Like::Durable).chain(live).chain(request);
+        let durable = Durable::standard().into_iter().filter(|case| case.queues == 1 && case.level.is_none());
+        let likes = durable.map(Like::Durable).chain(live).chain(request);
         likes.map(|like| Compare { server: server.into(), generator: generator.into(), like }).collect()
     }
 
@@ -80,7 +81,7 @@ impl Compare {
                 let clients = *clients as u64;
                 ("rr", vec![clients, *bytes as u64, setting.scaled(count / clients), pid])
             }
-            Like::Durable(Durable { connections, in_flight, bytes, count }) => {
+            Like::Durable(Durable { connections, in_flight, bytes, count, .. }) => {
                 let connections = *connections as u64;
                 let each = setting.scaled(count / connections);
                 ("durable", vec![*in_flight, *bytes as u64, each, pid, connections])
@@ -122,16 +123,6 @@ fn scaled(text: &str) -> Option<f64> {
         _ => (text, 1.0),
     };
     number.parse::<f64>().ok().map(|number| number * factor)
-}
-
-/// A process that is killed when this is dropped.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[cfg(test)]

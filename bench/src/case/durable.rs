@@ -9,9 +9,10 @@ use super::{Goal, Setting, WARM_PART, bytes_in_words, frame_messages, together};
 use crate::figures::Figures;
 use crate::latency::Latencies;
 use crate::process::Meter;
-use crate::wire::{Link, Party, Said, Template, listen};
+use crate::wire::{Link, Party, Said, Template, listen, nth_queue};
 
-const QUEUE: &str = "bench.durable";
+/// The begin of the names of all queues.
+const QUEUE: &str = "bench.durable.";
 
 /// So many connections with so many messages unanswered each.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,34 +29,57 @@ pub(crate) struct Durable {
     /// Messages of all connections together
     #[arg(long, default_value_t = 300_000)]
     pub(crate) count: u64,
+    /// Queues, each with a topic of its own: a message goes to any of them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) queues: u64,
+    /// How durable, if not as --durability says
+    #[arg(skip)]
+    pub(crate) level: Option<&'static str>,
 }
+
+/// Weaker levels than that of the hub: each answers before it is synced.
+const LEVELS: [&str; 3] = ["interval(100ms)", "os", "memory"];
+/// In flight, and how many messages.
+const WINDOWS: [(u64, u64); 4] = [(1, 5_000), (16, 100_000), (256, 500_000), (2048, 1_000_000)];
 
 impl Durable {
     pub(super) fn standard() -> Vec<Self> {
-        let small = [(1, 1, 5_000), (1, 16, 100_000), (1, 256, 500_000), (1, 2048, 1_000_000), (64, 1, 64_000)]
-            .map(|(connections, in_flight, count)| Durable { connections, in_flight, bytes: 256, count });
-        let large = [(1024, 300_000), (16 * 1024, 40_000)].map(|(bytes, count)| Durable {
-            connections: 1,
-            in_flight: 256,
-            bytes,
-            count,
-        });
-        [&small[..], &large].concat()
+        let one = |in_flight, bytes, count| Durable { connections: 1, in_flight, bytes, count, queues: 1, level: None };
+        let mut cases: Vec<Self> = WINDOWS.map(|(in_flight, count)| one(in_flight, 256, count)).into();
+        cases.push(Durable { connections: 64, ..one(1, 256, 64_000) });
+        cases.extend([(1024, 300_000), (16 * 1024, 40_000)].map(|(bytes, count)| one(256, bytes, count)));
+        cases.extend([10_000, 100_000].map(|queues| Durable { queues, ..one(2048, 256, 500_000) }));
+        for level in LEVELS {
+            cases
+                .extend(WINDOWS.map(|(in_flight, count)| Durable { level: Some(level), ..one(in_flight, 256, count) }));
+        }
+        cases
     }
 
     pub(crate) fn name(&self) -> String {
-        let Durable { connections, in_flight, bytes, .. } = self;
+        let Durable { connections, in_flight, bytes, queues, level, .. } = self;
         let bytes = bytes_in_words(*bytes);
-        match connections {
-            1 => format!("durable publish to receipt, {bytes}, {in_flight} in flight"),
-            n => format!("durable publish to receipt, {bytes}, {n} connections, {in_flight} in flight each"),
-        }
+        let begin = match level {
+            None => "durable publish to receipt".into(),
+            Some(level) => format!("publish to receipt at level {level}"),
+        };
+        let end = match (connections, queues) {
+            (1, 1) => format!("{in_flight} in flight"),
+            (1, queues) => format!("{in_flight} in flight, to any of {queues} queues"),
+            (n, 1) => format!("{n} connections, {in_flight} in flight each"),
+            (n, queues) => format!("{n} connections, {in_flight} in flight each, to any of {queues} queues"),
+        };
+        format!("{begin}, {bytes}, {end}")
     }
 
     pub(super) fn run(&self, setting: &Setting) -> anyhow::Result<Figures> {
+        let setting = &match self.level {
+            Some(level) => Setting { durability: level.into(), ..setting.clone() },
+            None => setting.clone(),
+        };
         let hub = setting.hub()?;
         let mut observer = Link::open(hub.party())?;
-        observer.declare(QUEUE)?;
+        observer.declare_all(self.queues())?;
         let mut producers: Vec<Producer> =
             (0..self.connections).map(|n| Producer::open(hub.party(), n, self)).collect::<anyhow::Result<_>>()?;
 
@@ -71,8 +95,8 @@ impl Durable {
 
         let all: u64 = producers.iter().map(Producer::sent).sum();
         check_positions(producers.iter().flat_map(|producer| &producer.stored).copied().collect(), all)?;
-        let held = observer.look(QUEUE)?;
-        ensure!((held.ready, held.leased) == (all, 0), "{all} were acknowledged, but the queue holds {held:?}");
+        let held = observer.held()?;
+        ensure!(held == (all, 0), "{all} were acknowledged, but held are (ready, others) {held:?}");
         drop(producers);
         hub.stop()?;
         let mut latencies = Latencies::default();
@@ -81,8 +105,15 @@ impl Durable {
     }
 }
 
+impl Durable {
+    /// Their names.
+    pub(super) fn queues(&self) -> impl Iterator<Item = String> {
+        (0..self.queues).map(|nth| nth_queue(QUEUE, nth))
+    }
+}
+
 /// One connection that publishes.
-struct Producer {
+pub(super) struct Producer {
     link: Link,
     template: Template,
     /// Tells the numbers of its messages from those of others.
@@ -102,19 +133,19 @@ struct Waiting {
 }
 
 impl Producer {
-    fn open(party: &Party, nth: usize, case: &Durable) -> anyhow::Result<Self> {
-        let (link, template) = (Link::open(party)?, Template::new(QUEUE, case.bytes, None)?);
+    pub(super) fn open(party: &Party, nth: usize, case: &Durable) -> anyhow::Result<Self> {
+        let (link, template) = (Link::open(party)?, Template::to_many(QUEUE, case.queues, case.bytes)?);
         let (base, in_flight) = ((nth as u64) << 40, case.in_flight);
         Ok(Producer { link, template, base, in_flight, stored: Vec::new(), frame: Vec::new() })
     }
 
-    fn sent(&self) -> u64 {
+    pub(super) fn sent(&self) -> u64 {
         self.link.next_sequence - 1
     }
 
     /// Publishes, never more unanswered than the window, until the goal is reached and every
     /// receipt is here.
-    fn pump(&mut self, goal: &Goal) -> anyhow::Result<Latencies> {
+    pub(super) fn pump(&mut self, goal: &Goal) -> anyhow::Result<Latencies> {
         let mut latencies = Latencies::default();
         let (first, mut end) = (self.link.next_sequence, self.link.next_sequence + goal.count);
         let mut answered = first;

@@ -4,6 +4,8 @@ mod compare;
 mod durable;
 mod in_process;
 mod live;
+mod queued;
+mod recovery;
 mod request;
 mod start;
 mod work;
@@ -17,17 +19,21 @@ pub(crate) use compare::Compare;
 pub(crate) use durable::Durable;
 pub(crate) use in_process::InProcess;
 pub(crate) use live::{AHEAD_BYTES_MAX, AHEAD_MAX, Live, PAUSE, slowest};
+pub(crate) use queued::{Idle, Queued};
+pub(crate) use recovery::{Recovery, Replay};
 pub(crate) use request::Request;
 pub(crate) use start::Start;
 pub(crate) use work::Work;
 
-use crate::figures::Figures;
+use crate::figures::{Figures, mib};
 use crate::hub::Hub;
 use crate::peer::Peer;
 use crate::wire::Kind;
 
 /// Before it is measured, a case does this part of its messages once.
 pub(crate) const WARM_PART: u64 = 10;
+/// A run that must do all of it ends, by then at the latest.
+const WHOLE_MAX: Duration = Duration::from_secs(120);
 /// Most messages of one publish frame.
 const FRAME_MESSAGES: u64 = 256;
 /// Bytes of messages at which a publish frame is full.
@@ -58,6 +64,11 @@ impl Setting {
         ((count as f64 * self.scale) as u64).max(1)
     }
 
+    /// All of it is to be done, however long it takes.
+    pub(crate) fn whole(&self, count: u64) -> Goal {
+        Goal { count, until: Instant::now() + WHOLE_MAX }
+    }
+
     /// So much is to be done.
     pub(crate) fn goal(&self, count: u64) -> Goal {
         Goal { count, until: Instant::now() + self.time_max }
@@ -84,6 +95,10 @@ pub(crate) enum Case {
     Live(Live),
     Request(Request),
     Work(Work),
+    Queued(Queued),
+    Idle(Idle),
+    Recovery(Recovery),
+    Replay(Replay),
     Start(Start),
     InProcess(InProcess),
     Compare(Compare),
@@ -98,6 +113,10 @@ impl Case {
             Case::Live(case) => case.name(),
             Case::Request(case) => case.name(),
             Case::Work(case) => case.name(),
+            Case::Queued(case) => case.name(),
+            Case::Idle(case) => case.name(),
+            Case::Recovery(case) => case.name(),
+            Case::Replay(case) => case.name(),
             Case::Start(case) => case.name(),
             Case::InProcess(case) => case.name(),
             Case::Compare(case) => case.name(),
@@ -115,6 +134,10 @@ impl Case {
             Case::Live(case) => case.run(setting),
             Case::Request(case) => case.run(setting),
             Case::Work(case) => case.run(setting),
+            Case::Queued(case) => case.run(setting),
+            Case::Idle(case) => case.run(setting),
+            Case::Recovery(case) => case.run(setting),
+            Case::Replay(case) => case.run(setting),
             Case::Start(case) => case.run(setting),
             Case::InProcess(case) => case.run(setting),
             Case::Compare(case) => case.run(setting),
@@ -129,12 +152,18 @@ impl Case {
         let live = Live::standard().into_iter().map(Case::Live);
         let request = Request::standard().into_iter().map(Case::Request);
         let work = Work::standard().into_iter().map(Case::Work);
-        durable
-            .chain(live)
-            .chain(request)
-            .chain(work)
-            .chain([Case::InProcess(InProcess::standard()), Case::Start(Start)])
-            .collect()
+        durable.chain(live).chain(request).chain(work).chain(Self::kept()).chain(Self::alone()).collect()
+    }
+
+    /// What is kept: its memory, its recovery, its past.
+    pub(crate) fn kept() -> Vec<Self> {
+        let queued = Queued::standard().into_iter().map(Case::Queued);
+        let recovery = Recovery::standard().into_iter().map(Case::Recovery);
+        queued.chain([Case::Idle(Idle::standard())]).chain(recovery).chain([Case::Replay(Replay)]).collect()
+    }
+
+    fn alone() -> [Self; 2] {
+        [Case::InProcess(InProcess::standard()), Case::Start(Start)]
     }
 }
 

@@ -14,9 +14,12 @@ use crate::case::{Durable, Goal, Setting, WARM_PART, together};
 use crate::figures::Figures;
 use crate::latency::Latencies;
 use crate::process::Meter;
+use crate::wire::{nth_queue, queue_of};
 
 pub(super) const STREAM: &str = "BENCH";
 pub(super) const TOPIC: &str = "bench.stored";
+/// The begin of the topics of messages that go to one of many.
+const TOPICS: &str = "bench.stored.";
 
 pub(super) fn run(server: &Server, case: &Durable, setting: &Setting) -> anyhow::Result<Figures> {
     if server.kind.is_nats() {
@@ -41,7 +44,7 @@ pub(super) fn run(server: &Server, case: &Durable, setting: &Setting) -> anyhow:
     if server.kind.is_nats() {
         ensure!(positions.len() as u64 == all, "{all} messages got {} positions", positions.len());
     }
-    let held = held(server)?;
+    let held = if server.kind.is_nats() { held(server)? } else { held_by(server, case.queues)? };
     ensure!(held == all, "{all} were acknowledged, but the stream holds {held}");
     let mut latencies = Latencies::default();
     measured.into_iter().for_each(|some| latencies.append(some));
@@ -52,7 +55,7 @@ pub(super) fn run(server: &Server, case: &Durable, setting: &Setting) -> anyhow:
 pub(super) fn make_stream(nats: &mut Nats, retention: &str) -> anyhow::Result<()> {
     nats.subscribe("_INBOX.bench.api")?;
     let config = json!({
-        "name": STREAM, "subjects": [TOPIC], "retention": retention, "storage": "file", "num_replicas": 1,
+        "name": STREAM, "subjects": [TOPIC, format!("{TOPICS}*")], "retention": retention, "storage": "file", "num_replicas": 1,
         "max_msgs": -1, "max_bytes": 4_u64 << 30, "discard": "new",
     });
     nats.ask(&format!("STREAM.CREATE.{STREAM}"), &config)?;
@@ -71,6 +74,16 @@ pub(super) fn held(server: &Server) -> anyhow::Result<u64> {
     }
 }
 
+/// Entries in all streams of Redis.
+fn held_by(server: &Server, queues: u64) -> anyhow::Result<u64> {
+    let mut redis = Redis::open(server.port)?;
+    let mut held = 0;
+    for queue in 0..queues {
+        held += redis.ask(&["XLEN", &nth_queue(TOPICS, queue)])?.number()?;
+    }
+    Ok(u64::try_from(held)?)
+}
+
 enum Wire {
     Nats(Nats),
     Redis(Redis),
@@ -82,6 +95,7 @@ struct Producer {
     /// Where its answers go.
     answers: String,
     payload: Vec<u8>,
+    topics: Vec<String>,
     base: u64,
     in_flight: u64,
     sent: u64,
@@ -104,6 +118,7 @@ impl Producer {
             wire,
             answers,
             payload: payload(case.bytes),
+            topics: (0..case.queues).map(|nth| nth_queue(TOPICS, nth)).collect(),
             base: (nth as u64) << 40,
             in_flight: case.in_flight,
             sent: 0,
@@ -141,10 +156,13 @@ impl Producer {
 
     fn publish(&mut self, until: u64) -> anyhow::Result<()> {
         while self.sent < until {
-            set_number(&mut self.payload, self.base + self.sent);
+            let number = self.base + self.sent;
+            set_number(&mut self.payload, number);
+            let nth = queue_of(number, self.topics.len() as u64);
+            let topic = self.topics.get(usize::try_from(nth)?).context("a topic has a number")?;
             match &mut self.wire {
-                Wire::Nats(nats) => nats.put(TOPIC, &self.answers, &self.payload),
-                Wire::Redis(redis) => redis.put(&[b"XADD", TOPIC.as_bytes(), b"*", b"d", &self.payload]),
+                Wire::Nats(nats) => nats.put(topic, &self.answers, &self.payload),
+                Wire::Redis(redis) => redis.put(&[b"XADD", topic.as_bytes(), b"*", b"d", &self.payload]),
             }
             self.sent += 1;
         }

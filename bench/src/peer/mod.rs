@@ -73,11 +73,13 @@ impl Peer {
     pub(crate) fn of(case: &Case, programs: &Path) -> Vec<Self> {
         const STORED: [Kind; 4] = [Kind::JetStreamAlways, Kind::RedisAlways, Kind::JetStream, Kind::RedisEverySecond];
         let (like, kinds) = match case {
+            // What a weaker level is to be compared with stands beside the strongest.
+            Case::Durable(Durable { level: Some(_), .. }) => return Vec::new(),
             Case::Durable(case) => (Like::Durable(case.clone()), &STORED[..]),
             Case::Work(case) => (Like::Work(case.clone()), &STORED[..]),
             Case::Live(case) => (Like::Live(case.clone()), &[Kind::Nats, Kind::Redis][..]),
             Case::Request(case) => (Like::Request(case.clone()), &[Kind::Nats][..]),
-            Case::Start(_) | Case::InProcess(_) | Case::Compare(_) | Case::Peer(_) => return Vec::new(),
+            _ => return Vec::new(),
         };
         kinds.iter().map(|kind| Peer { kind: *kind, programs: programs.into(), like: like.clone() }).collect()
     }

@@ -18,6 +18,11 @@ use super::{Kind, Reader, Stream, Writer};
 /// How long the hub may say nothing while something is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Commands that are not answered yet: fewer than a session may have.
+const COMMANDS_MAX: usize = 32;
+/// Queues that are looked at with one question.
+const QUEUES_A_PAGE: u32 = 1_000;
+
 /// How to reach the hub, and as whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Party {
@@ -79,27 +84,72 @@ impl Link {
 
     /// Declares a queue without bounds that a run could reach.
     pub(crate) fn declare(&mut self, queue: &str) -> anyhow::Result<()> {
-        let unbounded = QueueSpec {
-            messages_max: u64::from(u32::MAX),
-            bytes_max: 1 << 50,
-            ..QueueSpec::new(QueueName::new(queue)?)
-        };
-        self.say(&Frame::Manage(Manage { tag: 1, command: Command::Declare(unbounded) }))?;
+        self.declare_all([queue.to_owned()].into_iter())
+    }
+
+    /// Declares many.
+    pub(crate) fn declare_all(&mut self, mut queues: impl Iterator<Item = String>) -> anyhow::Result<()> {
+        loop {
+            let mut asked = 0;
+            for queue in queues.by_ref().take(COMMANDS_MAX) {
+                let unbounded = QueueSpec {
+                    messages_max: u64::from(u32::MAX),
+                    bytes_max: 1 << 50,
+                    ..QueueSpec::new(QueueName::new(&queue)?)
+                };
+                let command = Command::Declare(unbounded);
+                self.writer.put(&encoded(&Frame::Manage(Manage { tag: 1, command })));
+                asked += 1;
+            }
+            if asked == 0 {
+                return Ok(());
+            }
+            self.writer.flush()?;
+            for _ in 0..asked {
+                match self.hear()? {
+                    Frame::Managed(managed) => {
+                        Result::from(managed.result).context("a queue is not declared")?;
+                    }
+                    other => bail!("expected the answer to a declaration, got {other:?}"),
+                }
+            }
+        }
+    }
+
+    /// Messages that are ready in all queues, and those that are not.
+    pub(crate) fn held(&mut self) -> anyhow::Result<(u64, u64)> {
+        let (mut ready, mut other, mut after) = (0, 0, None);
+        loop {
+            match self.ask(Ask::QueuesAfter { after, limit: QUEUES_A_PAGE })? {
+                Page::QueuesPart { queues, next } => {
+                    for queue in queues {
+                        ready += queue.ready;
+                        other += queue.leased + queue.delayed;
+                    }
+                    after = next;
+                }
+                other => bail!("expected queues, got {other:?}"),
+            }
+            if after.is_none() {
+                return Ok((ready, other));
+            }
+        }
+    }
+
+    /// Looks.
+    pub(crate) fn ask(&mut self, ask: Ask) -> anyhow::Result<Page> {
+        self.say(&Frame::Query(Query { tag: 2, ask }))?;
         match self.hear()? {
-            Frame::Managed(managed) => Result::from(managed.result).map(|_| ()).context("a queue is not declared"),
-            other => bail!("expected the answer to a declaration, got {other:?}"),
+            Frame::Page(report) => Result::from(report.result).context("a question is not answered"),
+            other => bail!("expected the answer to a question, got {other:?}"),
         }
     }
 
     /// What a queue holds.
     pub(crate) fn look(&mut self, queue: &str) -> anyhow::Result<QueueInfo> {
-        self.say(&Frame::Query(Query { tag: 2, ask: Ask::Queue { queue: QueueName::new(queue)? } }))?;
-        match self.hear()? {
-            Frame::Page(report) => match Result::from(report.result).context("a queue is not shown")? {
-                Page::Queues(mut queues) => queues.pop().context("no queue is shown"),
-                other => bail!("expected a queue, got {other:?}"),
-            },
-            other => bail!("expected the answer to a question, got {other:?}"),
+        match self.ask(Ask::Queue { queue: QueueName::new(queue)? })? {
+            Page::Queues(mut queues) => queues.pop().context("no queue is shown"),
+            other => bail!("expected a queue, got {other:?}"),
         }
     }
 

@@ -13,7 +13,7 @@ pub(crate) use answers::{Said, listen};
 pub(crate) use cursor::Cursor;
 pub(crate) use link::{Link, PATIENCE, Party};
 pub(crate) use reader::Reader;
-pub(crate) use template::{Template, publish_head, put_bin_head, settle_frame};
+pub(crate) use template::{Template, nth_queue, publish_head, put_bin_head, queue_of, settle_frame};
 pub(crate) use writer::Writer;
 
 use std::io::{self, Read, Write};

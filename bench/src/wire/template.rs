@@ -10,6 +10,8 @@ const ID_DIGITS: usize = 16;
 const ID_AT: usize = 2;
 /// Every this many messages the whole of one is compared, not only its number.
 const WHOLE_EVERY: u64 = 64;
+/// Digits of the number of a queue, behind what is common to all.
+const QUEUE_DIGITS: usize = 7;
 /// Writing to memory cannot fail.
 const MEMORY: &str = "memory takes what is written";
 
@@ -19,6 +21,28 @@ const MEMORY: &str = "memory takes what is written";
 pub(crate) struct Template {
     bytes: Vec<u8>,
     payload_at: usize,
+    topics: Option<Topics>,
+}
+
+/// Messages go to one of many topics each.
+#[derive(Clone, Copy)]
+struct Topics {
+    count: u64,
+    /// Where the digits of its number are in a message.
+    at: usize,
+}
+
+/// The name of one of many queues, which is its topic.
+pub(crate) fn nth_queue(prefix: &str, nth: u64) -> String {
+    format!("{prefix}{nth:0QUEUE_DIGITS$}")
+}
+
+/// To which of so many queues a message of this number goes: as if at random, and each to any.
+pub(crate) fn queue_of(number: u64, queues: u64) -> u64 {
+    // A step of splitmix64: neighbours go far from each other.
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) % queues
 }
 
 impl Template {
@@ -33,7 +57,16 @@ impl Template {
         };
         let message = message.payload("application/octet-stream", vec![b'.'; payload_bytes]).finish()?;
         let bytes = message.bytes().to_vec();
-        Ok(Template { payload_at: bytes.len() - payload_bytes, bytes })
+        Ok(Template { payload_at: bytes.len() - payload_bytes, bytes, topics: None })
+    }
+
+    /// The same, to one of so many topics with this begin.
+    pub(crate) fn to_many(prefix: &str, count: u64, payload_bytes: usize) -> anyhow::Result<Self> {
+        let topic = nth_queue(prefix, 0);
+        let template = Template::new(&topic, payload_bytes, None)?;
+        let at = template.bytes.windows(topic.len()).position(|window| window == topic.as_bytes());
+        let at = at.context("a message names its topic")? + prefix.len();
+        Ok(Template { topics: Some(Topics { count, at }), ..template })
     }
 
     /// The message of this number.
@@ -86,6 +119,13 @@ impl Template {
             message[at] = b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xf];
         }
         message[self.payload_at..self.payload_at + 8].copy_from_slice(&number.to_le_bytes());
+        if let Some(Topics { count, at }) = self.topics {
+            let mut queue = queue_of(number, count);
+            for at in (at..at + QUEUE_DIGITS).rev() {
+                message[at] = b'0' + (queue % 10) as u8;
+                queue /= 10;
+            }
+        }
     }
 }
 
@@ -137,6 +177,19 @@ mod tests {
             assert_eq!(template.number(second.bytes()).unwrap(), 0xabc);
             assert_eq!(Template::number_at_end(second.bytes(), bytes).unwrap(), 0xabc);
         }
+    }
+
+    #[test]
+    fn a_message_goes_to_the_queue_of_its_number_and_all_get_some() {
+        let template = Template::to_many("bench.many.", 50, 16).unwrap();
+        let mut met = vec![0; 50];
+        for number in 0..2_000 {
+            let message = skep_protocol::Message::parse(template.message(number).into()).unwrap();
+            let queue = queue_of(number, 50);
+            assert_eq!(message.view().to().next().map(str::to_owned), Some(nth_queue("bench.many.", queue)));
+            met[usize::try_from(queue).unwrap()] += 1;
+        }
+        assert!(met.iter().all(|count| (10..90).contains(count)), "{met:?}");
     }
 
     #[test]
