@@ -39,7 +39,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Takes settles and publishes. Never waits for the disk: without room it completes the reply with
     /// `busy`. Much at once it may take in slices, and sleep for microseconds on the caller's thread in between. The reply is completed once everything it says is durable, in the order of
     /// commits, from any thread. Input is borrowed: what must outlive the call is copied.
-    /// A write of which nothing waits is answered before this returns.
+    /// A write of which nothing waits is answered before this returns. Of publishes that no queue takes a record is kept, if the reply is
+    /// told by [`Reply::note_left`] while they are here.
     fn submit(&self, write: Write<'_>, now: Now, reply: Reply);
 
     /// Attaches a consumer: deliveries go to the outlet, never more than its window holds.
@@ -202,6 +203,13 @@ pub struct Kept {
     pub by_id: bool,
     /// The queue, when one alone took it, and how many wait there, this one included.
     pub waiting: Option<(QueueName, u64)>,
+}
+
+impl Kept {
+    /// Nothing holds it.
+    pub(crate) fn is_left(&self) -> bool {
+        self.position.is_none() && !self.duplicate
+    }
 }
 
 /// What can be done to queues.

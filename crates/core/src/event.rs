@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use skep_protocol::{
-    Accepted, AgentId, Delivery, Error, Guarantee, Managed, Outcome, Publication, Report, Settled, Settlement,
-    SubscriptionId, Topic,
+    Accepted, AgentId, Delivery, Error, Guarantee, Managed, Publication, Report, Settled, Settlement, SubscriptionId,
+    Topic,
 };
 
 use crate::backend::{Kept, Run};
@@ -69,21 +69,16 @@ impl Hub {
 
     /// Of what no queue took, a record is kept.
     fn keep_unstored(&self, party: &str, index: u32, run: &Run, answer: &Answer, now: Now) {
-        let (first, count) = (index as usize, run.count as usize);
-        let messages = answer.of.iter().zip(0..).skip(first).take(count);
-        match &run.result {
-            Err(error) => {
-                for (message, _) in messages {
-                    if error.outcome == Outcome::Refused {
-                        self.guard.take_back(&message.view(), now);
-                    }
+        let here = index..index + run.count;
+        for (at, message) in answer.left.iter().filter(|(at, _)| here.contains(at)) {
+            match &run.result {
+                Err(error) => {
+                    self.guard.take_back(&message.view(), now);
                     self.unstored.refused(now.unix_ms, party, Some(message), error);
                 }
+                Ok(_) if answer.live.iter().any(|(heard, _)| heard == at) => {}
+                Ok(_) => self.unstored.unmatched(now.unix_ms, party, message),
             }
-            Ok(kept) if kept.queues == 0 && !kept.duplicate => messages
-                .filter(|(_, at)| !answer.live.iter().any(|(heard, _)| heard == at))
-                .for_each(|(message, _)| self.unstored.unmatched(now.unix_ms, party, message)),
-            Ok(_) => {}
         }
     }
 

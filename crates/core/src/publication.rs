@@ -165,7 +165,7 @@ impl Session {
         self.unanswered_bytes += bytes;
         let copies = self.hub.live_copies(batch);
         let (mailbox, tap) = (self.mailbox.clone(), self.hub.tap.clone());
-        Reply::to(Promise { mailbox, asked, settles, messages: batch.to_vec(), bytes, copies, tap })
+        Reply::to(Promise { mailbox, asked, settles, messages: batch.len(), left: Vec::new(), bytes, copies, tap })
     }
 
     /// Checks a settle with its publishes; answers which of them must find a queue.

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use skep_protocol::{Code, Error, Message};
+use skep_protocol::{Code, Error, Message, Outcome};
 use tokio::sync::mpsc;
 
-use crate::backend::{Completion, Run};
+use crate::backend::{Completion, Kept, Outgoing, Run};
 use crate::mailbox::{Entry, Mailbox, Wakes};
 
 /// The answer to a write, as it arrives in a mailbox.
@@ -18,8 +18,8 @@ pub struct Answer {
     pub completion: Completion,
     /// How many live sessions each publish went to, by its index in the write, if to any.
     pub live: Vec<(u32, u32)>,
-    /// The messages that it answers.
-    pub(crate) of: Vec<Message>,
+    /// Those of its messages that no queue took, by their index in the write, without payload.
+    pub(crate) left: Vec<(u32, Message)>,
     /// Bytes of messages that were unanswered until now.
     pub(crate) bytes: usize,
     /// How many messages and settles.
@@ -56,8 +56,9 @@ pub(crate) struct Promise {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) asked: Asked,
     pub(crate) settles: usize,
-    /// Shared, not copied: of those that are refused a record is kept.
-    pub(crate) messages: Vec<Message>,
+    /// How many messages. They are not kept until then: each would keep what was read with it.
+    pub(crate) messages: usize,
+    pub(crate) left: Vec<(u32, Message)>,
     pub(crate) bytes: usize,
     /// Messages to copy to live listeners once they are stored: index, listeners, message.
     pub(crate) copies: Vec<(u32, u32, Message)>,
@@ -74,6 +75,28 @@ impl Reply {
     #[must_use]
     pub fn call(answer: impl FnOnce(Completion) + Send + 'static) -> Self {
         Reply(Some(Inner::Call(Box::new(answer))))
+    }
+
+    /// Remembers of what no queue takes what it was, for who asks later. Backends say it as soon as they know it, while they have
+    /// the messages: first those of all runs before, then these.
+    pub fn note_left(&mut self, publishes: &[Outgoing<'_>], runs: &[Run]) {
+        let Some(Inner::Mailbox(promise)) = &mut self.0 else { return };
+        let mut first = 0;
+        for run in runs {
+            let end = first + run.count;
+            let is_left = run.result.as_ref().map_or_else(|error| error.outcome == Outcome::Refused, Kept::is_left);
+            if is_left {
+                let these = publishes.iter().zip(0..).skip(first as usize).take(run.count as usize);
+                promise.left.extend(these.map(|(outgoing, index)| (index, outgoing.message.bare())));
+            }
+            first = end;
+        }
+    }
+
+    /// The same where all of them are refused.
+    pub fn note_all_left(&mut self, publishes: &[Outgoing<'_>], error: &Error) {
+        let count = u32::try_from(publishes.len()).unwrap_or(u32::MAX);
+        self.note_left(publishes, &[Run { count, result: Err(error.clone()) }]);
     }
 
     /// Answers. The mailbox is woken with the others of the batch.
@@ -120,7 +143,7 @@ impl fmt::Debug for Reply {
 
 impl Promise {
     fn all(&self, error: &Error) -> Completion {
-        let publishes = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
+        let publishes = u32::try_from(self.messages).unwrap_or(u32::MAX);
         Completion {
             settles: vec![Err(error.clone()); self.settles],
             publishes: (publishes > 0)
@@ -138,8 +161,8 @@ impl Promise {
                 live.push((index, listeners));
             }
         }
-        let messages = self.messages.len() + self.settles;
-        let answer = Answer { to: self.asked, completion, live, of: self.messages, bytes: self.bytes, messages };
+        let messages = self.messages + self.settles;
+        let answer = Answer { to: self.asked, completion, live, left: self.left, bytes: self.bytes, messages };
         if self.mailbox.push(Entry::Answer(answer)) {
             wakes.add(&self.mailbox);
         }

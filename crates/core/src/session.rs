@@ -138,7 +138,9 @@ impl Session {
         let required = match self.check_settle(batch, messages, now) {
             Ok(required) => required,
             Err(error) => {
-                let reply = self.promise_settle(batch, sequence, messages);
+                let mut reply = self.promise_settle(batch, sequence, messages);
+                let outgoing: Vec<Outgoing<'_>> = messages.iter().map(Outgoing::new).collect();
+                reply.note_all_left(&outgoing, &error);
                 let mut wakes = Wakes::default();
                 reply.fail(&error, &mut wakes);
                 return wakes.wake();

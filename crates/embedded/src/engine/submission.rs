@@ -37,7 +37,8 @@ impl<'a> Submission<'a> {
     }
 
     /// Nothing of it was taken, and nothing will be.
-    pub(crate) fn refuse(self, error: &Error, wakes: &mut Wakes) {
+    pub(crate) fn refuse(mut self, error: &Error, wakes: &mut Wakes) {
+        self.reply.note_all_left(self.write.publishes, error);
         self.reply.fail(error, wakes);
     }
 
@@ -62,7 +63,8 @@ impl Engine {
             self.dispatch_touched(now, fx);
             return Some(submission);
         }
-        let Submission { results, reply, .. } = submission;
+        let Submission { write, results, mut reply, .. } = submission;
+        reply.note_left(write.publishes, &results.completion.publishes);
         self.answer(results.at, results.is_synced, reply, results.completion, fx);
         self.dispatch_touched(now, fx);
         None
