@@ -3,6 +3,7 @@
 //! Two implementations, one contract: [`real::RealDisk`] on a folder, [`recording::RecordingDisk`] in memory, which records
 //! every operation and rebuilds what a crash could have left. Nothing above this seam calls the file system.
 
+mod direct;
 pub mod real;
 pub mod recording;
 
@@ -52,6 +53,14 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// Any part of the bytes may have been written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// The same for bytes that are synced at once: where it can, it keeps them out of the file system's cache.
+    ///
+    /// # Errors
+    /// Any part of the bytes may have been written.
+    fn write_through_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(offset, bytes)
+    }
 
     /// Fills the buffer from the offset. Returns fewer bytes than asked only where the file ends.
     ///

@@ -4,8 +4,9 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::direct::{self, Direct};
 use super::{Disk, DiskFile};
 
 /// How much is zero-filled by one write.
@@ -34,13 +35,14 @@ impl RealDisk {
 
     fn fill(&self, path: &Path, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        let done = write_zeros(&file, bytes).and_then(|()| file.sync_all()).and_then(|()| sync_folder(&self.folder));
+        let done =
+            write_zeros(path, &file, bytes).and_then(|()| file.sync_all()).and_then(|()| sync_folder(&self.folder));
         if let Err(error) = done {
             // Best effort: the first error is the one that tells something, and a left-over is removed by the next open.
             drop(std::fs::remove_file(path));
             return Err(error);
         }
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile { file, direct: Mutex::new(Direct::open(path, bytes)) }))
     }
 }
 
@@ -66,7 +68,7 @@ impl Disk for RealDisk {
             Err(error) if is_forbidden(&error) => File::open(&path)?,
             opened => opened?,
         };
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile { file, direct: Mutex::default() }))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -79,17 +81,41 @@ impl Disk for RealDisk {
     }
 }
 
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// Of one that was created here, as long as it is known how it ends.
+    direct: Mutex<Option<Direct>>,
+}
+
+impl RealFile {
+    fn direct(&self) -> MutexGuard<'_, Option<Direct>> {
+        self.direct.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl DiskFile for RealFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        let mut direct = self.direct();
+        // Also when it fails half-way, its end is not what it was.
+        if direct.as_mut().is_some_and(|direct| !direct.note(offset, bytes)) {
+            *direct = None;
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_through_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(direct) = &mut *self.direct()
+            && direct.write(offset, bytes)?
+        {
+            return Ok(());
+        }
+        self.write_at(offset, bytes)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.0.read_at(rest, offset + filled as u64) {
+            match self.file.read_at(rest, offset + filled as u64) {
                 Ok(0) => break,
                 Ok(bytes) => filled += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -100,18 +126,18 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 }
 
 /// Zeros are written, not promised by a sparse length, so that a later sync has no block to allocate and cannot meet a full disk.
-fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; ZERO_BYTES];
-    let mut offset = 0;
+fn write_zeros(path: &Path, file: &File, bytes: u64) -> io::Result<()> {
+    let mut offset = direct::write_zeros(path, bytes)?;
+    let zeros = vec![0; (bytes - offset).min(ZERO_BYTES as u64) as usize];
     while offset < bytes {
         let part = (bytes - offset).min(ZERO_BYTES as u64);
         file.write_all_at(&zeros[..part as usize], offset)?;

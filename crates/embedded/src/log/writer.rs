@@ -99,7 +99,8 @@ impl Writer {
         let sync = sync || reserve.is_some() || !self.mark.names(self.segment.number);
         let header = self.header(buffer.body(), buffer.records(), time_ms, false);
         let bytes = buffer.seal(&header, self.key);
-        let wrote = self.segment.file.write_at(self.offset, bytes);
+        let file = &self.segment.file;
+        let wrote = if sync { file.write_through_at(self.offset, bytes) } else { file.write_at(self.offset, bytes) };
         let written = self.wrote(&header, wrote)?;
         self.tail.reserved_next = self.tail.reserved_next.max(reserve.unwrap_or(0));
         if sync {
@@ -120,7 +121,7 @@ impl Writer {
             self.sync()?;
         }
         let header = self.header(&[], 0, time_ms, clean);
-        let wrote = self.segment.file.write_at(self.offset, &header.encode(self.key));
+        let wrote = self.segment.file.write_through_at(self.offset, &header.encode(self.key));
         let written = self.wrote(&header, wrote)?;
         self.sync()?;
         if clean {
