@@ -64,16 +64,6 @@ pub(crate) fn no_hub(address: &str, why: &dyn fmt::Display) -> Error {
     )
 }
 
-/// Nobody answers where `hub.json` said that a hub is.
-pub(crate) fn gone(error: Error) -> Error {
-    if error.code != Code::NoHub {
-        return error;
-    }
-    let text =
-        format!("{}. The hub.json of this folder names the address; if its hub has ended, {START_ONE}", error.text);
-    Error { text, ..error }
-}
-
 /// What the environment says, which goes before what is found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said {
@@ -90,33 +80,64 @@ struct HubFile {
     http: Option<String>,
     #[serde(default)]
     unix: Option<PathBuf>,
+    #[serde(default)]
+    pid: u32,
 }
 
-/// The address and token of the hub that is meant in `folder`.
+/// Where a hub is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Its addresses, the one to be tried first before the others.
+    pub(crate) addresses: Vec<Address>,
+    /// For all of them.
+    pub(crate) token: Option<String>,
+    /// The data folder that said so, if one did.
+    pub(crate) home: Option<PathBuf>,
+}
+
+impl Found {
+    /// Nobody answers at any of the addresses.
+    pub(crate) fn gone(&self, error: Error) -> Error {
+        let Some(home) = self.home.as_ref().filter(|_| error.code == Code::NoHub) else { return error };
+        let file = home.join("hub.json");
+        let text = format!("{}. {} names the address; if its hub has ended, {START_ONE}", error.text, file.display());
+        Error { text, ..error }
+    }
+}
+
+/// The addresses and the token of the hub that is meant in `folder`.
 ///
 /// A token that was found in a folder is given to the hub of that folder only, never to an
-/// address that came from elsewhere.
+/// address that came from elsewhere. A hub that was killed leaves its `hub.json` behind, and
+/// anybody may listen at its address by now: what the file says holds while the hub's lock is held.
 ///
 /// A `.skep/` that another user can have put there is passed over.
 ///
 /// # Errors
 /// `no_hub`, naming the folder, with `retry: never` where nothing is running; `invalid_argument`.
-pub(crate) fn find(folder: &Path, said: Said) -> Result<(Address, Option<String>), Error> {
+pub(crate) fn find(folder: &Path, said: Said) -> Result<Found, Error> {
     if let Some(url) = said.url {
-        return Ok((Address::parse(&url)?, said.token));
+        return Ok(Found { addresses: vec![Address::parse(&url)?], token: said.token, home: None });
     }
     let home = home(folder)?;
     let file = home.join("hub.json");
     let text = ours::read(&file).ok_or_else(|| never(format!("no hub runs in {}; {START_ONE}", home.display())))?;
     let hub: HubFile = serde_json::from_str(&text)
         .map_err(|e| Error::new(Code::NoHub, format!("{} cannot be read: {e}; {START_ONE}", file.display())))?;
+    if !ours::is_held(&home.join("lock")) {
+        let (home, file, pid) = (home.display(), file.display(), hub.pid);
+        let text =
+            format!("no hub runs in {home}: {file} was left behind by one that has gone (pid {pid}); {START_ONE}");
+        return Err(never(text));
+    }
     let token = said.token.or_else(|| ours::read(&home.join("token")).map(|text| text.trim().to_owned()));
-    let address = match (hub.unix.filter(|path| cfg!(unix) && path.exists()), hub.http) {
-        (Some(path), _) => Address::Unix(path),
-        (None, Some(http)) => Address::parse(&format!("ws://{http}/ws"))?,
-        (None, None) => return Err(never(format!("{} names no address; {START_ONE}", file.display()))),
-    };
-    Ok((address, token))
+    let unix = hub.unix.filter(|path| cfg!(unix) && path.exists()).map(Address::Unix);
+    let http = hub.http.map(|http| Address::parse(&format!("ws://{http}/ws"))).transpose()?;
+    let addresses: Vec<Address> = unix.into_iter().chain(http).collect();
+    if addresses.is_empty() {
+        return Err(never(format!("{} names no address; {START_ONE}", file.display())));
+    }
+    Ok(Found { addresses, token, home: Some(home) })
 }
 
 /// The nearest `.skep/` upward that is ours alone.
@@ -136,7 +157,7 @@ fn never(text: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use super::*;
 
@@ -147,6 +168,18 @@ mod tests {
         #[cfg(unix)]
         set_mode(&home, 0o700);
         home
+    }
+
+    /// The lock of a hub that runs there, for as long as it is held.
+    fn lock(home: &Path) -> File {
+        write(&home.join("lock"), "");
+        let lock = File::open(home.join("lock")).unwrap();
+        lock.lock().unwrap();
+        lock
+    }
+
+    fn shown(found: &Found) -> Vec<String> {
+        found.addresses.iter().map(ToString::to_string).collect()
     }
 
     fn write(file: &Path, text: &str) {
@@ -185,10 +218,30 @@ mod tests {
         fs::create_dir_all(&deep).unwrap();
         write(&home.join("token"), "secret\n");
         write(&home.join("hub.json"), r#"{"http":"127.0.0.1:7537","unix":null,"pid":123}"#);
-        let (address, token) = find(&deep, Said::default()).unwrap();
-        assert_eq!((address.to_string().as_str(), token.as_deref()), ("ws://127.0.0.1:7537/ws", Some("secret")));
+        let _lock = lock(&home);
+        let found = find(&deep, Said::default()).unwrap();
+        assert_eq!((shown(&found), found.token.as_deref()), (vec!["ws://127.0.0.1:7537/ws".into()], Some("secret")));
         let said = Said { url: None, token: Some("other".into()) };
-        assert_eq!(find(&deep, said).unwrap().1.as_deref(), Some("other"));
+        assert_eq!(find(&deep, said).unwrap().token.as_deref(), Some("other"));
+    }
+
+    #[test]
+    fn what_a_hub_that_was_killed_left_behind_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let home = home_in(root.path());
+        write(&home.join("token"), "secret");
+        write(&home.join("hub.json"), r#"{"http":"127.0.0.1:7537","pid":123}"#);
+        let killed = lock(&home);
+        assert!(find(root.path(), Said::default()).is_ok());
+        drop(killed);
+        for lock in [true, false] {
+            let error = find(root.path(), Said::default()).unwrap_err();
+            assert_eq!((error.code, error.retry), (Code::NoHub, Retry::Never));
+            for part in ["hub.json was left behind", "pid 123", "skep serve --detach"] {
+                assert!(error.text.contains(part), "{part}: {error}");
+            }
+            lock.then(|| fs::remove_file(home.join("lock")).unwrap());
+        }
     }
 
     #[cfg(unix)]
@@ -198,9 +251,11 @@ mod tests {
         let (home, socket) = (home_in(root.path()), root.path().join("hub.sock"));
         let json = serde_json::json!({ "http": "127.0.0.1:1", "unix": socket, "pid": 1 });
         write(&home.join("hub.json"), &json.to_string());
-        assert!(matches!(find(root.path(), Said::default()).unwrap().0, Address::WebSocket(_)));
+        let _lock = lock(&home);
+        let found = || shown(&find(root.path(), Said::default()).unwrap());
+        assert_eq!(found(), ["ws://127.0.0.1:1/ws"]);
         fs::write(&socket, "").unwrap();
-        assert_eq!(find(root.path(), Said::default()).unwrap(), (Address::Unix(socket), None));
+        assert_eq!(found(), [format!("unix:{}", socket.display()), "ws://127.0.0.1:1/ws".into()]);
     }
 
     #[test]
@@ -221,7 +276,8 @@ mod tests {
         for (home, port) in [(&far, 1), (&near, 2)] {
             write(&home.join("hub.json"), &format!(r#"{{"http":"127.0.0.1:{port}"}}"#));
         }
-        let found = |folder: &Path| find(folder, Said::default()).map(|(address, _)| address.to_string());
+        let _locks = [lock(&far), lock(&near)];
+        let found = |folder: &Path| find(folder, Said::default()).map(|found| shown(&found).concat());
         assert_eq!(found(&root.path().join("a")).unwrap(), "ws://127.0.0.1:2/ws");
         let mut strange = Vec::new();
         for mode in [0o777, 0o720] {
@@ -241,8 +297,7 @@ mod tests {
         for found in strange {
             assert_eq!(found.unwrap(), "ws://127.0.0.1:1/ws");
         }
-        fs::remove_file(far.join("hub.json")).unwrap();
-        fs::remove_dir(&far).unwrap();
+        fs::remove_dir_all(&far).unwrap();
         let error = found(&root.path().join("a")).unwrap_err().text;
         assert!(
             error.contains("a/.skep is passed over: it") || error.contains("a/.skep is passed over: others"),
@@ -279,6 +334,6 @@ mod tests {
         fs::create_dir_all(&home).unwrap();
         fs::write(home.join("token"), "secret").unwrap();
         let said = Said { url: Some("ws://elsewhere:1".into()), token: None };
-        assert_eq!(find(root.path(), said).unwrap().1, None);
+        assert_eq!(find(root.path(), said).unwrap().token, None);
     }
 }

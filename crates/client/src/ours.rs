@@ -3,7 +3,7 @@
 //! The hub judges its own folder by the same rules. Who could put something into the folder could
 //! name his own hub in it, and be told the token.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Read;
 #[cfg(unix)]
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -38,14 +38,27 @@ pub(crate) fn not_ours(folder: &Path) -> Option<String> {
 }
 
 /// The text of a regular file of ours; none when there is no such file.
-#[cfg(unix)]
 pub(crate) fn read(file: &Path) -> Option<String> {
+    let mut text = String::new();
+    open(file)?.take(HUB_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Whether somebody holds the lock of a data folder, as its hub does for as long as it runs. Where
+/// locks cannot be asked for, that is taken for granted.
+pub(crate) fn is_held(lock: &Path) -> bool {
+    // Shared, so that two who look do not take each other for a hub.
+    let held = |lock: File| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock | TryLockError::Error(_)));
+    open(lock).is_some_and(held)
+}
+
+#[cfg(unix)]
+fn open(file: &Path) -> Option<File> {
     // Not through a link, and without waiting for a pipe.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(file).ok()?;
     let found = file.metadata().ok()?;
-    (found.is_file() && found.uid() == user() && found.mode() & WRITABLE_BY_OTHERS == 0).then_some(())?;
-    text(file)
+    (found.is_file() && found.uid() == user() && found.mode() & WRITABLE_BY_OTHERS == 0).then_some(file)
 }
 
 #[cfg(not(unix))]
@@ -54,12 +67,6 @@ pub(crate) fn not_ours(_: &Path) -> Option<String> {
 }
 
 #[cfg(not(unix))]
-pub(crate) fn read(file: &Path) -> Option<String> {
-    text(File::open(file).ok()?)
-}
-
-fn text(file: File) -> Option<String> {
-    let mut text = String::new();
-    file.take(HUB_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
+fn open(file: &Path) -> Option<File> {
+    File::open(file).ok()
 }

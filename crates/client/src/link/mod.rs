@@ -13,12 +13,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, TryFutureExt};
+use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use skep_protocol::{Code, Error, Frame};
 use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
 
-use crate::address::{Address, gone};
+use crate::address::{Address, Found};
 
 /// The two ends of an in-process connection: batches of frames to the hub, and from it.
 pub type Ends = (mpsc::Sender<Vec<Frame>>, mpsc::Receiver<Vec<Frame>>);
@@ -105,9 +105,9 @@ impl Connector {
     }
 
     /// Looks for the hub anew each time, so that one that moved is found again.
-    pub(crate) fn finding(find: impl Fn() -> Result<(Address, Option<String>), Error> + Send + 'static) -> Self {
+    pub(crate) fn finding(find: impl Fn() -> Result<Found, Error> + Send + 'static) -> Self {
         Self::new("the nearest .skep/".into(), move || match find() {
-            Ok((address, token)) => open(address, token).map_err(gone).boxed(),
+            Ok(found) => open_first(found).boxed(),
             Err(error) => std::future::ready(Err(error)).boxed(),
         })
     }
@@ -143,6 +143,18 @@ impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connector({})", self.address)
     }
+}
+
+/// Opens the first address at which somebody answers.
+async fn open_first(found: Found) -> Result<Link, Error> {
+    let mut nobody = None;
+    for address in &found.addresses {
+        match open(address.clone(), found.token.clone()).await {
+            Err(error) if error.code == Code::NoHub => drop(nobody.get_or_insert(error)),
+            answered => return answered,
+        }
+    }
+    Err(found.gone(nobody.unwrap_or_else(|| Error::new(Code::NoHub, "no hub: it names no address"))))
 }
 
 fn open(address: Address, token: Option<String>) -> BoxFuture<'static, Result<Link, Error>> {
@@ -200,5 +212,31 @@ impl Sink<Vec<Frame>> for InProcess {
     fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.to.close();
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn where_nobody_serves_the_first_address_the_next_one_is_tried() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = Address::parse(&format!("ws://{}/ws", listener.local_addr().unwrap())).unwrap();
+        let addresses = vec![Address::Unix("/nowhere/hub.sock".into()), http];
+        let found = move || Ok(Found { addresses: addresses.clone(), token: None, home: Some("/nowhere".into()) });
+        let mut connector = Connector::finding(found);
+        let (_ended, came) = tokio::join!(connector.open(), async {
+            // Whoever comes is hung up on: that it comes is all there is to see.
+            timeout(Duration::from_secs(20), listener.accept()).await.map(drop)
+        });
+        came.unwrap();
+        drop(listener);
+        let error = connector.open().await.err().unwrap();
+        assert!(error.code == Code::NoHub && error.text.contains("/nowhere/hub.json names the address"), "{error}");
     }
 }
