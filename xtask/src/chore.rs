@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::Context as _;
 
-use crate::watch::Watch;
+use crate::watch::{MARK, Watch};
 
 /// A chore that did not succeed, with the code the process ends with.
 #[derive(Debug)]
@@ -87,6 +87,7 @@ fn judge(command: &Command, status: ExitStatus) -> anyhow::Result<()> {
 pub(crate) fn line(command: &Command) -> String {
     let added = command
         .get_envs()
+        .filter(|(name, _)| *name != MARK)
         .filter_map(|(name, value)| value.map(|value| quoted(&format!("{}={}", name.display(), value.display()))));
     let program = std::path::Path::new(command.get_program());
     let program = program.file_name().unwrap_or(command.get_program()).display().to_string();
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn a_command_line_shows_added_environment_and_quotes_spaces() {
         let mut command = Command::new("/opt/bin/cargo");
-        command.args(["test", "a b"]).env("SKEP_BIN", "/t/skep").env_remove("GONE");
+        command.args(["test", "a b"]).env("SKEP_BIN", "/t/skep").env_remove("GONE").env(MARK, "1");
         assert_eq!(line(&command), "SKEP_BIN=/t/skep cargo test 'a b'");
     }
 }

@@ -142,10 +142,12 @@ fn a_failed_step_stops_the_rest_and_is_in_the_table() {
     assert!(end[0].ends_with("FAILED") && end[1].starts_with("  clippy ") && end[1].ends_with("FAILED"), "{said}");
 }
 
-/// Starts a process of its own, as cargo starts the tests, notes both, and waits.
+/// Starts a process of its own, as cargo starts the tests, and one in the background, as a test starts a hub; notes all
+/// three, and waits.
 const LONG: &str = r#"sleep 300 &
-echo "$$" >> "$NOTES"
 echo "$!" >> "$NOTES"
+setsid sh -c 'sh -c "echo \$\$ >> \$NOTES; exec sleep 300" & exit'
+echo "$$" >> "$NOTES"
 wait"#;
 
 /// Deaf to what is polite.
@@ -153,6 +155,7 @@ const STUBBORN: &str = r#"trap '' TERM INT
 sleep 300 &
 echo "$$" >> "$NOTES"
 echo "$!" >> "$NOTES"
+setsid sh -c 'trap "" TERM; echo $$ >> $NOTES; exec sleep 300' &
 while true; do wait; done"#;
 
 fn until(what: &str, done: impl Fn() -> bool) {
@@ -176,18 +179,18 @@ fn ended_by(signal: &str, mut xtask: Child) {
 }
 
 #[test]
-fn a_chore_that_is_ended_leaves_no_child_behind() {
+fn a_chore_that_is_ended_leaves_no_child_behind_and_none_in_the_background() {
     for (n, (signal, cargo)) in
         [("-TERM", LONG), ("-INT", LONG), ("-KILL", LONG), ("-TERM", STUBBORN)].into_iter().enumerate()
     {
         for chore in [&["test"][..], &["fix"]] {
             let house = House::new(&format!("ended-{n}-{}", chore[0]), cargo);
             let xtask = house.xtask(chore).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-            until("both run", || house.noted().len() == 2);
-            let both = house.noted();
-            assert!(both.iter().all(|pid| runs(pid)), "{both:?}");
+            until("all run", || house.noted().len() == 3);
+            let all = house.noted();
+            assert!(all.iter().all(|pid| runs(pid)), "{all:?}");
             ended_by(signal, xtask);
-            until("both have ended", || !both.iter().any(|pid| runs(pid)));
+            until("all have ended", || !all.iter().any(|pid| runs(pid)));
         }
     }
 }
