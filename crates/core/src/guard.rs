@@ -1,5 +1,5 @@
 //! What stops loops that nobody watches: the hops of a message, the budget of a conversation, and
-//! the rate of a sender.
+//! the rate of a party.
 //!
 //! A message that has no cause, names no conversation and says nothing of hops costs a branch. Of
 //! the others the hub remembers for a while how far each was from its beginning, and of every
@@ -32,12 +32,12 @@ pub struct Guards {
     pub conversation_messages: u32,
     /// Hours from a conversation's first message on; after as many of silence it begins anew.
     pub conversation_hours: u32,
-    /// Messages a second from one sender; as many may come at once.
+    /// Messages a second from one party: an agent, or all together that come as none. As many may come at once.
     pub messages_per_second: u32,
 }
 
 impl Default for Guards {
-    /// 32 hops; 1,000 messages or 24 hours a conversation; no limit to a sender's rate.
+    /// 32 hops; 1,000 messages or 24 hours a conversation; no limit to a party's rate.
     fn default() -> Self {
         Guards { hops: 32, conversation_messages: 1_000, conversation_hours: 24, messages_per_second: 0 }
     }
@@ -67,7 +67,7 @@ struct Past {
     messages: Generations<Passed>,
     /// Conversations by their id.
     conversations: Generations<Conversation>,
-    /// Senders by their name.
+    /// Parties by their name and agent.
     rates: Generations<Bucket>,
 }
 
@@ -86,7 +86,7 @@ struct Conversation {
     last_ms: u64,
 }
 
-/// What a sender has left, in thousandths of a message.
+/// What a party has left, in thousandths of a message.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     left: u64,
@@ -142,7 +142,7 @@ impl Guard {
             .transpose()
             .inspect_err(|_: &Error| telemetry.refused_by_conversation(1))?;
         if is_limited {
-            self.pace(&mut past, sender, message, now).inspect_err(|_| telemetry.refused_by_rate(1))?;
+            self.pace(&mut past, sender, now).inspect_err(|_| telemetry.refused_by_rate(1))?;
         }
         if let Some((key, conversation)) = spoken {
             past.conversations.put(key, conversation, now.mono_ms);
@@ -206,12 +206,12 @@ impl Guard {
         Err(Error { retry: Retry::After(free_ms), ..Error::new(Code::ConversationExhausted, text) })
     }
 
-    /// Takes one message from what the sender has left.
-    fn pace(&self, past: &mut Past, sender: Sender<'_>, message: &MessageRef<'_>, now: Now) -> Result<(), Error> {
+    /// Takes one message from what the party has left.
+    fn pace(&self, past: &mut Past, sender: Sender<'_>, now: Now) -> Result<(), Error> {
         let rate = u64::from(self.allowed.messages_per_second);
-        // An agent is itself under any source; who is no agent is known by nothing else.
-        let name = if sender.party.agent.is_some() { sender.party.name.as_str() } else { message.source() };
-        let (key, full) = (self.seed.hash_one(name), rate * THOUSANDTHS);
+        // Whom the policy let in. The source of a message is its own word: who chose another with each would have no limit.
+        let Party { name, agent } = sender.party;
+        let (key, full) = (self.seed.hash_one((name, agent)), rate * THOUSANDTHS);
         let left = past.rates.get(key).map_or(full, |bucket| {
             let gained = now.mono_ms.saturating_sub(bucket.at_ms).saturating_mul(rate);
             bucket.left.saturating_add(gained).min(full)
@@ -223,7 +223,7 @@ impl Guard {
         let wait_ms = (THOUSANDTHS - left).div_ceil(rate);
         let text = format!(
             "{name:.NAMED_CHARS_MAX$} publishes faster than {rate} messages a second, which is what this hub takes \
-             from one sender; go on in {wait_ms} ms; the limit is guards.messages_per_second"
+             from one party; go on in {wait_ms} ms; the limit is guards.messages_per_second"
         );
         // It may be a resend of what an earlier life of the hub stored, which this one cannot know.
         let outcome = if sender.producer.is_some() { Outcome::Unknown } else { Outcome::Refused };

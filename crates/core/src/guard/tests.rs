@@ -125,6 +125,19 @@ fn a_sender_is_paced_and_told_when_to_go_on() {
 }
 
 #[test]
+fn a_party_is_paced_under_whatever_source_and_uses_up_no_share_but_its_own() {
+    let mut bench = Bench::new(Guards { messages_per_second: 2, ..Guards::default() });
+    let from = |source: &str, id: &str| Message::build(&MessageId::new(id).unwrap(), source, "note");
+    bench.party = Party { name: "local".into(), agent: None };
+    assert!(bench.say(from("one", "a")).is_ok() && bench.say(from("agent/b", "b")).is_ok());
+    let error = bench.say(from("another", "c")).unwrap_err();
+    assert!(error.code == Code::RateExceeded && error.text.starts_with("local publishes faster"), "{error}");
+    bench.party = Party { name: "agent/b".into(), agent: AgentId::new("b").ok() };
+    assert!(bench.say(from("agent/b", "d")).is_ok() && bench.say(from("one", "e")).is_ok());
+    assert!(bench.say(from("agent/b", "f")).is_err());
+}
+
+#[test]
 fn a_limit_of_zero_is_none() {
     let mut bench =
         Bench::new(Guards { hops: 0, conversation_messages: 0, conversation_hours: 0, messages_per_second: 0 });

@@ -173,7 +173,7 @@ pub const KEYS: &[Key] = &[
         variable: "SKEP_GUARDS_MESSAGES_PER_SECOND",
         flag: "guards-messages-per-second",
         takes: Takes::One("COUNT"),
-        doc: "Messages a second from one sender; faster ones are refused",
+        doc: "Messages a second from one agent, or from all that come as none; faster ones are refused",
         expected: LIMIT,
         default: "0 (no limit)",
         show: |config| config.guards.messages_per_second.to_string(),
