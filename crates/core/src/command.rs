@@ -111,6 +111,10 @@ impl Hub {
         }
         // The inbox first: an agent is known when its inbox exists, whatever is known of it besides.
         self.facts.put(&metadata_key(agent), metadata.as_bytes(), None, None, now).await?;
+        // It was deregistered meanwhile: then what it says of itself came too late to be deleted.
+        if !self.registry.is_known(agent.as_str()) {
+            self.forget_facts(agent, now).await?;
+        }
         Ok(Answer::Done { changed })
     }
 

@@ -235,9 +235,17 @@ impl Hub {
     async fn keep_presence(&self) {
         for (agent, seen_ms) in self.registry.take_unkept() {
             let kept = self.facts.put(&seen_key(&agent), seen_ms.to_string().as_bytes(), None, None, self.now()).await;
-            if let Err(error) = kept {
-                tracing::debug!(%agent, %error, "when it was last seen is not kept yet");
-                self.registry.not_kept(&agent);
+            match kept {
+                Err(error) => {
+                    tracing::debug!(%agent, %error, "when it was last seen is not kept yet");
+                    self.registry.not_kept(&agent);
+                }
+                // It was deregistered meanwhile, and its facts perhaps deleted before this one came.
+                Ok(_) if !self.registry.is_known(agent.as_str()) => {
+                    let gone = self.facts.delete(&seen_key(&agent), self.now()).await;
+                    gone.map_or_else(|error| tracing::debug!(%agent, %error, "a fact of it is left behind"), drop);
+                }
+                Ok(_) => {}
             }
         }
     }

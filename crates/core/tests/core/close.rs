@@ -1,56 +1,22 @@
 //! A fact that is never answered holds up neither the hub's work nor its end.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_core::{BoxFuture, Clock, Fact, FactPage, Facts, Guards, Hub, HubOptions, Now, Watch};
-use skep_embedded::{Embedded, EmbeddedOptions};
-use skep_protocol::{Command, Error};
+use skep_core::Hub;
+use skep_protocol::Command;
 use skep_testkit::backend_suite::declare;
-use skep_testkit::{Anyone, Peer, message};
+use skep_testkit::{Peer, message};
 use tokio::time::timeout;
+
+use crate::faulty::Faulty;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Facts of which none that says when an agent was seen is ever put.
-struct Stuck(Arc<Embedded>);
-
-impl Facts for Stuck {
-    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Fact>, Error>> {
-        self.0.get(key)
-    }
-
-    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> BoxFuture<'_, Result<FactPage, Error>> {
-        self.0.list(prefix, after, limit)
-    }
-
-    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Watch, Error>> {
-        self.0.watch(prefix)
-    }
-
-    fn put(
-        &self,
-        key: &str,
-        value: &[u8],
-        expected: Option<u64>,
-        ttl: Option<Duration>,
-        now: Now,
-    ) -> BoxFuture<'_, Result<u64, Error>> {
-        if key.ends_with(".seen") { Box::pin(pending()) } else { self.0.put(key, value, expected, ttl, now) }
-    }
-
-    fn delete(&self, key: &str, now: Now) -> BoxFuture<'_, Result<bool, Error>> {
-        self.0.delete(key, now)
-    }
-}
-
-/// A hub on such facts, with an agent that has left.
+/// A hub on facts of which none that says when an agent was seen is ever put, with an agent that has left.
 async fn stuck(folder: &tempfile::TempDir) -> Arc<Hub> {
-    let store = Embedded::open(folder.path(), Clock::new(), EmbeddedOptions::default()).expect("a store");
-    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
-    let facts = Arc::new(Stuck(store.clone()));
-    let hub = Hub::open(options, Clock::new(), store, facts, Arc::new(Anyone)).await.expect("a hub");
+    let (hub, facts) = Faulty::hub(folder).await;
+    facts.hold(Some(".seen"));
     let mut peer = Peer::attach(&hub, Some("bob"));
     let agent = "bob".parse().expect("an id");
     peer.manage(Command::Register { agent, metadata: "{}".into() }).await.expect("an agent");

@@ -4,6 +4,7 @@ mod agents;
 mod close;
 mod connection;
 mod facts;
+mod faulty;
 mod guards;
 mod lists;
 mod live;
