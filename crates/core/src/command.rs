@@ -193,9 +193,15 @@ impl Hub {
 /// The error of a queue that does not exist.
 #[must_use]
 pub fn unknown_queue(name: &QueueName) -> Error {
-    let text = match Topic::agent_of(name.as_str()) {
-        Some(agent) => format!("no agent {agent:?}, so no inbox. Add it: skep agents add {agent}"),
-        None => format!("no queue {:?}. Add it: skep queue add {name}", name.as_str()),
+    let text = match (Topic::agent_of(name.as_str()), name.origin()) {
+        (Some(agent), _) => format!("no agent {agent:?}, so no inbox. Add it: skep agents add {agent}"),
+        // Nobody can add it.
+        (None, Some(origin)) => format!(
+            "no queue {:?}: it comes with the first dead letter of {origin}. Look whether there are any: skep queue show \
+             {origin}, or GET /v1/queues/{origin}",
+            name.as_str()
+        ),
+        (None, None) => format!("no queue {:?}. Add it: skep queue add {name}", name.as_str()),
     };
     Error::new(Code::UnknownQueue, text)
 }
@@ -229,4 +235,19 @@ fn done(changed: Changed) -> Answer {
 
 fn count(changed: Changed) -> Answer {
     Answer::Count(changed.count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_for_dead_letters_that_are_not_there_yet_is_not_told_to_add_their_queue() {
+        let text = |name: &str| unknown_queue(&QueueName::new(name).unwrap()).text;
+        let dead = text("$dead.jobs");
+        assert!(dead.contains("first dead letter of jobs") && dead.contains("skep queue show jobs"), "{dead}");
+        assert!(!dead.contains("queue add"), "{dead}");
+        assert!(text("$dead.agent.bob.inbox").contains("first dead letter of agent.bob.inbox"));
+        assert!(text("jobs").ends_with("skep queue add jobs"));
+    }
 }

@@ -47,6 +47,8 @@ pub(crate) const CALENDAR_LOOK_MS: u64 = 1_000;
 pub(crate) const EXPIRE_MAX: usize = 1024;
 /// Expired messages for which the log has no room are tried again after so long, in milliseconds.
 pub(crate) const EXPIRE_RETRY_MS: u64 = 20;
+/// Who found an exclusive queue taken asks again after so long, in milliseconds: nobody tells when its consumer goes.
+pub(crate) const EXCLUSIVE_RETRY_MS: u64 = 1_000;
 /// Dead letters that one redrive moves; more by asking again.
 pub(crate) const REDRIVE_MAX: usize = 100_000;
 /// Queues; beyond it a declaration is answered `busy`.

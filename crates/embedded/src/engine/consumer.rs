@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use foldhash::HashSet;
 use skep_core::{Consume, End, Now, Outlet, unknown_queue};
-use skep_protocol::{Binding, Code, Consumers, Error, LeaseToken, QueueName};
+use skep_protocol::{Binding, Code, Consumers, Error, LeaseToken, QueueName, Retry};
 
 use super::lapse::Lapse;
 use super::queue::Queue;
 use super::{Effects, Engine};
 use crate::journal::{QueueId, Token};
+use crate::limits::EXCLUSIVE_RETRY_MS;
 
 /// Names a consumer; never reused while the store is open.
 pub(crate) type ConsumerId = u64;
@@ -86,7 +87,8 @@ impl Engine {
              consumers single_active, so that others stand by",
             queue.name
         );
-        Err(Error::new(Code::InUse, text))
+        // What it waits for, somebody else does: to ask again as it is may help.
+        Err(Error { retry: Retry::After(EXCLUSIVE_RETRY_MS), ..Error::new(Code::InUse, text) })
     }
 
     /// Who has consumed longest from a queue.

@@ -1,6 +1,6 @@
 //! Order by key, and queues of which one consumer alone gets messages.
 
-use skep_protocol::{Action, Ask, Attribute, Code, Command, Consumers, Page, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{Action, Ask, Attribute, Code, Command, Consumers, Page, QueueInfo, QueueName, QueueSpec, Retry};
 
 use super::{Opener, close, declare, hub, jobs, text};
 use crate::peer::{Peer, message};
@@ -76,6 +76,7 @@ pub async fn an_exclusive_queue_refuses_a_second_consumer(opener: Opener<'_>) {
     first.consume("jobs", 1).await;
     let refused = peer.consume_with("jobs", 1, |subscribe| subscribe).await.expect_err("it is taken");
     assert_eq!(refused.code, Code::InUse);
+    assert!(matches!(refused.retry, Retry::After(_)), "it may try again as it is: {refused:?}");
     assert!(refused.text.contains("agent/first") && refused.text.contains("jobs"), "{refused}");
     assert_eq!(info(&mut peer).await.active.as_deref(), Some("agent/first"));
     first.goodbye();
