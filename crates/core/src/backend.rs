@@ -257,7 +257,7 @@ pub enum Seen {
     Queues(Vec<QueueInfo>, Option<QueueName>),
     /// Messages, and where to go on.
     Messages(Vec<Stored>, Option<Position>),
-    /// Messages and what became of them, and where to go on.
+    /// Messages and what became of them, and the number from which to go on.
     Traced(Vec<Traced>, Option<Position>),
 }
 

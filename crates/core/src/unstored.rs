@@ -10,6 +10,8 @@ use crate::limits::{UNSTORED_BYTES_MAX, UNSTORED_MAX};
 
 /// What a record takes beside its texts, in bytes.
 const RECORD_BYTES: usize = 256;
+/// More than a hub refuses in a millisecond.
+const NUMBERS_PER_MS: u64 = 10_000;
 
 /// The newest of them.
 #[derive(Debug)]
@@ -21,6 +23,9 @@ pub(crate) struct Unstored {
 struct Ring {
     records: VecDeque<Record>,
     bytes: usize,
+    /// The number of the oldest one here. They count on from the moment at which the hub began, so
+    /// that a number of an earlier life comes before all of this one.
+    first: u64,
     /// All since this moment are here.
     since_ms: u64,
 }
@@ -45,7 +50,8 @@ impl Record {
 impl Unstored {
     /// Nothing is known from before this moment.
     pub(crate) fn since(unix_ms: u64) -> Self {
-        Unstored { ring: Mutex::new(Ring { records: VecDeque::new(), bytes: 0, since_ms: unix_ms }) }
+        let first = unix_ms.saturating_mul(NUMBERS_PER_MS);
+        Unstored { ring: Mutex::new(Ring { records: VecDeque::new(), bytes: 0, first, since_ms: unix_ms }) }
     }
 
     /// A message was refused. One of which nobody knows what became of it was not.
@@ -75,19 +81,18 @@ impl Unstored {
         while ring.records.len() > UNSTORED_MAX || ring.bytes > UNSTORED_BYTES_MAX {
             let Some(oldest) = ring.records.pop_front() else { return };
             ring.bytes -= oldest.bytes();
+            ring.first += 1;
             ring.since_ms = ring.records.front().map_or(time_ms, |record| record.time_ms);
         }
     }
 
-    /// Those of an id, if one is named, that a search means, the newest of them, in order; and
-    /// since when they are known.
-    pub(crate) fn look(&self, id: Option<&str>, search: &Search) -> (Vec<Traced>, u64) {
+    /// Those of an id, if one is named, that a search means, from a number on, at most so many and
+    /// the oldest first, each with its number; and since when they are known.
+    pub(crate) fn look(&self, id: Option<&str>, search: &Search, from: u64, most: usize) -> (Vec<(u64, Traced)>, u64) {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = search.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let meant = ring.records.iter().rev().filter(|record| record.is_meant(id, search));
-        let mut found: Vec<Traced> = meant.take(limit).map(|record| record.shown(search.whole)).collect();
-        found.reverse();
-        (found, ring.since_ms)
+        let numbered = (ring.first..).zip(&ring.records);
+        let meant = numbered.filter(|(number, record)| *number >= from && record.is_meant(id, search));
+        (meant.take(most).map(|(number, record)| (number, record.shown(search.whole))).collect(), ring.since_ms)
     }
 }
 
@@ -154,19 +159,37 @@ mod tests {
         Message::build(&MessageId::new(id).unwrap(), "agent/alice", "t").to(&topic).json("1").finish().unwrap()
     }
 
+    /// All that a search means, without their numbers, and since when they are known.
+    fn look(unstored: &Unstored, id: Option<&str>, search: &Search) -> (Vec<Traced>, u64) {
+        let (found, since_ms) = unstored.look(id, search, 0, usize::MAX);
+        (found.into_iter().map(|(_, traced)| traced).collect(), since_ms)
+    }
+
     #[test]
     fn the_newest_are_known_and_since_when_is_told() {
         let unstored = Unstored::since(5);
-        assert_eq!(unstored.look(None, &Search::default()), (Vec::new(), 5));
+        assert_eq!(look(&unstored, None, &Search::default()), (Vec::new(), 5));
         for n in 0..=UNSTORED_MAX {
             unstored.unmatched(10 + n as u64, "agent/alice", &message(&n.to_string()));
         }
-        let (found, since_ms) = unstored.look(None, &Search::default());
+        let (found, since_ms) = look(&unstored, None, &Search::default());
         assert_eq!((found.len(), since_ms), (UNSTORED_MAX, 11));
         assert_eq!(found.first().map(|traced| traced.id.as_str()), Some("1"));
-        let limit = Search { limit: Some(2), ..Search::default() };
-        let (found, _) = unstored.look(None, &limit);
-        assert_eq!(found.last().map(|traced| traced.time_ms), Some(10 + UNSTORED_MAX as u64));
+    }
+
+    #[test]
+    fn a_look_goes_on_from_a_number_also_when_the_oldest_were_forgotten() {
+        let unstored = Unstored::since(5);
+        (0..4).for_each(|n| unstored.unmatched(10, "agent/alice", &message(&n.to_string())));
+        let (page, _) = unstored.look(None, &Search::default(), 0, 3);
+        let [.., (number, last)] = page.as_slice() else { panic!("{page:?}") };
+        assert_eq!(last.id, "2");
+        (4..UNSTORED_MAX + 2).for_each(|n| unstored.unmatched(11, "agent/alice", &message(&n.to_string())));
+        let (page, _) = unstored.look(None, &Search::default(), number + 1, 1);
+        assert_eq!(page.first().map(|(_, traced)| traced.id.as_str()), Some("3"));
+        let later = Unstored::since(6);
+        later.unmatched(12, "agent/alice", &message("new"));
+        assert_eq!(later.look(None, &Search::default(), number + 1, 1).0.len(), 1, "the hub began anew");
     }
 
     #[test]
@@ -174,7 +197,7 @@ mod tests {
         let unstored = Unstored::since(0);
         let error = Error::new(Code::Forbidden, "x".repeat(UNSTORED_BYTES_MAX / 4));
         (0..10).for_each(|n| unstored.refused(n, "agent/alice", Some(&message("1")), &error));
-        assert_eq!(unstored.look(Some("1"), &Search::default()).0.len(), 3);
+        assert_eq!(look(&unstored, Some("1"), &Search::default()).0.len(), 3);
     }
 
     #[test]
@@ -182,8 +205,8 @@ mod tests {
         let unstored = Unstored::since(0);
         unstored.refused(1, "agent/alice", Some(&message("1")), &Error::new(Code::StoreFailed, "unknown"));
         unstored.refused(1, "agent/alice", None, &Error::new(Code::InvalidMessage, "no id"));
-        let (found, _) = unstored.look(None, &Search { from: Some("alice".into()), ..Search::default() });
+        let (found, _) = look(&unstored, None, &Search { from: Some("alice".into()), ..Search::default() });
         assert_eq!(found.iter().map(|traced| traced.id.as_str()).collect::<Vec<_>>(), [""]);
-        assert!(unstored.look(None, &Search { to: Some("jobs".into()), ..Search::default() }).0.is_empty());
+        assert!(look(&unstored, None, &Search { to: Some("jobs".into()), ..Search::default() }).0.is_empty());
     }
 }

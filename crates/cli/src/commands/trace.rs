@@ -60,10 +60,10 @@ pub(crate) struct Which {
     /// expired, retrying, waiting, delayed, leased, removed, purged, acked
     #[arg(long)]
     outcome: Option<Wanted>,
-    /// Begin at this position
+    /// Begin at this position, or where the last list said to go on
     #[arg(long, value_name = "POSITION")]
     after: Option<Position>,
-    /// Show at most so many stored ones, oldest first, and as many others; unsaid 20, of a conversation 200
+    /// Show at most so many, oldest first; unsaid 20, of a conversation 200
     #[arg(short = 'n', long = "count", value_name = "N")]
     count: Option<u32>,
 }
@@ -154,8 +154,6 @@ async fn search(client: &Client, message: &str, mut search: Search, count: u32) 
         found.messages.extend(page.messages);
         (found.next, found.unstored_since_ms) = (page.next, page.unstored_since_ms);
         if page.next.is_none() || found.messages.len() >= usize::try_from(count).unwrap_or(usize::MAX) {
-            // Those that were never stored came with the first page.
-            found.messages.sort_by_key(|traced| traced.time_ms);
             return Ok(found);
         }
     }

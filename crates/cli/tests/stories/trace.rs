@@ -151,6 +151,22 @@ fn what_was_refused_or_reached_nobody_is_told_with_why_until_the_hub_ends() {
 }
 
 #[test]
+fn a_list_of_what_was_refused_goes_on_where_it_ended_and_does_not_say_all_before() {
+    let place = Place::with_hub();
+    for id in ["lost-1", "lost-2", "lost-3"] {
+        place.skep(&["send", "coder-9", "hi", "--id", id, "--as", "alice"]).failed(3, "unknown_agent");
+    }
+    let begun = place.skep(&["trace", "--outcome", "refused", "-n", "2"]).done();
+    assert!(begun.out.contains("lost-1") && begun.out.contains("lost-2") && !begun.out.contains("lost-3"), "{begun:?}");
+    assert!(begun.out.contains("\n2 of the 2 shown were refused"), "{begun:?}");
+    let (_, rest) = begun.err.split_once("there are more: skep ").expect("where to go on");
+    let typed: Vec<&str> = rest.lines().next().into_iter().flat_map(str::split_whitespace).collect();
+    let more = place.skep(&typed).done();
+    assert!(more.out.contains("lost-3") && !more.out.contains("lost-2"), "{more:?}");
+    assert!(!more.err.contains("there are more"), "{more:?}");
+}
+
+#[test]
 fn to_trace_nothing_in_particular_is_told_what_can_be_said() {
     let place = Place::with_hub();
     place.skep(&["trace"]).failed(2, "--undelivered");

@@ -8,3 +8,4 @@ mod faulty;
 mod guards;
 mod lists;
 mod live;
+mod unstored;

@@ -35,7 +35,7 @@ pub struct Search {
 /// What there is to see of messages, in order of time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// The messages. Those that were never stored stand on the first page only.
+    /// The messages. Those that were never stored have no position: a search from one that is named shows none of them.
     pub messages: Vec<Traced>,
     /// Ask from here for more, even if this page is empty; none when this was the end.
     pub next: Option<Position>,

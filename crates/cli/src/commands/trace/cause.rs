@@ -7,13 +7,14 @@ use super::verdict::{Takers, Verdict, due, next, origin, place, why};
 use crate::output::{counted, word};
 use crate::receipt::presence;
 
-/// The verdict on some messages; none on none.
-pub(super) async fn of(client: &Client, found: &[Traced]) -> Result<Option<Verdict>, Error> {
+/// The verdict on some messages, which may be not all that are meant; none on none.
+pub(super) async fn of(client: &Client, found: &[Traced], is_all: bool) -> Result<Option<Verdict>, Error> {
     let Some(state) = found.iter().map(|traced| traced.state).min() else { return Ok(None) };
     let Some(last) = found.iter().rfind(|traced| traced.state == state) else { return Ok(None) };
     let alike = alike(found, last);
     let takers = takers_of(client, last).await;
-    let said = say(state, last, &how_many(&alike, found.len()), takers.as_ref().map(|takers| takers.said.as_str()));
+    let said =
+        say(state, last, &how_many(&alike, found.len(), is_all), takers.as_ref().map(|takers| takers.said.as_str()));
     let next = match (state, takers.and_then(|takers| takers.next)) {
         (_, Some(held_back)) => held_back,
         (Fate::Settled | Fate::Acked, None) => format!("trace {}", word(&last.id)),
@@ -77,11 +78,12 @@ fn alike<'a>(found: &'a [Traced], last: &Traced) -> Vec<&'a Traced> {
     found.iter().filter(|one| one.state == last.state && (anywhere || one.queue == last.queue)).collect()
 }
 
-fn how_many(alike: &[&Traced], all: usize) -> String {
-    match (alike.len(), all) {
-        (1, 1) => "The message".into(),
-        (some, all) if some == all => format!("All {all}"),
-        (some, all) => format!("{some} of {all}"),
+fn how_many(alike: &[&Traced], shown: usize, is_all: bool) -> String {
+    match alike.len() {
+        1 if shown == 1 && is_all => "The message".into(),
+        some if !is_all => format!("{some} of the {shown} shown"),
+        some if some == shown => format!("All {shown}"),
+        some => format!("{some} of {shown}"),
     }
 }
 
@@ -164,14 +166,15 @@ mod tests {
     fn those_that_wait_elsewhere_are_not_counted() {
         let [here, there] = ["agent.bob.inbox", "agent.eve.inbox"].map(|queue| traced(Fate::Waiting, queue, None));
         let found = [there, traced(Fate::Acked, "agent.bob.inbox", None), here];
-        assert_eq!(how_many(&alike(&found, &found[2]), found.len()), "1 of 3");
+        assert_eq!(how_many(&alike(&found, &found[2]), found.len(), true), "1 of 3");
     }
 
     #[test]
     fn how_many_are_meant_is_said_as_one_says_it() {
         let one = traced(Fate::Acked, "jobs", None);
-        assert_eq!(how_many(&[&one], 1), "The message");
-        assert_eq!(how_many(&[&one, &one], 2), "All 2");
-        assert_eq!(how_many(&[&one], 2), "1 of 2");
+        assert_eq!(how_many(&[&one], 1, true), "The message");
+        assert_eq!(how_many(&[&one, &one], 2, true), "All 2");
+        assert_eq!(how_many(&[&one], 2, true), "1 of 2");
+        assert_eq!(how_many(&[&one, &one], 2, false), "2 of the 2 shown");
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn tell(
         verdict: Option<&'a str>,
         next: Option<&'a str>,
     }
-    let verdict = cause::of(client, &found.messages).await?;
+    let verdict = cause::of(client, &found.messages, found.next.is_none()).await?;
     let next = verdict.as_ref().map(|verdict| context.command(&verdict.next));
     let (said, next) = (verdict.as_ref().map(|verdict| verdict.said.as_str()), next.as_deref());
     if let (Some(said), Some(next)) = (said, next) {
