@@ -4,6 +4,7 @@ mod asker;
 mod hand_over;
 mod http_consumer;
 mod http_publisher;
+mod job;
 mod maker;
 mod native;
 mod native_consumer;
