@@ -1,6 +1,7 @@
 //! A value as it was given, in a file, a variable or a flag.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
@@ -34,6 +35,10 @@ impl Given<'_> {
             Given::Toml { value: DeValue::Integer(n), .. } => usize::from_str_radix(n.as_str(), n.radix()).ok(),
             Given::Toml { .. } => None,
         }
+    }
+
+    pub(super) fn bytes(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        self.number().and_then(|number| u64::try_from(number).ok()).filter(|bytes| range.contains(bytes))
     }
 
     pub(super) fn limit(&self) -> Option<u32> {

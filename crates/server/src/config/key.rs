@@ -130,9 +130,8 @@ pub const KEYS: &[Key] = &[
         default: "1048576",
         show: |config| config.payload_bytes_max.to_string(),
         set: |config, given| {
-            let bytes = given.number().filter(|bytes| (1..=PAYLOAD_BYTES_MAX).contains(bytes))?;
-            config.payload_bytes_max = bytes;
-            Some(())
+            let bytes = given.number().filter(|bytes| (1..=PAYLOAD_BYTES_MAX).contains(bytes));
+            bytes.map(|bytes| config.payload_bytes_max = bytes)
         },
     },
     Key {
@@ -201,9 +200,8 @@ pub const KEYS: &[Key] = &[
         default: "7d",
         show: |config| quoted(&span::show(config.retention_age)),
         set: |config, given| {
-            let age = given.text().and_then(span::parse).filter(|age| span::is_retention(*age))?;
-            config.retention_age = age;
-            Some(())
+            let age = given.text().and_then(span::parse).filter(|age| span::is_retention(*age));
+            age.map(|age| config.retention_age = age)
         },
     },
     Key {
@@ -215,11 +213,7 @@ pub const KEYS: &[Key] = &[
         expected: "a number of bytes from 1048576 (1 MiB) to 1125899906842624",
         default: "1073741824 (1 GiB)",
         show: |config| config.retention_bytes.to_string(),
-        set: |config, given| {
-            let bytes = given.number().and_then(|bytes| u64::try_from(bytes).ok());
-            config.retention_bytes = bytes.filter(|bytes| (1 << 20..=1 << 50).contains(bytes))?;
-            Some(())
-        },
+        set: |config, given| given.bytes(1 << 20..=1 << 50).map(|bytes| config.retention_bytes = bytes),
     },
     Key {
         name: "memory_bytes",
@@ -230,11 +224,7 @@ pub const KEYS: &[Key] = &[
         expected: "a number of bytes from 67108864 (64 MiB) to 1125899906842624",
         default: "1073741824 (1 GiB)",
         show: |config| config.memory_bytes.to_string(),
-        set: |config, given| {
-            let bytes = given.number().and_then(|bytes| u64::try_from(bytes).ok());
-            config.memory_bytes = bytes.filter(|bytes| (MEMORY_BYTES_MIN..=1 << 50).contains(bytes))?;
-            Some(())
-        },
+        set: |config, given| given.bytes(MEMORY_BYTES_MIN..=1 << 50).map(|bytes| config.memory_bytes = bytes),
     },
     Key {
         name: "log",
