@@ -9,6 +9,7 @@ use skep_testkit::backend_suite::declare;
 use skep_testkit::{Peer, message};
 use tokio::time::timeout;
 
+use crate::facts::until;
 use crate::faulty::Faulty;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,11 +44,7 @@ async fn live_copies_and_the_end_of_parked_sessions_wait_for_no_fact() {
     listener.listen("jobs").await;
     let lost = Peer::attach(&hub, None);
     lost.park();
-    let begun = tokio::time::Instant::now();
-    while hub.sessions() > 2 {
-        assert!(begun.elapsed() < PATIENCE, "a parked session is never ended");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the parked session is ended", async || hub.sessions() <= 2).await;
     peer.publish(message("jobs")).await.expect("a receipt");
     listener.live().await;
     work.abort();

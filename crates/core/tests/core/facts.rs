@@ -47,7 +47,7 @@ fn bob() -> AgentId {
 }
 
 /// Waits for what another task does.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
         assert!(begun.elapsed() < PATIENCE, "never: {what}");

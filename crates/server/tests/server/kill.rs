@@ -120,6 +120,7 @@ async fn kill_again_and_again(victim: &mut Victim, world: &World, random: &mut R
             let works = soon("there is work", counts.wait_for(|counts| counts.receipts > before)).await.is_ok();
             lives_with_work += u64::from(works);
         }
+        // Nothing is waited for: the moment of the kill is drawn, so that it falls anywhere in the work.
         sleep(Duration::from_millis(50 + random.next() % 351)).await;
         victim.kill().await;
         victim.start();
