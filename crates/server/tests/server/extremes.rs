@@ -54,6 +54,14 @@ impl Trial {
         }
     }
 
+    /// The connection is answered so, or with an error, and the neighbour goes on.
+    async fn answers(&self, raw: &mut Raw, sequence: u64, is_so: impl Fn(&Frame) -> bool) {
+        let heard = raw.hear().await;
+        let is_answered = matches!(&heard, Heard::Frame(frame) if is_so(frame) || matches!(frame, Frame::Error(_)));
+        assert!(is_answered, "{sequence}: {heard:?}");
+        self.neighbour.goes_on().await;
+    }
+
     async fn ends_well(self) {
         self.neighbour.content(&self.hub).await;
         self.hub.close().await;
@@ -68,9 +76,7 @@ async fn a_sequence_at_the_end_of_its_range_is_answered_and_harms_nobody() {
     let mut raw = trial.raw().await;
     for sequence in SEQUENCES {
         raw.say(&Frame::Publish(Publish { sequence, messages: vec![note(&trial.client, "jobs", "x")] })).await;
-        let heard = raw.hear().await;
-        assert!(matches!(heard, Heard::Frame(Frame::Receipt(_) | Frame::Error(_))), "{sequence}: {heard:?}");
-        trial.neighbour.goes_on().await;
+        trial.answers(&mut raw, sequence, |frame| matches!(frame, Frame::Receipt(_))).await;
     }
     raw.lives().await;
     trial.ends_well().await;
@@ -85,9 +91,7 @@ async fn sequences_that_run_over_the_end_of_their_range_are_answered_and_harm_no
         for messages in [two.clone(), two.clone()] {
             raw.say(&Frame::Publish(Publish { sequence, messages })).await;
         }
-        let heard = raw.hear().await;
-        assert!(matches!(heard, Heard::Frame(Frame::Receipt(_) | Frame::Error(_))), "{sequence}: {heard:?}");
-        trial.neighbour.goes_on().await;
+        trial.answers(&mut raw, sequence, |frame| matches!(frame, Frame::Receipt(_))).await;
     }
     trial.ends_well().await;
 }
@@ -101,9 +105,7 @@ async fn a_hand_over_at_the_end_of_the_sequences_is_answered_and_harms_nobody() 
         let settles = vec![Settle { lease: LeaseToken([7; 16]), action: Action::Ack }];
         let publish = Some(Publish { sequence, messages: messages.clone() });
         raw.say(&Frame::Settle(SettleBatch { tag: 1, settles, atomic: true, publish })).await;
-        let heard = raw.hear().await;
-        assert!(matches!(heard, Heard::Frame(Frame::Settled(_) | Frame::Error(_))), "{sequence}: {heard:?}");
-        trial.neighbour.goes_on().await;
+        trial.answers(&mut raw, sequence, |frame| matches!(frame, Frame::Settled(_))).await;
     }
     assert_eq!(info(&trial.client, "jobs").await.ready, 0, "its lease was no lease");
     trial.ends_well().await;
