@@ -105,6 +105,10 @@ impl Names<'_> {
         }
         let near = did_you_mean(name.as_str(), self.queue_names());
         let add = self.global.command(&format!("queue add {name}"));
+        if near.is_none() && self.queue_names().next().is_some() {
+            let list = self.global.command("queue ls");
+            return format!("no queue {:?}. See which there are: {list}; or add it: {add}", name.as_str());
+        }
         format!("no queue {:?}. {}: {add}", name.as_str(), or_else(near, "add it"))
     }
 

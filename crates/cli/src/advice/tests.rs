@@ -35,7 +35,11 @@ fn no_agent(name: &str) -> String {
 #[test]
 fn what_was_mistyped_is_offered_before_it_is_added() {
     assert_eq!(no_queue("job"), "no queue \"job\". Did you mean \"jobs\"? Else add it: skep queue add job");
-    assert_eq!(no_queue("zzz"), "no queue \"zzz\". Add it: skep queue add zzz");
+    let far = "no queue \"zzz\". See which there are: skep queue ls; or add it: skep queue add zzz";
+    assert_eq!(no_queue("zzz"), far);
+    let none = Names { queues: &[], global: &Global::default() };
+    let first = none.tell(Code::UnknownQueue, Named::Queue(&"zzz".parse().unwrap()));
+    assert_eq!(first.as_deref(), Some("no queue \"zzz\". Add it: skep queue add zzz"));
     assert_eq!(no_agent("bbo"), "no agent \"bbo\". Did you mean \"bob\"? Else add it: skep agents add bbo");
     assert_eq!(no_queue("agent.bbo.inbox"), no_agent("bbo"));
     let either = told(Code::UnknownQueue, Named::Either(&"job".parse().unwrap()));

@@ -90,7 +90,10 @@ impl Args {
             ..ReceiveOptions::default()
         };
         let mut deliveries = match (client.receive(queue, options).await, named) {
-            (Err(error), Some(named)) => return Err(advise(context, client, named, error).await.into()),
+            // Whoever wants to take from a queue is not told how to remove it.
+            (Err(error), Some(named)) if error.code != Code::InUse => {
+                return Err(advise(context, client, named, error).await.into());
+            }
             (deliveries, _) => deliveries?,
         };
         let taken = self.gather(context, &mut deliveries, queue).await?;

@@ -1,3 +1,5 @@
+use std::io::{BufRead, BufReader};
+
 use crate::place::Place;
 
 #[test]
@@ -36,4 +38,19 @@ fn a_queue_that_is_added_again_keeps_what_is_not_said() {
     let after = shown();
     assert!(after.contains("single_active") && after.contains("\"attempts_max\":4"), "{after}");
     assert!(!after.contains("\"expired\":\"drop\""), "{after}");
+}
+
+#[test]
+fn who_finds_an_exclusive_queue_taken_is_told_to_try_again_and_not_how_to_remove_it() {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "orders.new", "--consumers", "exclusive"]).done();
+    let mut first = place.spawn(&["receive", "orders.new"]);
+    let mut said = String::new();
+    BufReader::new(first.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.starts_with("waiting for messages in orders.new"), "{said}");
+    let ran = place.skep(&["receive", "orders.new", "--wait", "0s", "--json"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let ran = ran.failed(3, "\"in_use\"").failed(3, "local consumes from it; try again when it has gone");
+    assert!(ran.err.contains("{\"after\":1000}") && !ran.err.contains("queue rm"), "{ran:?}");
 }
