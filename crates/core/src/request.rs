@@ -5,8 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use foldhash::HashMap;
 use skep_protocol::{Code, Error, Message};
 
+use crate::clock::Now;
 use crate::live::LiveMessage;
 use crate::mailbox::{Mailbox, Wakes};
+use crate::session::Session;
 
 /// The root of reply topics: `$reply.<32 hexadecimal digits>.<any token>`.
 pub(crate) const ROOT: &str = "$reply.";
@@ -50,5 +52,17 @@ impl Replies {
         }
         wakes.add(mailbox);
         Ok(())
+    }
+}
+
+impl Session {
+    /// Whether a live message that came to a reply topic of this session answers the request of that id:
+    /// it names it. One that does not is dropped by whoever asks, and a trace tells so.
+    pub fn is_answered_by(&self, reply: &Message, request: &str, now: Now) -> bool {
+        let answers = reply.view().correlation() == Some(request);
+        if !answers {
+            self.hub.unstored.astray(now.unix_ms, reply, request);
+        }
+        answers
     }
 }

@@ -72,6 +72,13 @@ impl Unstored {
         self.add(time_ms, Fate::Dropped, "", Some(message), reason);
     }
 
+    /// A reply came where a request waits, and names another one.
+    pub(crate) fn astray(&self, time_ms: u64, reply: &Message, request: &str) {
+        let named = reply.view().correlation().unwrap_or("none");
+        let reason = format!("its correlationid is {named}, and the request that waits there is {request}");
+        self.add(time_ms, Fate::Dropped, "", Some(reply), &reason);
+    }
+
     fn add(&self, time_ms: u64, fate: Fate, party: &str, message: Option<&Message>, reason: &str) {
         let message = message.map(|message| message.view().bare());
         let record = Record { time_ms, fate, party: party.into(), message, reason: reason.into() };

@@ -32,6 +32,7 @@ macro_rules! connection_suite {
             as_many_messages_are_worked_on_at_once_as_there_are_handlers
             a_goodbye_returns_leases_uncharged
             requests_under_way_together_each_get_their_own_reply
+            a_reply_that_names_another_request_is_not_taken_for_the_answer
             a_request_that_nobody_hears_fails_at_once
             a_request_that_nobody_answers_times_out
             a_wrong_token_is_refused_as_unauthenticated

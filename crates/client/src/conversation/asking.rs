@@ -21,7 +21,7 @@ impl Conversation {
                 if !message.view().replyto().is_some_and(|topic| topic.starts_with(&self.session.borrow().replies)) {
                     let _gave_up = asker.send(Err(unsent_request()));
                 } else if !asker.is_closed() {
-                    self.requests.begin(number, asker, room);
+                    self.requests.begin(number, message.id(), asker, room);
                     self.publishes.one(message, Waiting::Request(number, paid));
                 }
             }

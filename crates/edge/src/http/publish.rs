@@ -97,7 +97,7 @@ pub(crate) async fn request(
     let message = message(&shared, &party, &as_request(&event, &replies, timeout_ms_unsaid), Some(&topic))?;
     let asked = async {
         visit.publish(&message).await?;
-        Ok::<_, Error>(reply(&mut visit, &replies).await)
+        Ok::<_, Error>(reply(&mut visit, &replies, message.id()).await)
     };
     tokio::select! {
         reply = timeout(Duration::from_millis(timeout_ms), asked) => match reply {
@@ -116,11 +116,12 @@ pub(crate) async fn request(
     }
 }
 
-/// The first message to the topic of this request. Nobody else may listen there.
-async fn reply(visit: &mut Visit, replies: &str) -> Message {
+/// The next message to the topic of a request that names it. Nobody else may listen there.
+async fn reply(visit: &mut Visit, replies: &str, id: &str) -> Message {
     loop {
         if let SessionEvent::Live(live) = visit.next().await
             && live.message().view().to().any(|topic| topic == replies)
+            && visit.is_answered_by(live.message(), id)
         {
             return live.message().clone();
         }

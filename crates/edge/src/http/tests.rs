@@ -262,7 +262,7 @@ async fn an_answer_that_is_never_taken_returns_its_leases() {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_with_the_reply() {
+async fn a_request_is_answered_with_the_reply_that_names_it() {
     let house = House::new().await;
     assert_eq!(house.call("POST /v1/request/sums", "{}").await.1["code"], "no_responders");
     let (to_hub, mut from_hub) = house.edge.connect_in_process(Credentials::default()).unwrap();
@@ -275,14 +275,23 @@ async fn a_request_is_answered_with_the_reply() {
     while !from_hub.recv().await.unwrap().contains(&Frame::Subscribed(1)) {}
     let answering = async {
         let Frame::Live(requests) = from_hub.recv().await.unwrap().remove(0) else { panic!("a request") };
-        let to = requests[0].view().replyto().unwrap();
-        let reply = format!(r#"{{"id":"r","source":"s","type":"response","to":"{to}","data":3}}"#);
-        let reply = Message::from_json(reply.as_bytes()).unwrap();
-        to_hub.send(vec![Frame::Publish(Publish { sequence: 1, messages: vec![reply] })]).await.unwrap();
+        let (id, to) = (requests[0].id().to_owned(), requests[0].view().replyto().unwrap());
+        let reply = |named: &str, data: u32| {
+            let reply =
+                format!(r#"{{"id":"r{data}","source":"s","type":"response","to":"{to}"{named},"data":{data}}}"#);
+            Message::from_json(reply.as_bytes()).unwrap()
+        };
+        let other = reply(r#","correlationid":"another""#, 1);
+        let messages = vec![other, reply("", 2), reply(&format!(r#","correlationid":"{id}""#), 3)];
+        to_hub.send(vec![Frame::Publish(Publish { sequence: 1, messages })]).await.unwrap();
     };
     let asking = house.call("POST /v1/request/sums?timeout_ms=600000", r#"{"data":[1,2]}"#);
     let ((status, reply), ()) = tokio::join!(asking, answering);
     assert_eq!((status, &reply["data"]), (StatusCode::OK, &json!(3)), "{reply}");
+    for stray in ["r1", "r2"] {
+        let trace = house.call(&format!("GET /v1/trace/{stray}"), "").await.1;
+        assert!(trace.to_string().contains("the request that waits there is"), "{trace}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

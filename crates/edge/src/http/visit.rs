@@ -51,6 +51,12 @@ impl Visit {
         }
     }
 
+    /// Whether a reply answers the request of that id.
+    pub(crate) fn is_answered_by(&mut self, reply: &Message, request: &str) -> bool {
+        let now = self.hub.now();
+        self.session().is_answered_by(reply, request, now)
+    }
+
     /// The deliveries that are here just now; whatever else is here is dropped.
     pub(crate) fn take_deliveries(&mut self) -> Vec<Delivery> {
         let mut events: Vec<SessionEvent> = self.events.by_ref().collect();

@@ -227,6 +227,26 @@ pub async fn requests_under_way_together_each_get_their_own_reply(place: &mut Pl
     soon("the answerer ends", answering).await.expect("no panic");
 }
 
+/// Whoever answers late or elsewhere may hit upon a reply topic: only what names the request answers it.
+pub async fn a_reply_that_names_another_request_is_not_taken_for_the_answer(place: &mut Place) {
+    let (asker, answerer) = (place.client().await, place.client().await);
+    let mut questions = subscribe(&answerer, "service.sum").await;
+    let asking = tokio::spawn(async move {
+        let to = skep_protocol::Topic::new("service.sum").expect("a topic");
+        asker.request(asker.message("request").to(&to).text("1+1"), None).await
+    });
+    let question = soon("the question comes", questions.next()).await.expect("it was asked");
+    let replyto = skep_protocol::Topic::new(question.view().replyto().expect("a way back")).expect("a topic");
+    for stray in [None, Some("another")] {
+        let stray = stray.iter().fold(answerer.message("response").to(&replyto), |reply, id| reply.correlation(id));
+        let stray = stray.text("3").finish().expect("a message");
+        soon("a stray reply is taken by the hub", answerer.publish(stray)).await.expect("nobody but the asker knows");
+    }
+    soon("a reply is taken", answerer.reply(&question, |reply| reply.text("2"))).await.expect("taken");
+    let reply = soon("the reply comes", asking).await.expect("no panic").expect("a reply");
+    assert_eq!(text(&reply), "2");
+}
+
 /// Nobody listens: that is known at once, and nobody waits for the timeout.
 pub async fn a_request_that_nobody_hears_fails_at_once(place: &mut Place) {
     let client = place.client().await;

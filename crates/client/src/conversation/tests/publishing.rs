@@ -97,11 +97,26 @@ fn a_reply_answers_its_request_and_no_subscription() {
     let everything = bench.listen(1, "$reply.1.*");
     let (mut first, mut second) = (bench.request(1), bench.request(2));
     assert_eq!(sequences(&bench.sent()), [1, 2]);
-    let reply = build(9).to(&Topic::new("$reply.1.2").unwrap()).finish().unwrap();
+    let reply = build(9).to(&Topic::new("$reply.1.2").unwrap()).correlation("m-2").finish().unwrap();
     bench.hear(vec![Frame::Live(vec![reply.clone(), reply.clone()]), Frame::Receipt(vec![publication(1, 2)])]);
     assert_eq!(second.try_recv().unwrap(), Ok(reply));
     assert!(first.try_recv().is_err() && everything.desert().is_empty());
     assert_eq!(bench.room.available_permits(), (1 << 30) - 1);
+}
+
+#[test]
+fn a_reply_that_names_another_request_answers_none() {
+    let mut bench = Bench::open();
+    let everything = bench.listen(1, "$reply.1.*");
+    let mut coming = bench.request(1);
+    bench.sent();
+    let reply = |n| build(n).to(&Topic::new("$reply.1.1").unwrap());
+    let strays = vec![reply(7).finish().unwrap(), reply(8).correlation("m-2").finish().unwrap()];
+    bench.hear(vec![Frame::Live(strays)]);
+    assert!(coming.try_recv().is_err() && everything.desert().is_empty(), "it waits on");
+    let meant = reply(9).correlation("m-1").finish().unwrap();
+    bench.hear(vec![Frame::Live(vec![meant.clone()])]);
+    assert_eq!(coming.try_recv().unwrap(), Ok(meant));
 }
 
 #[test]
