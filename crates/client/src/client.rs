@@ -2,17 +2,16 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use skep_protocol::limits::{FRAME_BYTES_MAX, TIMEOUT_MS_MAX};
+use skep_protocol::limits::FRAME_BYTES_MAX;
 use skep_protocol::{
-    Accepted, AgentId, Answer, Ask, Code, Command, Encoding, Error, Filter, Frame, Kind, Manage, Message,
-    MessageBuilder, Page, ProducerId, QueueName, Topic,
+    Accepted, AgentId, Answer, Ask, Code, Command, Encoding, Error, Filter, Frame, Manage, Message, MessageBuilder,
+    Page, ProducerId, QueueName, Topic,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::address::{self, Said};
-use crate::clock::{Clock, Ids, random, unix_ms, within};
+use crate::clock::{Clock, Ids, random, unix_ms};
 use crate::consume::{self, Outcome, Work};
 use crate::conversation::{Conversation, Identity, Session};
 use crate::delivery::Deliveries;
@@ -23,7 +22,7 @@ use crate::link::Connector;
 use crate::live::LiveSubscription;
 use crate::mailbox::{Bound, Mailbox};
 use crate::options::{Options, ReceiveOptions};
-use crate::verb::{Feed, Left, Verb};
+use crate::verb::{Feed, Verb};
 
 /// A party attached to a hub. Clones are the same party over the same connection.
 ///
@@ -151,57 +150,6 @@ impl Client {
         results
     }
 
-    /// Publishes a message and waits for a live reply to it, at most `timeout` or else
-    /// [`Options::request_timeout`]. Where the reply goes is set here, and the `timeout`: what a queue still holds of it then is
-    /// delivered no more, for nobody waits for the reply.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish); `no_responders`; `timeout`; `connection_lost` when the session was lost
-    /// in between, for then no reply can come: it may have been acted on.
-    pub async fn request(&self, message: MessageBuilder, timeout: Option<Duration>) -> Result<Message, Error> {
-        let limit = timeout.unwrap_or(self.handle.options.request_timeout);
-        let number = self.handle.next_request();
-        let replyto = Topic::new(&format!("{}.{number}", self.handle.session.borrow().replies))?;
-        let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).clamp(1, TIMEOUT_MS_MAX);
-        let message = message.replyto(&replyto).timeout(timeout_ms).finish()?;
-        let late = format!("no reply to {message:?} within {limit:?}");
-        let mut waiting = Waiting { handle: &self.handle, number, answered: false };
-        let asked = async {
-            let room = self.handle.room_for_request().await?;
-            let paid = self.handle.pay_for(cost(&message)).await?;
-            let coming = self.handle.pass(|asker| Verb::Request { message, number, paid, room, asker }).await?;
-            self.handle.answer(coming).await
-        };
-        let result = within(limit, asked).await;
-        waiting.answered = result.is_some();
-        result.unwrap_or_else(|| Err(Error::new(Code::Timeout, late)))
-    }
-
-    /// Begins the reply to a request, of the type `response`: addressed, and in its conversation.
-    ///
-    /// # Errors
-    /// `no_destination` when the message asks for no reply.
-    pub fn reply_to(&self, request: &Message) -> Result<MessageBuilder, Error> {
-        let view = request.view();
-        let replyto = view.replyto().ok_or_else(|| {
-            Error::new(Code::NoDestination, format!("message {} asks for no reply: it has no replyto", view.id()))
-        })?;
-        let reply = self.message(Kind::RESPONSE).to(&Topic::new(replyto)?);
-        Ok(reply.correlation(view.id()).causation(view.id()).conversation(view.conversation()))
-    }
-
-    /// Replies to a request: `fill` adds the payload.
-    ///
-    /// # Errors
-    /// As [`reply_to`](Self::reply_to) and [`publish`](Self::publish).
-    pub async fn reply(
-        &self,
-        request: &Message,
-        fill: impl FnOnce(MessageBuilder) -> MessageBuilder,
-    ) -> Result<Accepted, Error> {
-        self.publish(fill(self.reply_to(request)?).finish()?).await
-    }
-
     /// Listens to the live messages whose topic matches. When this returns, the hub knows.
     ///
     /// # Errors
@@ -294,6 +242,10 @@ impl Client {
         self.handle.answer(coming).await
     }
 
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
     /// Closes the client and all its clones: waits for the answers to what was published and settled, at
     /// most [`Options::close_timeout`], and says goodbye. Leases return to their queues, uncharged; handlers
     /// that still run are cancelled.
@@ -301,13 +253,6 @@ impl Client {
         if let Ok(closed) = self.handle.pass(|asker| Verb::Close { asker }).await {
             let _ended = closed.await;
         }
-    }
-}
-
-#[cfg(test)]
-impl Client {
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
     }
 }
 
@@ -328,19 +273,4 @@ fn next_chunk(rest: &mut std::iter::Peekable<std::vec::IntoIter<Message>>) -> Op
         }
     }
     (!chunk.is_empty()).then_some((chunk, sum))
-}
-
-/// A request under way. Dropped before its answer, the reply is no longer wanted.
-struct Waiting<'a> {
-    handle: &'a Handle,
-    number: u64,
-    answered: bool,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if !self.answered {
-            let _ended = self.handle.left.offer(Left::Request(self.number));
-        }
-    }
 }

@@ -92,8 +92,13 @@ impl Handle {
     /// is waited for.
     pub(crate) async fn pass<T>(&self, verb: impl FnOnce(oneshot::Sender<T>) -> Verb) -> Result<Coming<T>, Error> {
         let (asker, coming) = oneshot::channel();
-        self.verbs.send(verb(asker)).await.map_err(|_| self.why_ended())?;
+        self.say(verb(asker)).await?;
         Ok(coming)
+    }
+
+    /// The same of a verb that is answered in another way.
+    pub(crate) async fn say(&self, verb: Verb) -> Result<(), Error> {
+        self.verbs.send(verb).await.map_err(|_| self.why_ended())
     }
 
     pub(crate) async fn answer<T>(&self, coming: Coming<Result<T, Error>>) -> Result<T, Error> {

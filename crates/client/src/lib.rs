@@ -24,6 +24,7 @@
 
 mod address;
 mod backoff;
+mod chunks;
 mod client;
 mod clock;
 mod consume;
@@ -38,13 +39,17 @@ mod live;
 mod mailbox;
 mod options;
 mod ours;
+mod reply_stream;
+mod request;
 mod verb;
 
+pub use chunks::{Chunks, StreamError};
 pub use client::Client;
 pub use consume::{Outcome, Work};
 pub use delivery::{Deliveries, Leased};
 pub use link::{Connector, Ends};
 pub use live::LiveSubscription;
 pub use options::{Options, ReceiveOptions};
+pub use reply_stream::ReplyStream;
 /// The error of every verb: the wire's own, with its stable codes.
 pub use skep_protocol::Error;

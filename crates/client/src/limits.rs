@@ -35,6 +35,12 @@ pub(crate) const LIVE_MESSAGES_MAX: usize = 4096;
 /// Bytes of them. Full: the same.
 pub(crate) const LIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Parts of a streamed reply that wait for their reader: as many as the hub keeps for a session. Full: the stream ends
+/// with `stream_broken`.
+pub(crate) const PARTS_MAX: usize = 4096;
+/// Bytes of them. Full: the same.
+pub(crate) const PARTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Where a frame is full, in bytes: half of what the hub takes leaves room for what surrounds the messages.
 pub(crate) const FRAME_FILL_BYTES: usize = FRAME_BYTES_MAX / 2;
 /// Frames without messages that are sent at one go.

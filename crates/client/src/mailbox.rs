@@ -51,11 +51,19 @@ impl<T> Mailbox<T> {
 
     /// Adds an item; gives it back when there is no room, or nobody to read it.
     pub(crate) fn offer(&self, item: T) -> Result<(), T> {
+        self.offer_of(item, 0)
+    }
+
+    /// The same of an item of some weight. One always fits.
+    pub(crate) fn offer_of(&self, item: T, weight: usize) -> Result<(), T> {
         let mut state = self.state();
-        if state.deserted || state.ended.is_some() || state.items.len() >= self.bound.items {
+        let full = state.items.len() >= self.bound.items
+            || (!state.items.is_empty() && state.weight.saturating_add(weight) > self.bound.weight);
+        if state.deserted || state.ended.is_some() || full {
             return Err(item);
         }
-        state.items.push_back((item, 0));
+        state.items.push_back((item, weight));
+        state.weight = state.weight.saturating_add(weight);
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -169,5 +177,12 @@ mod tests {
         mailbox.offer(1).unwrap();
         assert_eq!(mailbox.desert(), [1]);
         assert_eq!(mailbox.offer(2), Err(2));
+    }
+
+    #[tokio::test]
+    async fn what_is_too_heavy_beside_what_waits_is_given_back() {
+        let mailbox = Mailbox::new(Bound { items: 9, weight: 10 });
+        assert_eq!((mailbox.offer_of(1, 11), mailbox.offer_of(2, 1)), (Ok(()), Err(2)));
+        assert_eq!((mailbox.next().await, mailbox.offer_of(2, 1)), (Some(1), Ok(())));
     }
 }

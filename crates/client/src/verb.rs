@@ -29,13 +29,13 @@ pub(crate) enum Verb {
         paid: Paid,
         asker: oneshot::Sender<Vec<Result<Accepted, Error>>>,
     },
-    /// A message whose reply, to the session's reply topic with this number, is the answer.
+    /// A message whose replies go to the session's reply topic with this number.
     Request {
         message: Message,
         number: u64,
         paid: Paid,
         room: Paid,
-        asker: Asker<Message>,
+        replies: Replies,
     },
     Settle {
         lease: LeaseToken,
@@ -69,6 +69,42 @@ pub(crate) enum Verb {
     Close {
         asker: oneshot::Sender<()>,
     },
+}
+
+/// Where the replies to a request go.
+pub(crate) enum Replies {
+    /// The first one is the answer.
+    One(Asker<Message>),
+    /// All of them, until the reader leaves.
+    Each(Each),
+}
+
+/// The way to the reader of a streamed reply. Wherever it is dropped, the reader learns that nothing
+/// more comes.
+pub(crate) struct Each(pub(crate) Arc<Mailbox<Message>>);
+
+impl Replies {
+    /// Ends the request without an answer.
+    pub(crate) fn fail(self, error: Error) {
+        match self {
+            Replies::One(asker) => drop(asker.send(Err(error))),
+            Replies::Each(each) => each.0.end(error),
+        }
+    }
+
+    /// Whether nobody waits for them any more.
+    pub(crate) fn is_deserted(&self) -> bool {
+        match self {
+            Replies::One(asker) => asker.is_closed(),
+            Replies::Each(each) => each.0.is_deserted(),
+        }
+    }
+}
+
+impl Drop for Each {
+    fn drop(&mut self) {
+        self.0.end(unknown("the request"));
+    }
 }
 
 /// Where what is delivered goes.

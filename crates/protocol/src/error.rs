@@ -124,6 +124,10 @@ codes! {
     NotFound "not_found" Refused Never;
     /// No answer within the time allowed.
     Timeout "timeout" Unknown Unchanged;
+    /// The reply comes in parts, and one message was asked for.
+    Streamed "streamed" Unknown Never;
+    /// A streamed reply cannot be read to its end: a part is missing, or the responder gave up.
+    StreamBroken "stream_broken" Unknown Never;
     /// The store opened read-only because it is damaged.
     ReadOnly "read_only" Refused Never;
     /// The disk has no room; acks are still taken.

@@ -59,9 +59,9 @@ kinds! {
     COORDINATION_VOTE = "coordination.vote";
     /// Something went wrong.
     ERROR = "error";
-    /// A part of a streamed reply.
+    /// A part of a streamed reply; see [`Parts`](crate::Parts) for how they are numbered.
     STREAM_CHUNK = "stream.chunk";
-    /// The last part of a streamed reply.
+    /// The last part of a streamed reply, or only its end.
     STREAM_END = "stream.end";
     /// The hub gave up on a message: sent to its sender.
     DELIVERY_DEAD_LETTERED = "delivery.dead_lettered";

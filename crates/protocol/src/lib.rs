@@ -27,6 +27,7 @@ mod nearest;
 mod options;
 mod pack;
 mod queue;
+mod stream;
 mod topic;
 
 pub use delivery::{Action, Delivery, Ended, Holder, Settle, Stored};
@@ -44,4 +45,5 @@ pub use name::{AgentId, QueueName, WorkspaceId};
 pub use nearest::nearest;
 pub use options::{Durability, Guarantee, Priority};
 pub use queue::{Consumers, DeadKey, Expired, QueueInfo, QueueSpec};
+pub use stream::{Broken, Part, Parts};
 pub use topic::{Filter, Topic};

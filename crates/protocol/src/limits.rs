@@ -49,5 +49,7 @@ pub const ATTEMPTS_MAX: u32 = 10_000;
 pub const NOT_BEFORE_MS_MAX: u64 = 365 * 24 * 3_600_000;
 /// Longest `timeout` of a request, in milliseconds: a year, as far ahead as `notbefore` may lie.
 pub const TIMEOUT_MS_MAX: u64 = NOT_BEFORE_MS_MAX;
+/// Most parts of a streamed reply: what CloudEvents number with the `sequencetype` `Integer`.
+pub const PARTS_MAX: u32 = 0x7fff_ffff;
 /// Most filters of one queue.
 pub const FILTERS_MAX: usize = 64;

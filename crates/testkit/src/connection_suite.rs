@@ -9,6 +9,7 @@ mod live;
 mod place;
 mod reconnect;
 mod restart;
+mod streams;
 mod verbs;
 
 pub use self::line::Line;
@@ -16,6 +17,7 @@ pub use self::live::*;
 pub use self::place::{Place, Way, run};
 pub use self::reconnect::*;
 pub use self::restart::*;
+pub use self::streams::*;
 pub use self::verbs::*;
 
 /// Runs the named cases as tests over one [`Way`], each on a hub of its own.
@@ -52,6 +54,17 @@ macro_rules! connection_suite {
             a_hub_that_restarts_finds_its_clients_again_and_their_leases_lost
             publishes_go_on_over_restarts_of_the_hub
             a_handler_is_cancelled_when_the_hub_restarts
+            a_streamed_reply_comes_part_by_part_and_ends_with_the_last
+            a_plain_reply_is_a_stream_of_one_and_a_stream_no_plain_reply
+            a_missing_part_ends_the_stream_and_is_named
+            a_part_that_comes_twice_is_read_once
+            a_responder_that_ends_in_the_middle_is_noticed_in_time
+            a_responder_learns_when_the_requester_has_gone
+            a_streamed_request_that_nobody_hears_fails_at_once
+            a_streamed_reply_survives_a_cut
+            a_responder_waits_for_a_requester_that_takes_nothing
+            a_streamed_reply_ends_when_the_hub_restarts
+            a_streamed_reply_to_an_inbox_is_kept_until_it_is_read
         );
     };
     (@cases $way:expr; $($case:ident)+) => {

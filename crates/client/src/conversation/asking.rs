@@ -17,11 +17,11 @@ impl Conversation {
         match verb {
             Verb::Publish { message, paid, asker } => self.publishes.one(message, Waiting::One(asker, paid)),
             Verb::PublishAll { messages, paid, asker } => self.publishes.all(messages, paid, asker),
-            Verb::Request { message, number, paid, room, asker } => {
+            Verb::Request { message, number, paid, room, replies } => {
                 if !message.view().replyto().is_some_and(|topic| topic.starts_with(&self.session.borrow().replies)) {
-                    let _gave_up = asker.send(Err(unsent_request()));
-                } else if !asker.is_closed() {
-                    self.requests.begin(number, message.id(), asker, room);
+                    replies.fail(unsent_request());
+                } else if !replies.is_deserted() {
+                    self.requests.begin(number, message.id(), replies, room);
                     self.publishes.one(message, Waiting::Request(number, paid));
                 }
             }
@@ -94,7 +94,7 @@ fn refuse(verb: Verb) {
         Verb::PublishAll { messages, asker, .. } => {
             let _gave_up = asker.send(messages.iter().map(|_| Err(unsent("the message"))).collect());
         }
-        Verb::Request { asker, .. } => no(asker, "the request"),
+        Verb::Request { replies, .. } => replies.fail(unsent("the request")),
         Verb::Subscribe { asker, .. } => no(asker, "the subscription"),
         Verb::Manage { asker, .. } => no(asker, "the command"),
         Verb::Query { asker, .. } => no(asker, "the question"),

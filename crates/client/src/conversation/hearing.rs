@@ -27,7 +27,7 @@ impl Conversation {
             Frame::Welcome(welcome) => return self.welcome(welcome, now),
             Frame::Receipt(publications) => {
                 for (number, error) in publications.into_iter().flat_map(|p| self.publishes.receipt(p)) {
-                    self.requests.finish(number, Err(error));
+                    self.requests.fail(number, error);
                 }
             }
             Frame::Deliver(deliveries) => deliveries.into_iter().for_each(|delivery| self.deliver(delivery, now)),

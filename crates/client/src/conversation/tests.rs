@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::limits::PONGS_MAX;
 use crate::mailbox::{Bound, Mailbox};
-use crate::verb::{Asker, Credit, Feed, Held, Left, Paid, Verb};
+use crate::verb::{Asker, Credit, Feed, Held, Left, Paid, Replies, Verb};
 
 mod leases;
 mod publishing;
@@ -104,7 +104,7 @@ impl Bench {
         let replies = self.session.borrow().replies.clone();
         let message = build(number).replyto(&Topic::new(&format!("{replies}.{number}")).unwrap()).finish().unwrap();
         let room = self.paid();
-        self.ask(|asker, paid| Verb::Request { message, number, paid, room, asker })
+        self.ask(|asker, paid| Verb::Request { message, number, paid, room, replies: Replies::One(asker) })
     }
 
     fn receive(&mut self, id: SubscriptionId, window: u32) -> (Arc<Mailbox<Held>>, Coming<()>) {

@@ -7,6 +7,8 @@ use skep_protocol::{
 use super::*;
 use crate::{Client, Options, Outcome, ReceiveOptions};
 
+mod streams;
+
 /// The hub's ends of the links a client opened, in order; each is used by hand.
 type Hub = mpsc::Receiver<Ends>;
 

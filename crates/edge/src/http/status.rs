@@ -23,7 +23,7 @@ pub(crate) fn status_of(code: Code) -> StatusCode {
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::QueueFull | Code::ConversationExhausted | Code::RateExceeded => StatusCode::TOO_MANY_REQUESTS,
         Code::Unsupported => StatusCode::NOT_IMPLEMENTED,
-        Code::ConnectionLost | Code::NoHub => StatusCode::BAD_GATEWAY,
+        Code::ConnectionLost | Code::NoHub | Code::Streamed | Code::StreamBroken => StatusCode::BAD_GATEWAY,
         Code::NoResponders | Code::Busy | Code::ReadOnly | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Code::Timeout | Code::DedupWindowPassed => StatusCode::GATEWAY_TIMEOUT,
         Code::DiskFull => StatusCode::INSUFFICIENT_STORAGE,

@@ -76,7 +76,7 @@ async fn harm(line: &Line) {
 
 /// Waits until a session was taken up so often. A cut takes a moment: an answer that comes after it
 /// may still have come over the old connection.
-async fn is_back(place: &Place, times: u64) {
+pub(super) async fn is_back(place: &Place, times: u64) {
     soon("the session is taken up", async {
         while place.hub().counters().resumed < times {
             tokio::task::yield_now().await;

@@ -144,7 +144,8 @@ fn requests_survive_a_resumed_session_and_end_with_a_lost_one() {
     assert_eq!(bench.sent(), []);
     let message = build(2).replyto(&Topic::new(&format!("{stale}.2")).unwrap()).finish().unwrap();
     let room = bench.paid();
-    let mut late = bench.ask(|asker, paid| Verb::Request { message, number: 2, paid, room, asker });
+    let replies = Replies::One;
+    let mut late = bench.ask(|asker, paid| Verb::Request { message, number: 2, paid, room, replies: replies(asker) });
     assert_eq!(error(&mut late).outcome, Outcome::Refused);
     assert_eq!(bench.sent(), []);
 }
