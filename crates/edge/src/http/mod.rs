@@ -12,6 +12,7 @@ mod problem;
 mod publish;
 mod queues;
 mod receive;
+mod request;
 mod settle;
 mod status;
 #[cfg(test)]
@@ -51,7 +52,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/send/{agent}", post(publish::send))
         .route("/v1/publish", post(publish::publish_event))
         .route("/v1/publish/{topic}", post(publish::publish_to))
-        .route("/v1/request/{topic}", post(publish::request))
+        .route("/v1/request/{topic}", post(request::request))
         .route("/v1/inbox/{agent}", get(queues::inbox))
         .route("/v1/inbox/{agent}/receive", post(receive::receive_inbox))
         .route("/v1/settle", post(settle::settle))

@@ -47,24 +47,36 @@ impl From<Error> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let Problem { status, error } = self;
+impl Problem {
+    /// Its body, where the answer has begun and can have no status of its own.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(&self.body()).expect("a body is JSON")
+    }
+
+    fn body(&self) -> Body<'_> {
+        let error = &self.error;
         let (retry, retry_after_ms) = match error.retry {
             Retry::Never => ("never", None),
             Retry::After(ms) => ("after", Some(ms)),
             Retry::Unchanged => ("unchanged", None),
         };
-        let body = Body {
+        Body {
             r#type: format!("urn:skep:error:{}", error.code),
             title: error.code.as_str().replace('_', " "),
-            status: status.as_u16(),
+            status: self.status.as_u16(),
             detail: &error.text,
             code: error.code,
             outcome: error.outcome,
             retry,
             retry_after_ms,
-        };
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (body, status) = (self.body(), self.status);
+        let retry_after_ms = body.retry_after_ms;
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -6,12 +6,13 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
-use skep_core::Credentials;
-use skep_protocol::{Code, Connect, Filter, Frame, Message, Publish, Subscribe, Target, Window};
+use skep_protocol::{Code, Message};
 use tower::ServiceExt;
 
 use crate::testing::{Memory, TOKEN, edge};
 use crate::{Edge, EdgeOptions};
+
+mod requests;
 
 /// A hub with an agent `bob` and a queue `jobs`.
 struct House {
@@ -259,47 +260,6 @@ async fn an_answer_that_is_never_taken_returns_its_leases() {
     assert_eq!(house.memory.count("jobs"), (0, 1));
     drop(response);
     assert_eq!(house.memory.count("jobs"), (1, 0));
-}
-
-#[tokio::test]
-async fn a_request_is_answered_with_the_reply_that_names_it() {
-    let house = House::new().await;
-    assert_eq!(house.call("POST /v1/request/sums", "{}").await.1["code"], "no_responders");
-    let (to_hub, mut from_hub) = house.edge.connect_in_process(Credentials::default()).unwrap();
-    let target = Target::Live(Filter::new("sums").unwrap());
-    let window = Window { subscription: 1, messages: 1, bytes: 1 };
-    let subscribe = Subscribe { id: 1, target, window, handlers: 1, binding: skep_protocol::Binding::Connection };
-    let connect = Connect { version: 1, token: Some(TOKEN.into()), ..Connect::default() };
-    to_hub.send(vec![Frame::Connect(connect)]).await.unwrap();
-    to_hub.send(vec![Frame::Subscribe(subscribe)]).await.unwrap();
-    while !from_hub.recv().await.unwrap().contains(&Frame::Subscribed(1)) {}
-    let answering = async {
-        let Frame::Live(requests) = from_hub.recv().await.unwrap().remove(0) else { panic!("a request") };
-        let (id, to) = (requests[0].id().to_owned(), requests[0].view().replyto().unwrap());
-        let reply = |named: &str, data: u32| {
-            let reply =
-                format!(r#"{{"id":"r{data}","source":"s","type":"response","to":"{to}"{named},"data":{data}}}"#);
-            Message::from_json(reply.as_bytes()).unwrap()
-        };
-        let other = reply(r#","correlationid":"another""#, 1);
-        let messages = vec![other, reply("", 2), reply(&format!(r#","correlationid":"{id}""#), 3)];
-        to_hub.send(vec![Frame::Publish(Publish { sequence: 1, messages })]).await.unwrap();
-    };
-    let asking = house.call("POST /v1/request/sums?timeout_ms=600000", r#"{"data":[1,2]}"#);
-    let ((status, reply), ()) = tokio::join!(asking, answering);
-    assert_eq!((status, &reply["data"]), (StatusCode::OK, &json!(3)), "{reply}");
-    for stray in ["r1", "r2"] {
-        let trace = house.call(&format!("GET /v1/trace/{stray}"), "").await.1;
-        assert!(trace.to_string().contains("the request that waits there is"), "{trace}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_without_a_reply_in_time_may_have_happened() {
-    let house = House::new().await;
-    let (status, problem) = house.call("POST /v1/request/agent.bob.inbox", "{}").await;
-    assert_eq!((status, &problem["outcome"]), (StatusCode::GATEWAY_TIMEOUT, &json!("unknown")));
-    assert_eq!(house.memory.count("agent.bob.inbox"), (1, 0));
 }
 
 #[tokio::test]
