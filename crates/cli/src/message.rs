@@ -6,11 +6,12 @@ use skep_client::Client;
 use skep_protocol::{
     Attribute, Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, Tries, format_time,
 };
+use tokio::sync::mpsc;
 
 use crate::advice::{Named, advised, near_topic};
 use crate::context::Context;
 use crate::duration;
-use crate::payload::PayloadArgs;
+use crate::payload::{Payload, PayloadArgs};
 use crate::receipt::Receipt;
 
 /// What a message is, besides where it goes.
@@ -108,16 +109,25 @@ impl MessageArgs {
 
     /// Begins the message: all but its destination. Unsaid, its type is `kind`.
     pub(crate) fn begin(&self, client: &Client, kind: Kind) -> anyhow::Result<MessageBuilder> {
-        let payload = self.payload.read()?;
         let kind = self.kind.as_deref().unwrap_or(kind.as_str());
-        let mut message = match &self.id {
+        let message = match &self.id {
             None => client.message(kind),
             Some(id) => {
                 let source = client.agent().map_or_else(|| "client/skep".into(), |agent| agent.source());
                 Message::build(id, &source, kind).time(&format_time(unix_ms()))
             }
         };
-        message = message.payload(&payload.content_type, payload.bytes);
+        Ok(self.dress(message, self.payload.read()?))
+    }
+
+    /// Its payload line by line, as it comes.
+    pub(crate) fn lines(&self) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Payload>>> {
+        self.payload.lines()
+    }
+
+    /// Adds a payload, and all that the options say but id and type.
+    pub(crate) fn dress(&self, message: MessageBuilder, payload: Payload) -> MessageBuilder {
+        let mut message = message.payload(&payload.content_type, payload.bytes);
         if let Some(priority) = self.priority {
             message = message.priority(priority);
         }
@@ -142,7 +152,7 @@ impl MessageArgs {
         if !self.header.is_empty() {
             message = message.headers(self.header.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         }
-        Ok(self.moments.set(message))
+        self.moments.set(message)
     }
 }
 

@@ -53,18 +53,21 @@ impl Output {
         self.line(text)
     }
 
-    /// A payload as it is. Text that does not end its line gets its line ended. A terminal is
-    /// shown no control characters: a payload comes from anybody.
+    /// A payload as it is. Text that does not end its line gets its line ended.
     pub(crate) fn payload(&self, payload: &[u8]) -> io::Result<()> {
+        if self.piece(payload)? { self.line("") } else { Ok(()) }
+    }
+
+    /// A payload, or a piece of one, as it is; answers whether it is text that does not end its line. A terminal is
+    /// shown no control characters: a payload comes from anybody.
+    pub(crate) fn piece(&self, piece: &[u8]) -> io::Result<bool> {
         let mut out = io::stdout().lock();
-        match std::str::from_utf8(payload) {
+        match std::str::from_utf8(piece) {
             Ok(text) if out.is_terminal() => out.write_all(plain(text).as_bytes())?,
-            _ => out.write_all(payload)?,
+            _ => out.write_all(piece)?,
         }
-        if std::str::from_utf8(payload).is_ok_and(|text| !text.ends_with('\n')) {
-            out.write_all(b"\n")?;
-        }
-        out.flush()
+        out.flush()?;
+        Ok(std::str::from_utf8(piece).is_ok_and(|text| !text.ends_with('\n')))
     }
 
     /// A remark beside the answer. With `--json` there is none: the value says it all.

@@ -1,17 +1,21 @@
 //! The payload of a message: words, a file, or standard input.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use skep_protocol::content_is_json;
 use skep_protocol::limits::PAYLOAD_BYTES_MAX;
+use tokio::sync::mpsc;
 
 use crate::exit::Usage;
 
+/// Lines that were read and not yet sent. Full: reading waits.
+const LINES_MAX: usize = 16;
+
 /// What a message says.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct PayloadArgs {
     /// The text; - reads standard input
     #[arg(value_name = "TEXT", required_unless_present = "file")]
@@ -45,6 +49,48 @@ impl PayloadArgs {
             (None, Some("-")) => bounded(std::io::stdin().lock()).context("cannot read standard input")?,
             (None, text) => text.unwrap_or_default().as_bytes().to_vec(),
         };
+        self.typed(bytes)
+    }
+
+    /// Reads the payload line by line, as it comes; each line keeps its end, but where it is JSON. Ends with the first error.
+    pub(crate) fn lines(&self) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Payload>>> {
+        let mut reader: Box<dyn BufRead + Send> = match (&self.file, self.text.as_deref()) {
+            (Some(path), _) => {
+                let file = fs::File::open(path).map_err(|e| Usage(format!("--file {}: {e}", path.display())))?;
+                Box::new(BufReader::new(file))
+            }
+            (None, Some("-")) => Box::new(BufReader::new(std::io::stdin())),
+            (None, text) => Box::new(Cursor::new(text.unwrap_or_default().as_bytes().to_vec())),
+        };
+        let (lines, taken) = mpsc::channel(LINES_MAX);
+        let how = self.clone();
+        // A thread that nobody waits for: a read of standard input ends when it will, or with the program.
+        let work = move || {
+            while let Some(line) = how.line(&mut reader) {
+                let failed = line.is_err();
+                if lines.blocking_send(line).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("skep-lines".into()).spawn(work).context("cannot start a thread")?;
+        Ok(taken)
+    }
+
+    fn line(&self, reader: &mut impl BufRead) -> Option<anyhow::Result<Payload>> {
+        loop {
+            let mut line = Vec::new();
+            match reader.take(PAYLOAD_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line) {
+                Ok(0) => return None,
+                Ok(_) if self.data_json && line.trim_ascii().is_empty() => {}
+                Ok(_) if self.data_json => return Some(self.typed(line.trim_ascii().to_vec())),
+                Ok(_) => return Some(self.typed(line)),
+                Err(error) => return Some(Err(anyhow::Error::new(error).context("cannot read the next line"))),
+            }
+        }
+    }
+
+    fn typed(&self, bytes: Vec<u8>) -> anyhow::Result<Payload> {
         let content_type = match &self.content_type {
             _ if self.data_json => "application/json",
             Some(content_type) => content_type,
@@ -87,6 +133,20 @@ mod tests {
         assert!(json(text("{a}")).read().unwrap_err().to_string().contains("not JSON"));
         let typed = PayloadArgs { content_type: Some("application/vnd.x+json".into()), ..text("{") };
         assert!(typed.read().is_err());
+    }
+
+    #[test]
+    fn lines_keep_their_ends_and_lines_of_json_are_values() {
+        let lines = |args: PayloadArgs| {
+            let mut taken = args.lines().unwrap();
+            std::iter::from_fn(move || taken.blocking_recv()).collect::<Vec<_>>()
+        };
+        let read = lines(text("one\n\ntwo"));
+        let bytes: Vec<&[u8]> = read.iter().map(|line| line.as_ref().unwrap().bytes.as_slice()).collect();
+        assert_eq!(bytes, [&b"one\n"[..], b"\n", b"two"]);
+        let read = lines(PayloadArgs { data_json: true, ..text("{\"a\":1}\n\n2\nno\n3") });
+        assert_eq!(read.len(), 3, "nothing is read behind an error");
+        assert_eq!((read[0].as_ref().unwrap().bytes.as_slice(), read[2].is_err()), (&b"{\"a\":1}"[..], true));
     }
 
     #[test]

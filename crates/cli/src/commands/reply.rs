@@ -1,11 +1,12 @@
 //! `skep reply`: the answer to a request that was received.
 
+use skep_client::Client;
 use skep_protocol::{Kind, Message, Topic};
 
 use crate::advice::Named;
 use crate::context::{Context, Global};
 use crate::message::MessageArgs;
-use crate::output::word;
+use crate::output::{counted, word};
 
 /// Answer a request
 ///
@@ -20,6 +21,9 @@ pub(crate) struct Args {
     /// What it replies to: the request's id
     #[arg(long, value_name = "ID")]
     correlation: String,
+    /// Reply in parts: each line is sent as it is read, and the end of - or --file ends the reply
+    #[arg(long, conflicts_with_all = ["id", "kind"])]
+    stream: bool,
     #[command(flatten)]
     message: MessageArgs,
 }
@@ -28,14 +32,41 @@ const EXAMPLES: &str = "\
 Examples:
   skep reply --to '$reply.4f6c….7' --correlation 0193… \"42 words\"
   skep reply --to agent.alice.inbox --correlation 0193… --as bob \"done\"
+  count-words | skep reply --to '$reply.4f6c….7' --correlation 0193… --stream -
 
 Quote the topic: a shell takes $reply for a variable.";
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
+        if self.stream {
+            return context.attached(async |client| self.reply_in_parts(context, client).await);
+        }
         self.message.publish(context, Kind::RESPONSE, Named::Topic(&self.to), |message| {
             message.to(&self.to).correlation(&self.correlation)
         })
+    }
+
+    /// Each line as a part, and then the end. What cannot be read or sent ends the reply, too, and the requester is told why.
+    async fn reply_in_parts(&self, context: &Context, client: &Client) -> anyhow::Result<()> {
+        let mut lines = self.message.lines()?;
+        let mut stream = client.reply_stream_to(self.to.clone(), &self.correlation);
+        while let Some(line) = lines.recv().await {
+            let sent = match line {
+                Ok(line) => {
+                    stream.send(|part| self.message.dress(part, line)).await.map(drop).map_err(anyhow::Error::from)
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = sent {
+                // If the requester is gone, there is nobody to be told.
+                let _gone = stream.fail(|last| last.text(&error.to_string())).await;
+                return Err(error);
+            }
+        }
+        let parts = stream.sent();
+        stream.end(|end| end).await?;
+        let words = format!("sent {} and the end -> {}", counted(parts.into(), "part", "parts"), self.to);
+        Ok(context.output().answer(&serde_json::json!({ "parts": parts, "to": self.to.as_str() }), words)?)
     }
 }
 

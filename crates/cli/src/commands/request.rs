@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use skep_client::{Client, Error};
-use skep_protocol::{AgentId, Ask, Code, Kind, QueueName, Topic};
+use skep_client::{Client, Error, StreamError};
+use skep_protocol::{AgentId, Ask, Code, Kind, MessageBuilder, QueueName, Topic, content_is_json};
 
 use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::duration;
 use crate::message::MessageArgs;
+use crate::output::one_line;
 
 /// Ask a service or an agent, and wait for the reply
 ///
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     /// How long to wait for the reply; what a queue still holds of the request then expires
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
+    /// Print the parts of a reply as they come; --timeout is how long one part may take
+    #[arg(long)]
+    stream: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -31,6 +35,7 @@ Examples:
   skep request service.words \"how many words has this?\"
   skep request bob --as alice --timeout 5m \"are you done?\"
   skep request service.sum --data-json '[1,2,3]'
+  skep request service.write \"a poem\" --stream
 
 Somebody who waits for it answers with `skep reply`; `skep subscribe service.words` shows how.";
 
@@ -40,6 +45,9 @@ impl Args {
             let agent = known_agent(client, &self.target).await?;
             let topic = agent.as_ref().map_or_else(|| self.target.clone(), Topic::inbox);
             let message = self.message.begin(client, Kind::REQUEST)?.to(&topic);
+            if self.stream {
+                return self.print_parts(context, client, message, &topic).await;
+            }
             let asked = client.request(message, Some(self.timeout));
             let reply = advised(context, client, Named::Topic(&topic), asked).await;
             let reply = reply.map_err(|error| self.explain(context, error, &topic))?;
@@ -48,6 +56,39 @@ impl Args {
             }
             Ok(context.output().payload(&reply.payload())?)
         })
+    }
+
+    /// Prints the parts of the reply: text as it is, JSON line by line.
+    async fn print_parts(
+        &self,
+        context: &Context,
+        client: &Client,
+        message: MessageBuilder,
+        topic: &Topic,
+    ) -> anyhow::Result<()> {
+        let (output, mut line_is_open) = (context.output(), false);
+        let mut chunks = client.request_stream(message, Some(self.timeout)).await?;
+        let ended = loop {
+            let next = async { chunks.next().await.transpose().map_err(told) };
+            let part = match advised(context, client, Named::Topic(topic), next).await {
+                Ok(Some(part)) => part,
+                Ok(None) => break Ok(()),
+                Err(error) if chunks.taken() == 0 => break Err(self.explain(context, error, topic)),
+                Err(error) => break Err(error),
+            };
+            let payload = part.payload();
+            if output.is_json() {
+                output.value(&part)?;
+            } else if content_is_json(part.view().content_type()) {
+                output.payload(&payload)?;
+            } else if !payload.is_empty() {
+                line_is_open = output.piece(&payload)?;
+            }
+        };
+        if line_is_open {
+            output.line("")?;
+        }
+        Ok(ended?)
     }
 
     /// That nobody answered, in the words of who asked.
@@ -67,6 +108,16 @@ impl Args {
         };
         Error { text, ..error }
     }
+}
+
+/// Why a stream ended; where the responder says why, in its words.
+fn told(error: StreamError) -> Error {
+    let says = match &error {
+        StreamError::Failed { reply, .. } => format!(": {}", one_line(&reply.payload())),
+        _ => String::new(),
+    };
+    let error = Error::from(error);
+    Error { text: error.text + &says, ..error }
 }
 
 /// The agent of that name, if there is one.

@@ -1,4 +1,5 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::place::Place;
@@ -49,4 +50,70 @@ fn a_request_that_nobody_took_in_time_is_not_answered_for_nobody() {
     }
     let taken = place.skep(&["receive", "bob", "--as", "bob", "--wait", "200ms"]);
     assert!(!taken.out.contains("are you there?"), "{taken:?}");
+}
+
+/// Asks `service.count` for a stream; the command that waits for it, and where replies go and what they name.
+fn asked(place: &Place, more: &[&str]) -> (Child, Vec<String>) {
+    let mut listener = place.spawn(&["subscribe", "service.count", "-n", "1"]);
+    let mut said = BufReader::new(listener.stderr.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "listening to service.count; end with Ctrl-C");
+    let asker = place.spawn(&[&["request", "service.count", "to three", "--timeout", "20s"], more].concat());
+    let how = said.next().unwrap().unwrap();
+    assert!(listener.wait().unwrap().success());
+    let words = how.split_whitespace().skip(3).take(5).map(|word| word.trim_matches('\'').to_owned());
+    (asker, words.collect())
+}
+
+fn with<'a>(words: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
+    words.iter().map(String::as_str).chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn a_streamed_reply_is_printed_part_by_part_while_it_is_still_said() {
+    let place = Place::with_hub();
+    let (mut asker, words) = asked(&place, &["--stream"]);
+    let mut replier = place.spawn_fed(&with(&words, &["--stream", "-"]));
+    let (mut said, mut printed) = (replier.stdin.take().unwrap(), BufReader::new(asker.stdout.take().unwrap()));
+    for part in ["one\n", "two\n"] {
+        said.write_all(part.as_bytes()).unwrap();
+        let mut line = String::new();
+        printed.read_line(&mut line).unwrap();
+        assert_eq!(line, part);
+    }
+    said.write_all(b"three").unwrap();
+    drop(said);
+    let mut rest = String::new();
+    printed.read_to_string(&mut rest).unwrap();
+    assert_eq!((rest.as_str(), asker.wait().unwrap().code()), ("three\n", Some(0)));
+    let receipt = String::from_utf8(replier.wait_with_output().unwrap().stdout).unwrap();
+    assert!(receipt.starts_with("sent 3 parts and the end -> $reply."), "{receipt}");
+}
+
+#[test]
+fn a_streamed_reply_of_json_is_one_event_a_line_and_a_bad_line_ends_it_for_both() {
+    let place = Place::with_hub();
+    let (asker, words) = asked(&place, &["--stream", "--json"]);
+    let lines = b"{\"n\":1}\n\n{\"n\":2}\nthree\n{\"n\":4}\n";
+    place.skep_with(&with(&words, &["--stream", "--data-json", "-"]), &[], lines).failed(2, "the payload is not JSON");
+    let ended = asker.wait_with_output().unwrap();
+    let printed = String::from_utf8(ended.stdout).unwrap();
+    let parts: Vec<serde_json::Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown: Vec<String> = parts.iter().map(|part| format!("{} {}", part["sequence"], part["data"])).collect();
+    assert_eq!(shown, [r#""1" {"n":1}"#, r#""2" {"n":2}"#]);
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(error.contains("stream_broken") && error.contains("the payload is not JSON"), "{error}");
+    assert_eq!(ended.status.code(), Some(4));
+}
+
+#[test]
+fn who_asked_for_one_message_is_told_how_to_get_a_stream() {
+    let place = Place::with_hub();
+    let (asker, words) = asked(&place, &[]);
+    // It may be told that nobody waits any more: the first part was enough.
+    place.skep(&with(&words, &["--stream", "one\ntwo"]));
+    let error = String::from_utf8(asker.wait_with_output().unwrap().stderr).unwrap();
+    assert!(error.contains("error streamed: ") && error.contains("skep request --stream"), "{error}");
+    place.skep(&["request", "service.none", "x", "--stream"]).failed(3, "error no_responders: ");
+    let many = ["reply", "--to", "a", "--correlation", "1", "--stream", "--id", "2", "x"];
+    place.skep(&many).failed(2, "cannot be used with");
 }

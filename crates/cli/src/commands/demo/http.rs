@@ -75,7 +75,7 @@ impl Http {
         let asked = async {
             let answer = self.client.request(request).await.map_err(|e| lost(format!("{e:?}")))?;
             let done = answer.status().is_success();
-            Ok((done, read(answer.into_body()).await.map_err(lost)?))
+            Ok::<_, Error>((done, read(answer.into_body()).await.map_err(lost)?))
         };
         let late = |_| lost(format!("no answer within {ANSWER_MAX:?}"));
         let (done, body) = tokio::time::timeout(ANSWER_MAX, asked).await.map_err(late)??;
