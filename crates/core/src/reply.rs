@@ -77,26 +77,26 @@ impl Reply {
         Reply(Some(Inner::Call(Box::new(answer))))
     }
 
-    /// Remembers of what no queue takes what it was, for who asks later. Backends say it as soon as they know it, while they have
-    /// the messages: first those of all runs before, then these.
-    pub fn note_left(&mut self, publishes: &[Outgoing<'_>], runs: &[Run]) {
+    /// Remembers of what no queue takes what it was, for who asks later. Backends say it as soon as they know it, while they have the
+    /// messages: those from a place in the write on, and what became of all until now.
+    pub fn note_left(&mut self, first: u32, publishes: &[Outgoing<'_>], runs: &[Run]) {
         let Some(Inner::Mailbox(promise)) = &mut self.0 else { return };
-        let mut first = 0;
+        let mut begin: u32 = 0;
         for run in runs {
-            let end = first + run.count;
+            let end = begin.saturating_add(run.count);
             let is_left = run.result.as_ref().map_or_else(|error| error.outcome == Outcome::Refused, Kept::is_left);
             if is_left {
-                let these = publishes.iter().zip(0..).skip(first as usize).take(run.count as usize);
-                promise.left.extend(these.map(|(outgoing, index)| (index, outgoing.message.bare())));
+                let these = (first..).zip(publishes).filter(|(index, _)| (begin..end).contains(index));
+                promise.left.extend(these.map(|(index, outgoing)| (index, outgoing.message.bare())));
             }
-            first = end;
+            begin = end;
         }
     }
 
     /// The same where all of them are refused.
     pub fn note_all_left(&mut self, publishes: &[Outgoing<'_>], error: &Error) {
         let count = u32::try_from(publishes.len()).unwrap_or(u32::MAX);
-        self.note_left(publishes, &[Run { count, result: Err(error.clone()) }]);
+        self.note_left(0, publishes, &[Run { count, result: Err(error.clone()) }]);
     }
 
     /// Answers. The mailbox is woken with the others of the batch.

@@ -10,7 +10,7 @@ use skep_core::{
     Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Gauge, Level, Now, Outlet, QueueCommand,
     Read, Reply, Router, Seen, Write,
 };
-use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName};
+use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName, QueueSpec};
 use tokio::sync::oneshot;
 
 use crate::commit::steps::{Steps, Work, Writing};
@@ -24,6 +24,9 @@ use crate::look::{self, Looks};
 use crate::snapshot::{Recovered, Retention, Taker, recover};
 use crate::status;
 use crate::store::{State, Store};
+
+/// More bytes than a declaration takes beside its filters.
+const DECLARE_BYTES: usize = 4 * 1024;
 
 /// What a publish is answered when already the opening found no room.
 const FULL: &str = "the disk is full; free some space, publishes are refused, acks are taken";
@@ -155,11 +158,14 @@ impl Embedded {
             }
         };
         let is_read_only = writer.is_none();
-        let store = Arc::new(Store::new(engine, clock, opened.reader, state));
+        let preparer = writer.as_ref().map(|writer| Arc::new(Preparer::new(writer.spares())));
+        if let Some(writer) = &writer {
+            engine.staging().written(writer.room());
+        }
+        let store = Arc::new(Store::new(engine, clock, opened.reader, preparer.clone(), state));
         // From the first publish on, not from when the next segment could not be prepared.
         store.lock().full = full.then(|| Error::new(Code::DiskFull, FULL));
-        let writing = writer.map(|writer| {
-            let preparer = Arc::new(Preparer::new(writer.spares()));
+        let writing = writer.zip(preparer).map(|(writer, preparer)| {
             let (every, retention) = (options.snapshot_bytes, options.retention);
             let taker = Arc::new(Taker::new(opened.follower, newest, every, retention, seed));
             let committer = Committer::new(store.clone(), *writer, preparer.clone(), taker.clone());
@@ -217,14 +223,19 @@ impl Backend for Embedded {
     }
 
     fn manage(&self, command: QueueCommand, now: Now) -> BoxFuture<'_, Result<Changed, Error>> {
-        let refused = self.refusal(matches!(command, QueueCommand::Declare(_)));
-        let done = durably_with(self, move |engine, fx| engine.command(&command, now, fx));
-        Box::pin(async move {
-            match refused {
-                Some(error) => Err(error),
-                None => done.await.map(|count| Changed { count }),
-            }
-        })
+        if let Some(error) = self.refusal(false) {
+            return Box::pin(async move { Err(error) });
+        }
+        let need = match &command {
+            QueueCommand::Declare(spec) => Some(declaration(spec)),
+            _ => None,
+        };
+        let step = move |engine: &mut Engine, fx: &mut Effects| engine.command(&command, now, fx);
+        let done = match need {
+            Some(need) => durably_grown(self, need, step),
+            None => durably_with(self, step),
+        };
+        Box::pin(async move { done.await.map(|count| Changed { count }) })
     }
 
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Seen, Error>> {
@@ -307,6 +318,28 @@ pub(crate) fn durably<T: Send + 'static>(
     durably_with(embedded, move |engine, _| step(engine))
 }
 
+/// The same of a step that stages so many records of so many bytes and is refused on a full disk; where nobody knows yet whether it
+/// is full, the step waits.
+pub(crate) fn durably_grown<T: Send + 'static>(
+    embedded: &Embedded,
+    need: (usize, u32),
+    step: impl FnOnce(&mut Engine, &mut Effects) -> Result<T, Error> + Send + 'static,
+) -> BoxFuture<'static, Result<T, Error>> {
+    let store = embedded.store.clone();
+    Box::pin(async move {
+        let (answer, done) = oneshot::channel();
+        store.grow(
+            need,
+            Box::new(move |room| match room.and_then(|(engine, fx)| step(engine, fx).map(|value| (engine, value))) {
+                // Whoever waits may have gone.
+                Ok((engine, value)) => engine.when_durable(move || drop(answer.send(Ok(value)))),
+                Err(error) => drop(answer.send(Err(error))),
+            }),
+        );
+        done.await.map_err(|_| lost())?
+    })
+}
+
 fn durably_with<T: Send + 'static>(
     embedded: &Embedded,
     step: impl FnOnce(&mut Engine, &mut Effects) -> Result<T, Error> + Send + 'static,
@@ -319,8 +352,19 @@ fn durably_with<T: Send + 'static>(
             Ok(value) => engine.when_durable(move || drop(answer.send(Ok(value)))),
             Err(error) => drop(answer.send(Err(error))),
         })?;
-        done.await.map_err(|_| Error::new(Code::StoreFailed, "the log stopped before this was known to be durable"))?
+        done.await.map_err(|_| lost())?
     })
+}
+
+fn lost() -> Error {
+    Error::new(Code::StoreFailed, "the log stopped before this was known to be durable")
+}
+
+/// Bytes and records of a declaration in the log, and of what is staged with it.
+fn declaration(spec: &QueueSpec) -> (usize, u32) {
+    // In JSON each byte of a filter may be six.
+    let filters = spec.filters.iter().map(|filter| 6 * filter.as_str().len() + 8).sum::<usize>();
+    (filters + DECLARE_BYTES, 1)
 }
 
 /// A consumer of one queue.

@@ -39,6 +39,8 @@ pub(crate) struct Committer {
     sync_at_ms: Option<u64>,
     /// Since when it knows of records that no sync was asked for.
     staged_since_ms: Option<u64>,
+    /// Writes wait for room in the log.
+    others_wait: bool,
 }
 
 /// What the writer is to do next.
@@ -60,7 +62,16 @@ enum Choice<'a> {
 
 impl Committer {
     pub(crate) fn new(store: Arc<Store>, writer: Writer, preparer: Arc<Preparer>, taker: Arc<Taker>) -> Self {
-        Committer { store, writer, preparer, taker, unproven_since_ms: None, sync_at_ms: None, staged_since_ms: None }
+        Committer {
+            store,
+            writer,
+            preparer,
+            taker,
+            unproven_since_ms: None,
+            sync_at_ms: None,
+            staged_since_ms: None,
+            others_wait: false,
+        }
     }
 
     /// Runs until the store closes or the log fails.
@@ -168,9 +179,7 @@ impl Committer {
 
     fn try_write(&mut self, buffer: &mut LogBuffer, sync: bool) -> Result<Written, LogError> {
         let written = self.writer.write(buffer, self.store.clock.now().unix_ms, sync)?;
-        if !self.writer.spare_ready() {
-            self.preparer.hurry();
-        }
+        self.look_ahead();
         Ok(written)
     }
 
@@ -178,6 +187,9 @@ impl Committer {
     fn is_written(&mut self, written: Written) {
         if written.durable >= written.end {
             self.is_synced();
+        }
+        if mem::take(&mut self.others_wait) {
+            self.store.let_in();
         }
     }
 
@@ -198,11 +210,19 @@ impl Committer {
     }
 
     /// What was written stays in memory for a while, and the next is staged where it was.
-    fn keep(&self, written: Written, buffer: LogBuffer) {
+    fn keep(&mut self, written: Written, buffer: LogBuffer) {
         let batch = Bytes::copy_from_slice(buffer.bytes());
-        let mut shared = self.store.lock();
+        let store = self.store.clone();
+        let mut shared = store.lock();
         shared.cache.insert(written.batch, batch);
         shared.engine.staging().give_back(buffer);
+        self.tell_room(shared);
+    }
+
+    /// Says how much room the log has now.
+    fn tell_room(&mut self, mut shared: MutexGuard<'_, Shared>) {
+        shared.engine.staging().written(self.writer.room());
+        self.others_wait = !shared.unstaged.is_empty();
     }
 
     /// Lets some of what is durable take effect; answers whether there is more.
@@ -218,8 +238,19 @@ impl Committer {
         self.unproven_since_ms = None;
         match self.writer.prove(self.store.clock.now().unix_ms, clean) {
             // A proof is a help for recovery; without room it is left out.
-            Err(error) if !error.is_shortage() => Err(error),
-            _ => Ok(()),
+            Err(error) if !error.is_shortage() => return Err(error),
+            _ => {}
+        }
+        let store = self.store.clone();
+        self.tell_room(store.lock());
+        self.look_ahead();
+        Ok(())
+    }
+
+    /// The next segment is prepared while this one is written.
+    fn look_ahead(&self) {
+        if !self.writer.spare_ready() {
+            self.preparer.hurry();
         }
     }
 
@@ -291,7 +322,7 @@ impl Preparer {
         Preparer { spares, asked: Mutex::new(Asked::Spare), wake: Condvar::new() }
     }
 
-    fn hurry(&self) {
+    pub(crate) fn hurry(&self) {
         self.ask(Asked::Spare);
     }
 
@@ -334,15 +365,25 @@ impl Preparer {
 
     /// Prepares one; answers whether there is no room for it.
     fn prepare(&self, store: &Store, taker: &Taker) -> bool {
-        let prepared = self.spares.prepare();
+        let wanted = store.lock().wanted_spare();
+        let prepared = self.spares.prepare_for(wanted);
         let full = prepared.as_ref().err().map(refusal);
-        let was_full = mem::replace(&mut store.lock().full, full.clone()).is_some();
+        let mut shared = store.lock();
+        shared.engine.staging().prepared(self.spares.room());
+        let was_full = mem::replace(&mut shared.full, full.clone()).is_some();
+        drop(shared);
+        store.let_in();
+        let is_full = full.is_some() && !self.spares.ready();
+        if full.is_some() && !is_full {
+            // What waited for a larger one was refused; for all else there is room.
+            store.lock().full = None;
+        }
         // Not before: the next segment has the first claim to what room there is. On a full disk once, for
         // what it may let go.
         if full.is_none() || !was_full {
             taker.look();
         }
-        full.is_some()
+        is_full
     }
 }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 use skep_core::{BoxFuture, Fact, FactPage, Facts, Now, Watch};
 use skep_protocol::Error;
 
-use crate::backend::{Embedded, durably};
+use crate::backend::{Embedded, durably, durably_grown};
+
+/// More bytes than the record of a fact takes beside key and value.
+const FACT_PUT_BYTES: usize = 64;
 
 impl Facts for Embedded {
     fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Fact>, Error>> {
@@ -32,14 +35,8 @@ impl Facts for Embedded {
         now: Now,
     ) -> BoxFuture<'_, Result<u64, Error>> {
         let (key, value) = (key.to_owned(), value.to_owned());
-        let refused = self.refusal(true);
-        let put = durably(self, move |engine| engine.put_fact(&key, &value, expected, ttl, now));
-        Box::pin(async move {
-            match refused {
-                Some(error) => Err(error),
-                None => put.await,
-            }
-        })
+        let need = (key.len() + value.len() + FACT_PUT_BYTES, 1);
+        durably_grown(self, need, move |engine, _| engine.put_fact(&key, &value, expected, ttl, now))
     }
 
     fn delete(&self, key: &str, now: Now) -> BoxFuture<'_, Result<bool, Error>> {

@@ -23,6 +23,7 @@ mod snapshot;
 mod status;
 mod store;
 mod sync;
+mod unstaged;
 
 #[cfg(skep_loom)]
 pub use commit::models as commit_models;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// Full log buffers that wait for the writer; beyond it writes are answered `busy`.
 pub(crate) const BUFFERS_MAX: usize = 8;
+/// Bytes of writes that wait for room in the log, before anything of them is staged; beyond it they are answered `busy`. As much as
+/// the buffers hold.
+pub(crate) const UNSTAGED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of recent batches kept in memory; beyond it the oldest is read from disk when needed.
 pub(crate) const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Producers remembered; beyond it the one unused for longest is forgotten.

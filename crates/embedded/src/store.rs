@@ -5,7 +5,7 @@
 //! all that follow them do, too, so that none overtakes another.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -13,13 +13,15 @@ use skep_core::{Clock, Entry, Now, Reply, Write};
 use skep_protocol::{Code, Delivery, Error, Message, Position};
 
 use crate::cache::Cache;
+use crate::commit::Preparer;
 use crate::engine::queue::Place;
-use crate::engine::{Due, Effects, Engine, Submission};
+use crate::engine::{Due, Effects, Engine, Left, Submission};
 use crate::journal::MessageRecord;
 use crate::limits::{COPY_BYTES_MAX, GIVE_WAY};
 use crate::log::{BatchAt, ReadError, Reader};
 use crate::notice;
 use crate::sync::{Condvar, Mutex, MutexGuard, is_poisoned};
+use crate::unstaged::Unstaged;
 
 /// What the threads of a store share.
 pub(crate) struct Store {
@@ -30,6 +32,8 @@ pub(crate) struct Store {
     to_read: Condvar,
     pub(crate) clock: Clock,
     pub(crate) reader: Reader,
+    /// None where nothing is written.
+    pub(crate) preparer: Option<Arc<Preparer>>,
 }
 
 /// What the lock guards.
@@ -39,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) state: State,
     /// The disk has no room: what is new and grows the store is refused, acks are taken.
     pub(crate) full: Option<Error>,
+    /// What waits until it is known whether it has.
+    pub(crate) unstaged: Unstaged,
     /// The writer sleeps until this moment, or for ever (`u64::MAX`); none while it is awake.
     pub(crate) sleeps_until_ms: Option<u64>,
     /// It knows of records that nobody waits for, and will write them when it wakes.
@@ -67,18 +73,26 @@ pub(crate) enum Cold {
 }
 
 impl Store {
-    pub(crate) fn new(engine: Engine, clock: Clock, reader: Reader, state: State) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        clock: Clock,
+        reader: Reader,
+        preparer: Option<Arc<Preparer>>,
+        state: State,
+    ) -> Self {
         let shared = Shared {
             engine,
             cache: Cache::default(),
             state,
             full: None,
+            unstaged: Unstaged::default(),
             sleeps_until_ms: None,
             knows_staged: false,
             cold: VecDeque::new(),
             reading: false,
         };
-        Store { shared: Mutex::new(shared), to_write: Condvar::new(), to_read: Condvar::new(), clock, reader }
+        let (to_write, to_read) = (Condvar::new(), Condvar::new());
+        Store { shared: Mutex::new(shared), to_write, to_read, clock, reader, preparer }
     }
 
     /// Whether somebody panicked under the lock.
@@ -107,6 +121,7 @@ impl Store {
             shared.state = State::Closing;
         }
         drop(shared);
+        self.let_in();
         self.to_write.notify_all();
         self.stop_reading();
     }
@@ -126,7 +141,7 @@ impl Store {
         Ok(result)
     }
 
-    /// Takes a write, slice by slice: in between, others have the lock.
+    /// Takes a write, slice by slice: in between, others have the lock. What has no room in the log waits behind those before it.
     pub(crate) fn submit(&self, write: &Write<'_>, now: Now, reply: Reply) {
         let mut left = Some(Submission::new(write, now, reply));
         let mut begun = false;
@@ -143,8 +158,16 @@ impl Store {
                 }
                 _ => {}
             }
-            let Shared { engine, full, .. } = &mut *shared;
-            left = engine.submit(submission, full.as_ref(), &mut fx);
+            let Shared { engine, full, unstaged, .. } = &mut *shared;
+            left = match engine.submit(submission, full.as_ref(), !unstaged.is_empty(), &mut fx) {
+                Left::Nothing => None,
+                Left::More(left) => Some(left),
+                Left::Waits(rest, need) => {
+                    unstaged.keep(write, rest, need, &mut fx.wakes);
+                    self.ask_for_room(&mut shared);
+                    None
+                }
+            };
             self.settle_effects(shared, &mut fx);
             begun = true;
             if left.is_some() {
@@ -308,6 +331,9 @@ impl Shared {
     pub(crate) fn stop(&mut self, error: Error) {
         if !matches!(self.state, State::Stopped(_)) {
             self.state = State::Stopped(error);
+        }
+        if let State::Stopped(error) = &self.state {
+            self.unstaged.refuse(error);
         }
         self.engine.abandon();
     }

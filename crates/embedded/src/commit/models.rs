@@ -92,10 +92,11 @@ impl Open {
         let (disk, clock) = (RecordingDisk::new(), Clock::new());
         let with = OpenWith::new([1; 16], clock.now().unix_ms);
         let found = recover(&(Arc::new(disk.clone()) as Arc<dyn Disk>), with, 1).expect("an empty disk");
-        let Recovered { engine, opened, newest } = found.begin(clock.now());
+        let Recovered { mut engine, opened, newest } = found.begin(clock.now());
         let Mode::ReadWrite(writer) = opened.mode else { panic!("a new store is sound") };
-        let store = Arc::new(Store::new(engine, clock, opened.reader, State::Open));
+        engine.staging().written(writer.room());
         let preparer = Arc::new(Preparer::new(writer.spares()));
+        let store = Arc::new(Store::new(engine, clock, opened.reader, Some(preparer.clone()), State::Open));
         let taker = Arc::new(Taker::new(opened.follower, newest, None, Retention::default(), 1));
         let committer = Committer::new(store.clone(), *writer, preparer, taker);
         Open { disk, store, writing: spawned(move || committer.run()) }

@@ -116,7 +116,7 @@ impl Engine {
         let plan = match &outgoing {
             Some(outgoing) => {
                 self.begin_routes();
-                // On a full disk it waits for room: the letter is dead already.
+                // On a full disk it may take what room is prepared, and then waits: the letter is dead already.
                 self.plan(&write, outgoing, now, None)
             }
             None => Plan::Unmatched,
@@ -124,7 +124,8 @@ impl Engine {
         let refused = if let Plan::Refused(error) = &plan { error.to_string() } else { String::new() };
         let (bytes, records) = outgoing.as_ref().map_or((0, 0), |outgoing| Self::cost(&plan, &write, outgoing));
         let (bytes, records) = (bytes + refused.len() + TOLD_BYTES, records + 1);
-        if !self.staging.has_room(bytes, records) {
+        let is_short = matches!(plan, Plan::Store { .. }) && !self.staging.has_spare_room(bytes, records);
+        if is_short || !self.staging.has_room(bytes, records) {
             self.timers.set(now.mono_ms + NOTICE_RETRY_MS, Timer::Notice(at));
             return;
         }

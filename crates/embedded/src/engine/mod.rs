@@ -5,6 +5,7 @@
 //! for; [`Engine::replay`] rebuilds the state from the log. No I/O, no clock, no threads:
 //! time, randomness and what is durable are arguments. Staged state never rolls back.
 
+mod ahead;
 mod bridge;
 mod command;
 mod consumer;
@@ -58,7 +59,7 @@ use self::replay::Recovering;
 use self::settled::Settled;
 pub(crate) use self::staging::Staging;
 pub(crate) use self::stand::Stand;
-pub(crate) use self::submission::Submission;
+pub(crate) use self::submission::{Begun, Left, Need, Results, Submission};
 use self::timers::Timers;
 use crate::journal::{QueueId, Token};
 use crate::limits::MEMORY_BYTES;

@@ -10,7 +10,7 @@ use super::lapse::Lapse;
 use super::publish::{Plan, queue_full};
 use super::queue::Entry;
 use super::settled::Kind;
-use super::submission::Results;
+use super::submission::{Need, Results};
 use super::timers::Timer;
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 use crate::limits::FULL_PROGRESS_BYTES_MAX;
@@ -56,7 +56,17 @@ impl Engine {
     /// All or nothing, guarded by every lease. A resend of a step that was done before is answered
     /// as it was then, though its leases are gone: something of it is stored already, and since it
     /// was all or nothing, nothing more of it is to be.
-    pub(super) fn atomic(&mut self, write: &Write<'_>, now: Now, full: Option<&Error>) -> Results {
+    /// Where it waits for room in the log, or behind others, nothing of it is done.
+    pub(super) fn atomic(
+        &mut self,
+        write: &Write<'_>,
+        now: Now,
+        full: Option<&Error>,
+        others_wait: bool,
+    ) -> Result<Results, Need> {
+        if others_wait && !write.publishes.is_empty() {
+            return Err(None);
+        }
         self.begin_routes();
         let mut plans: Vec<Plan> =
             write.publishes.iter().map(|outgoing| self.plan(write, outgoing, now, full)).collect();
@@ -68,11 +78,18 @@ impl Engine {
                 .filter(|plan| !matches!(plan, Plan::Duplicate(_)))
                 .for_each(|plan| *plan = Plan::Unmatched);
         }
-        if !done_before && let Err(error) = self.check_atomic(write, &plans, full) {
-            let count = u32::try_from(write.publishes.len()).unwrap_or(u32::MAX);
-            let publishes = (count > 0).then(|| Run { count, result: Err(error.clone()) }).into_iter().collect();
-            results.completion = Completion { settles: vec![Err(error); write.settles.len()], publishes };
-            return results;
+        if !done_before {
+            match self.check_atomic(write, &plans, full) {
+                Ok(None) => {}
+                Ok(need) => return Err(need),
+                Err(error) => {
+                    let count = u32::try_from(write.publishes.len()).unwrap_or(u32::MAX);
+                    let publishes =
+                        (count > 0).then(|| Run { count, result: Err(error.clone()) }).into_iter().collect();
+                    results.completion = Completion { settles: vec![Err(error); write.settles.len()], publishes };
+                    return Ok(results);
+                }
+            }
         }
         for settle in write.settles {
             let result = self.settle(settle, now, full);
@@ -81,11 +98,11 @@ impl Engine {
         for (outgoing, plan) in write.publishes.iter().zip(plans) {
             self.publish(write, outgoing, plan, now, &mut results);
         }
-        results
+        Ok(results)
     }
 
-    /// Whether everything of it can be done; and that it goes into one batch.
-    fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan], full: Option<&Error>) -> Result<(), Error> {
+    /// Whether everything of it can be done, or what room it waits for; and that it goes into one batch.
+    fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan], full: Option<&Error>) -> Result<Need, Error> {
         // What publishes anew needs every lease; only a resend of what was done may come without.
         let publishes = plans.iter().any(|plan| matches!(plan, Plan::Store { .. }));
         let mut leases = HashSet::default();
@@ -127,8 +144,11 @@ impl Engine {
         if !self.staging.has_room(bytes, records) {
             return Err(Error::new(Code::Busy, "the log has no room for this step just now; try again"));
         }
+        if publishes && !self.staging.has_spare_room(bytes, records) {
+            return Ok(Some((bytes, records)));
+        }
         self.staging.together(bytes, records);
-        Ok(())
+        Ok(None)
     }
 
     /// Whether a step is the resend of one that was done: something of it is stored, and not all of

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use skep_core::Level;
 use skep_protocol::{MessageRef, ProducerId};
 
+use super::ahead::Ahead;
 use crate::journal::{QueueId, Record, encode_message, message_flags};
 use crate::limits::{BUFFERS_MAX, LAZY_BYTES_MAX};
-use crate::log::{LogBuffer, RECORD_HEADER_BYTES, RecordKind, Staged};
+use crate::log::{LogBuffer, RECORD_HEADER_BYTES, RecordKind, Room, Staged};
 
 /// Records that the writer appends itself before it writes (a reservation): room is kept for them.
 const KEPT_RECORDS: u32 = 1;
@@ -26,13 +27,16 @@ pub(crate) struct Staging {
     strong_until: u64,
     /// Of the others, within how many milliseconds they are to be synced, if they are.
     sync_within_ms: Option<u64>,
+    /// Where in the log it will lie.
+    ahead: Ahead,
 }
 
 impl Default for Staging {
     fn default() -> Self {
         let filling = LogBuffer::new(1);
         let (full, spare) = (VecDeque::new(), Vec::new());
-        Staging { filling, full, spare, whole: (0, 0), strong_until: 0, sync_within_ms: None }
+        let ahead = Ahead::default();
+        Staging { filling, full, spare, whole: (0, 0), strong_until: 0, sync_within_ms: None, ahead }
     }
 }
 
@@ -61,10 +65,44 @@ impl Staging {
     }
 
     fn make_room(&mut self, bytes: usize, records: u32) {
-        let is_whole = self.filling.len() < self.whole.0 && self.filling.records() < self.whole.1;
-        if !is_whole && !self.fits(bytes, records) {
+        if self.closes(bytes, records) {
             self.seal();
         }
+    }
+
+    /// Whether so much more does not go into the batch that fills: it is too much, or begins the next segment, where what is in
+    /// already need not wait for it.
+    fn closes(&self, bytes: usize, records: u32) -> bool {
+        let is_whole = self.filling.len() < self.whole.0 && self.filling.records() < self.whole.1;
+        let is_left = |more| self.ahead.is_left(batch_bytes(&self.filling, more));
+        !is_whole && (!self.fits(bytes, records) || is_left((0, 0)) && !is_left((bytes, records)))
+    }
+
+    /// Whether for so many more records of so many bytes, which could wait, room is prepared in the log, and settles have theirs.
+    pub(crate) fn has_spare_room(&self, bytes: usize, records: u32) -> bool {
+        let (mut ahead, more) = (self.ahead, (bytes, records));
+        let batch = if self.closes(bytes, records) && !self.filling.is_empty() {
+            ahead.place(batch_bytes(&self.filling, (0, 0)));
+            alone(bytes, records)
+        } else {
+            batch_bytes(&self.filling, more)
+        };
+        ahead.place(batch) && ahead.has_settle_room()
+    }
+
+    /// How large a batch the spare is to take, if so many records of so many bytes wait for a larger one.
+    pub(crate) fn wanted_spare(&self, bytes: usize, records: u32) -> Option<u64> {
+        Some(alone(bytes, records)).filter(|batch| self.ahead.is_spare_small(*batch))
+    }
+
+    /// The writer has written what it took, and the log has this room now.
+    pub(crate) fn written(&mut self, room: Room) {
+        self.ahead.written(room, self.full.iter().map(|buffer| buffer.batch_bytes(0, 0)));
+    }
+
+    /// The spare has this room; 0 where there is none.
+    pub(crate) fn prepared(&mut self, spare: u64) {
+        self.ahead.prepared(spare, self.full.iter().map(|buffer| buffer.batch_bytes(0, 0)));
     }
 
     /// Whether so much fits into the batch that fills.
@@ -158,7 +196,9 @@ impl Staging {
         if self.full.is_empty() {
             self.seal();
         }
-        self.full.pop_front()
+        let taken = self.full.pop_front();
+        self.ahead.took(taken.as_ref().map_or(0, |taken| taken.batch_bytes(0, 0)));
+        taken
     }
 
     /// Gives a written buffer back, for its room.
@@ -173,6 +213,7 @@ impl Staging {
             let mut next = self.spare.pop().unwrap_or_else(|| LogBuffer::new(0));
             self.whole = (0, 0);
             self.filling.hand_over(&mut next);
+            self.ahead.place(next.batch_bytes(0, 0));
             self.full.push_back(next);
         }
     }
@@ -184,6 +225,16 @@ impl Staging {
 
 fn fits(buffer: &LogBuffer, bytes: usize, records: u32) -> bool {
     buffer.fits(bytes + KEPT_BYTES, records + KEPT_RECORDS)
+}
+
+/// At least what a buffer takes in the log, with so many more bytes of so many records.
+fn batch_bytes(buffer: &LogBuffer, (bytes, records): (usize, u32)) -> u64 {
+    buffer.batch_bytes(bytes + KEPT_BYTES, records + KEPT_RECORDS)
+}
+
+/// The same of a batch of its own.
+fn alone(bytes: usize, records: u32) -> u64 {
+    batch_bytes(&LogBuffer::new(0), (bytes, records))
 }
 
 /// At least as many bytes as a record takes.

@@ -4,8 +4,9 @@
 use std::slice::Iter;
 
 use skep_core::{Completion, Kept, Now, Outgoing, Reply, Run, Wakes, Write};
-use skep_protocol::{Error, Position, Settle};
+use skep_protocol::{Code, Error, Position, Settle};
 
+use super::publish::Plan;
 use super::{Effects, Engine};
 use crate::limits::SLICE_STEPS_MAX;
 
@@ -20,10 +21,38 @@ pub(crate) struct Submission<'a> {
     publishes: Iter<'a, Outgoing<'a>>,
 }
 
+/// What is left of a write after a step of it.
+pub(crate) enum Left<'a> {
+    Nothing,
+    /// The rest, for the next slice.
+    More(Submission<'a>),
+    /// The rest, whose next part waits for so much room in the log; nothing of that part is staged.
+    Waits(Submission<'a>, Need),
+}
+
+/// Room in the log: bytes of records, and how many. None where others wait before it.
+pub(crate) type Need = Option<(usize, u32)>;
+
+/// What a submission takes along when its write is kept elsewhere.
+pub(crate) struct Begun {
+    pub(crate) reply: Reply,
+    pub(crate) results: Results,
+    /// How many are left.
+    pub(crate) settles: usize,
+    pub(crate) publishes: usize,
+}
+
+/// How far a slice came.
+enum Slice {
+    Through,
+    More,
+    Waits(Need),
+}
+
 /// Results, gathered into runs of which the same can be said; and the position on whose
 /// durability the answer waits.
 #[derive(Default)]
-pub(super) struct Results {
+pub(crate) struct Results {
     pub(super) completion: Completion,
     at: Option<u64>,
     /// It waits until that is synced, whatever the level of the records.
@@ -36,10 +65,48 @@ impl<'a> Submission<'a> {
         Submission { write, now, reply, results: Results::default(), settles, publishes }
     }
 
+    /// Goes on with what was left of one.
+    pub(crate) fn resumed(write: &'a Write<'a>, now: Now, reply: Reply, results: Results) -> Self {
+        Submission { results, ..Submission::new(write, now, reply) }
+    }
+
+    /// What is left of its write.
+    pub(crate) fn left(&self) -> (&'a [Settle], &'a [Outgoing<'a>]) {
+        (self.settles.as_slice(), self.publishes.as_slice())
+    }
+
+    /// What it is without its write.
+    pub(crate) fn into_begun(mut self) -> Begun {
+        self.note_left();
+        let (settles, publishes) = (self.settles.len(), self.publishes.len());
+        Begun { reply: self.reply, results: self.results, settles, publishes }
+    }
+
     /// Nothing of it was taken, and nothing will be.
     pub(crate) fn refuse(mut self, error: &Error, wakes: &mut Wakes) {
         self.reply.note_all_left(self.write.publishes, error);
         self.reply.fail(error, wakes);
+    }
+
+    /// Nothing more of it will be taken.
+    pub(crate) fn refuse_rest(self, error: &Error, wakes: &mut Wakes) {
+        let is_begun =
+            self.settles.len() + self.publishes.len() < self.write.settles.len() + self.write.publishes.len();
+        // What was taken may be durable or not: the reply, dropped, says just that.
+        if !is_begun {
+            self.refuse(error, wakes);
+        }
+    }
+
+    /// What no queue takes of what was looked at is remembered, while it is here.
+    fn note_left(&mut self) {
+        let runs = &self.results.completion.publishes;
+        let all = self.write.publishes;
+        let looked_at = if self.write.atomic { all.len() } else { all.len() - self.publishes.len() };
+        let decided: u32 = runs.iter().map(|run| run.count).sum();
+        // Before these, others were.
+        let first = decided.saturating_sub(u32::try_from(looked_at).unwrap_or(u32::MAX));
+        self.reply.note_left(first, all.get(..looked_at).unwrap_or_default(), runs);
     }
 
     fn is_through(&self) -> bool {
@@ -49,45 +116,75 @@ impl<'a> Submission<'a> {
 
 impl Engine {
     /// Takes a write, or a slice of it: stages what it says, and answers it once that is durable.
-    /// Answers what is left of it. With a full disk, what is new and grows the store is refused.
+    /// Answers what is left of it. With a full disk, what is new and grows the store is refused. While nobody knows whether it is
+    /// full, no room being prepared, that waits, before anything of it is staged; and where others wait, behind them.
     pub(crate) fn submit<'a>(
         &mut self,
         mut submission: Submission<'a>,
         full: Option<&Error>,
+        others_wait: bool,
         fx: &mut Effects,
-    ) -> Option<Submission<'a>> {
+    ) -> Left<'a> {
         let now = submission.now;
-        if submission.write.atomic {
-            submission.results = self.atomic(submission.write, now, full);
-        } else if !self.slice(&mut submission, full) {
-            self.dispatch_touched(now, fx);
-            return Some(submission);
-        }
-        let Submission { write, results, mut reply, .. } = submission;
-        reply.note_left(write.publishes, &results.completion.publishes);
-        self.answer(results.at, results.is_synced, reply, results.completion, fx);
+        let slice = if submission.write.atomic {
+            match self.atomic(submission.write, now, full, others_wait) {
+                Ok(results) => {
+                    submission.results = results;
+                    Slice::Through
+                }
+                Err(need) => Slice::Waits(need),
+            }
+        } else {
+            self.slice(&mut submission, full, others_wait)
+        };
+        let left = match slice {
+            Slice::Through => {
+                submission.note_left();
+                let Submission { results, reply, .. } = submission;
+                self.answer(results.at, results.is_synced, reply, results.completion, fx);
+                Left::Nothing
+            }
+            Slice::More => Left::More(submission),
+            Slice::Waits(need) => Left::Waits(submission, need),
+        };
         self.dispatch_touched(now, fx);
-        None
+        left
     }
 
-    /// Each item for itself; answers whether these were all.
-    fn slice(&mut self, submission: &mut Submission<'_>, full: Option<&Error>) -> bool {
+    /// Each item for itself.
+    fn slice(&mut self, submission: &mut Submission<'_>, full: Option<&Error>, others_wait: bool) -> Slice {
         let Submission { write, now, results, .. } = submission;
         let mut steps = 0;
         while steps < SLICE_STEPS_MAX {
             if let Some(settle) = submission.settles.next() {
                 results.settled(self.settle(settle, *now, full));
                 steps += 1;
-            } else if let Some(outgoing) = submission.publishes.next() {
+            } else if let Some(outgoing) = submission.publishes.as_slice().first() {
+                if others_wait && outgoing.waits {
+                    return Slice::Waits(None);
+                }
                 self.begin_routes();
-                let plan = self.plan(write, outgoing, *now, full);
+                let mut plan = self.plan(write, outgoing, *now, full);
+                if let Some(need) = self.waits_for_room(&plan, write, outgoing) {
+                    if outgoing.waits {
+                        return Slice::Waits(Some(need));
+                    }
+                    plan = Plan::Refused(Error::new(Code::Busy, "the log has no room prepared just now; try again"));
+                }
+                submission.publishes.next();
                 self.publish(write, outgoing, plan, *now, results);
                 steps += 1 + self.route_steps;
             } else {
-                return true;
+                return Slice::Through;
             }
         }
-        submission.is_through()
+        if submission.is_through() { Slice::Through } else { Slice::More }
+    }
+
+    /// What room in the log a publish waits for, if there is none for it now that nothing else has a claim to.
+    fn waits_for_room(&self, plan: &Plan, write: &Write<'_>, outgoing: &Outgoing<'_>) -> Need {
+        let (bytes, records) = Self::cost(plan, write, outgoing);
+        (records > 0 && !self.staging.has_spare_room(bytes, records)).then_some((bytes, records))
     }
 }
 
@@ -181,7 +278,10 @@ mod tests {
         let mut slices = 0;
         while let Some(submission) = left {
             assert!(answer.lock().unwrap().is_none(), "answered before its last slice");
-            left = engine.submit(submission, None, &mut Effects::default());
+            left = match engine.submit(submission, None, false, &mut Effects::default()) {
+                Left::More(submission) => Some(submission),
+                _ => None,
+            };
             // One more for each that is broken off at its first step.
             assert!(engine.route_steps <= ROUTE_STEPS_MAX + messages.len(), "{} steps", engine.route_steps);
             slices += 1;

@@ -94,6 +94,13 @@ impl LogBuffer {
         self.bytes.len()
     }
 
+    /// Bytes that it takes as a batch in a segment, with so many more records whose bodies take so many bytes in sum.
+    #[must_use]
+    pub fn batch_bytes(&self, bytes: usize, records: u32) -> u64 {
+        let headers = (records as usize).saturating_mul(RECORD_HEADER_BYTES);
+        padded(self.bytes.len().saturating_add(bytes).saturating_add(headers).min(u32::MAX as usize)) as u64
+    }
+
     /// How many records were appended.
     #[must_use]
     pub fn records(&self) -> u32 {

@@ -25,6 +25,10 @@ pub const POSITION_BLOCK: u64 = 1 << 20;
 /// empty batch of the same position, whose hash is the same, so that the chain closes when the superseded segment is removed.
 pub const PROOF_ROOM_BYTES: u64 = 128;
 
+/// Of the last segment that is prepared at most so many bytes are kept for settles, where it is smaller the half of it. Who has
+/// more to settle than that by and by frees segments.
+pub const SETTLE_ROOM_BYTES_MAX: u64 = 16 << 20;
+
 /// Recovery reads this much at a time.
 pub const READ_CHUNK_BYTES: usize = 2 << 20;
 

@@ -21,6 +21,7 @@ mod record;
 mod recovery;
 mod repair;
 mod report;
+mod room;
 mod segment;
 mod snapshot;
 mod spares;
@@ -43,6 +44,7 @@ pub use self::record::{
 pub use self::recovery::{Base, Mode, OpenWith, Opened, check, check_from, open, open_from, open_headless};
 pub use self::repair::{Kept, Loss, Piece, Plan, Repaired, plan, plan_from};
 pub use self::report::{Corruption, Proof, Report, Torn};
+pub use self::room::{Room, settle_room};
 pub(crate) use self::segment::DATA_OFFSET;
 pub use self::segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, SegmentSizes, file_name, segment_number,

@@ -1,12 +1,13 @@
 //! The next segment, prepared before it is needed: zero-filled and synced, so that rolling costs no time and needs no room.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::LogError;
 use super::limits::PROOF_ROOM_BYTES;
-use super::segment::{SegmentSizes, file_bytes_for, file_name};
+use super::room::room_beside_settles;
+use super::segment::{DATA_OFFSET, SegmentSizes, file_bytes_for, file_name};
 use crate::disk::{Disk, DiskFile, is_full, is_out_of_files};
 
 /// How much zero is written at a time when a spare must grow.
@@ -21,7 +22,8 @@ pub struct Spares {
     sizes: SegmentSizes,
     /// Held while a file is created: a writer that needs the very file waits for it, which is shorter than creating it twice.
     next: Mutex<Next>,
-    ready: AtomicBool,
+    /// What batches may take of the spare; 0 where there is none.
+    room: AtomicU64,
 }
 
 struct Next {
@@ -45,8 +47,9 @@ impl Spares {
             Some(Prepared { number, file, file_bytes, .. }) => Next { number, file_bytes, spare: Some(file) },
             None => Next { number: segment.number + 1, file_bytes: sizes.file_after(segment.file_bytes), spare: None },
         };
-        let ready = AtomicBool::new(next.spare.is_some());
-        Self { disk, sizes, next: Mutex::new(next), ready }
+        let spares = Self { disk, sizes, next: Mutex::new(next), room: AtomicU64::new(0) };
+        spares.tell(&spares.lock());
+        spares
     }
 
     /// Bytes at a segment's end that only proofs and openings may take.
@@ -54,23 +57,46 @@ impl Spares {
         PROOF_ROOM_BYTES + self.sizes.openings_room()
     }
 
+    /// What batches may take of a segment of this length.
+    pub(super) fn room_of(&self, file_bytes: u64) -> u64 {
+        file_bytes.saturating_sub(DATA_OFFSET + self.kept_bytes())
+    }
+
     /// Whether a spare is ready. Never waits.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.room() > 0
     }
 
-    /// Prepares the spare if there is none. Blocks for as long as it takes to write and sync a segment; call it off the hot path,
+    /// What batches may take of the spare; 0 where there is none. Never waits.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.room.load(Ordering::Acquire)
+    }
+
+    /// Prepares the spare if there is none.
+    ///
+    /// # Errors
+    /// As [`Spares::prepare_for`].
+    pub fn prepare(&self) -> Result<(), LogError> {
+        self.prepare_for(0)
+    }
+
+    /// Prepares the spare if there is none, and lets one grow in which a batch of so many bytes would leave too little for settles. Blocks for as long as it takes to write and sync a segment; call it off the hot path,
     /// soon after opening and after each roll.
     ///
     /// # Errors
     /// `DiskFull`, `OutOfFiles` or `Io`; the log itself is untouched by all, and the call may be repeated.
-    pub fn prepare(&self) -> Result<(), LogError> {
+    pub fn prepare_for(&self, batch_bytes: u64) -> Result<(), LogError> {
         let mut next = self.lock();
-        if next.spare.is_none() {
-            next.spare = Some(self.create(next.number, next.file_bytes)?);
-            self.ready.store(true, Ordering::Release);
+        let needed = file_bytes_for(room_beside_settles(batch_bytes.max(1)) + self.kept_bytes()).max(next.file_bytes);
+        match &next.spare {
+            None => next.spare = Some(self.create(next.number, needed)?),
+            Some(spare) => grow(&**spare, next.file_bytes, needed)
+                .map_err(|source| failed("growing", &file_name(next.number), needed, source))?,
         }
+        next.file_bytes = needed;
+        self.tell(&next);
         Ok(())
     }
 
@@ -94,8 +120,13 @@ impl Spares {
             }
         };
         *next = Next { number: number + 1, file_bytes: self.sizes.file_after(file_bytes), spare: None };
-        self.ready.store(false, Ordering::Release);
+        self.tell(&next);
         Ok(Prepared { number, name, file, file_bytes })
+    }
+
+    fn tell(&self, next: &Next) {
+        let room = if next.spare.is_some() { self.room_of(next.file_bytes) } else { 0 };
+        self.room.store(room, Ordering::Release);
     }
 
     fn create(&self, number: u64, file_bytes: u64) -> Result<Arc<dyn DiskFile>, LogError> {

@@ -11,6 +11,7 @@ use super::key::StoreKey;
 use super::limits::{BATCH_RECORDS_MAX, WRITE_BYTES_MAX};
 use super::mark::{MARK_FILE, MarkFile, Reached};
 use super::record::BatchAt;
+use super::room::Room;
 use super::segment::{DATA_OFFSET, SegmentHeader};
 use super::spares::{Prepared, Spares};
 
@@ -167,6 +168,14 @@ impl Writer {
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.tail.durable
+    }
+
+    /// What can be written without asking the disk for room.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        let file_bytes = self.segment.file_bytes;
+        let rest = file_bytes.saturating_sub(self.offset + self.spares.kept_bytes());
+        Room { rest, segment: self.spares.room_of(file_bytes), spare: self.spares.room() }
     }
 
     /// Whether the next segment is prepared.

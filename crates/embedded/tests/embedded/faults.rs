@@ -214,8 +214,7 @@ async fn a_flipped_bit_in_durable_messages_is_named_and_nothing_is_cut() {
     assert_eq!(disk.contents(&name).expect("bytes"), damaged, "nothing was changed");
 }
 
-/// Publishes to jobs until the disk is full; answers how many were taken, and the refusal. Slowly: that there is no room for the
-/// next segment is found by a thread beside, and what a burst staged before that waits for room.
+/// Publishes to jobs until the disk is full; answers how many were taken, and the refusal.
 async fn fill(disk: &RecordingDisk, peer: &mut Peer) -> (u32, Error) {
     disk.set_room(Some(0));
     let large = "x".repeat(20_000);
@@ -223,7 +222,6 @@ async fn fill(disk: &RecordingDisk, peer: &mut Peer) -> (u32, Error) {
         if let Err(error) = peer.publish(message("jobs").text(&large)).await {
             return (stored, error);
         }
-        tokio::time::sleep(Duration::from_millis(15)).await;
     }
     panic!("the disk has no end");
 }
@@ -358,15 +356,13 @@ async fn too_many_open_files_refuse_publishes_and_lose_nothing() {
     // How many more are stored depends on whether the next segment was prepared by now.
     peer.publish(message("jobs").text("before")).await.expect("a receipt");
     disk.set_out_of_files(true);
-    let large = "x".repeat(20_000);
+    let large = "x".repeat(200_000);
     let mut stored = 1;
     let refused = loop {
         match peer.publish(message("jobs").text(&large)).await {
             Ok(_) => stored += 1,
             Err(error) => break error,
         }
-        // Slowly, as above.
-        tokio::time::sleep(Duration::from_millis(15)).await;
         assert!(stored < 1000, "segments have no end");
     };
     assert_eq!((refused.code, refused.outcome), (Code::Busy, skep_protocol::Outcome::Refused), "{refused}");

@@ -19,6 +19,7 @@ mod conformance {
     skep_testkit::backend_suite!(store());
 }
 
+mod burst;
 mod crowd;
 mod faults;
 mod full;

@@ -11,7 +11,7 @@ use skep_protocol::{
 };
 
 use crate::engine::queue::Entry as Waiting;
-use crate::engine::{ConsumerId, Effects, Engine, Submission};
+use crate::engine::{ConsumerId, Effects, Engine, Left, Submission};
 use crate::log::{BATCH_HEADER_BYTES, BatchAt, BatchHeader, Written, records};
 use crate::notice;
 
@@ -157,7 +157,10 @@ impl Bench {
         self.step(|engine, now, fx| {
             let mut left = Some(Submission::new(&write, now, reply));
             while let Some(submission) = left {
-                left = engine.submit(submission, None, fx);
+                left = match engine.submit(submission, None, false, fx) {
+                    Left::More(submission) => Some(submission),
+                    _ => None,
+                };
             }
         });
         answer
