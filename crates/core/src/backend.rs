@@ -37,7 +37,7 @@ pub trait Backend: Send + Sync + 'static {
     fn capabilities(&self) -> &Capabilities;
 
     /// Takes settles and publishes. Never waits for the disk: without room it completes the reply with
-    /// `busy`. Much at once it may take in slices, and sleep for microseconds on the caller's thread in between. The reply is completed once everything it says is durable, in the order of
+    /// `busy`, or keeps a copy until it is known whether there is room. Much at once it may take in slices, and sleep for microseconds on the caller's thread in between. The reply is completed once everything it says is durable, in the order of
     /// commits, from any thread. Input is borrowed: what must outlive the call is copied.
     /// A write of which nothing waits is answered before this returns. Of publishes that no queue takes a record is kept, if the reply is
     /// told by [`Reply::note_left`] while they are here.

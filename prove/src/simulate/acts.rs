@@ -72,10 +72,24 @@ impl World {
         (is_once && of.topic != NEXT).then(|| of.message.clone())
     }
 
+    /// As much at once as it may: more than a segment.
+    pub(super) fn burst(&mut self, at: usize) -> Judged {
+        while self.clients[at].is_open && self.clients[at].unanswered() < UNANSWERED_MAX {
+            let words = self.random.between(100, 400);
+            let message = self.message_of("work", words)?;
+            self.clients[at].publish(vec![message]);
+        }
+        Ok(())
+    }
+
     fn message(&mut self, topic: &'static str) -> Result<Message, String> {
+        let words = if self.random.percent(5) { self.random.between(100, 400) } else { self.random.between(0, 12) };
+        self.message_of(topic, words)
+    }
+
+    fn message_of(&mut self, topic: &'static str, words: u64) -> Result<Message, String> {
         let id = format!("m{}", self.oracle.letters.len());
         let key = (topic == KEYED && self.random.percent(90)).then(|| self.random.below(KEYS));
-        let words = if self.random.percent(5) { self.random.between(100, 400) } else { self.random.between(0, 12) };
         let text: String = (0..words).map(|_| format!("{:016x}", self.random.next())).collect();
         let build = || -> Result<Message, skep_protocol::Error> {
             let mut message =

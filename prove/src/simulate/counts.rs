@@ -40,6 +40,8 @@ counts! {
     failed "failed stores",
     /// Times the disk had no room.
     full "full disks",
+    /// Full disks on which everybody who published had an answer.
+    full_answered "of them asked for all answers",
     /// Times the wall clock was set.
     jumps "jumps of the clock",
     /// Snapshots.

@@ -10,6 +10,8 @@ use skep_protocol::{Action, Binding};
 const MANAGER: usize = 8;
 /// Rounds within which everything is worked off.
 const ROUNDS_MAX: u64 = 3_000;
+/// Rounds within which everybody has an answer, also on a full disk.
+const ANSWER_ROUNDS: u64 = 60;
 /// How far the clock on the wall jumps ahead, or back, in all: what is recognised by its id is so for ten minutes.
 const JUMPS_MAX_MS: u64 = 180_000;
 
@@ -113,13 +115,33 @@ impl World {
                 let room = self.is_full.then(|| self.random.below(40_000));
                 self.trace.note(format!("the disk has room for {room:?}"));
                 self.disk.set_room(room);
-                Ok(())
+                if self.is_full && self.random.percent(30) { self.demand_answers() } else { Ok(()) }
             }
             65..80 => {
                 self.jump();
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Also without room whoever published is told what became of it, within a bound.
+    fn demand_answers(&mut self) -> Judged {
+        for at in (0..self.clients.len()).filter(|at| self.clients[*at].role == Role::Publishes).collect::<Vec<_>>() {
+            // Before anybody can know.
+            self.burst(at)?;
+        }
+        for _ in 0..ANSWER_ROUNDS {
+            self.round()?;
+        }
+        let waits = |client: &Client| client.is_open && client.unanswered() > 0;
+        match (0..self.clients.len()).find(|at| waits(&self.clients[*at])) {
+            _ if self.life().steps.has_ended() => Ok(()),
+            Some(at) => Err(format!("the disk is full, and client {at} is not told what became of what it published")),
+            None => {
+                self.oracle.counts.full_answered += 1;
+                Ok(())
+            }
         }
     }
 
