@@ -43,6 +43,8 @@ struct Inner {
     live: LiveQueue,
     replies: LiveQueue,
     waker: Option<Waker>,
+    /// Deliveries were taken out that it had not taken, and it was not told.
+    withdrawn: bool,
     /// The session is gone: nothing is kept any more.
     closed: bool,
     /// Another connection takes the session up: this one is to let go of it.
@@ -60,6 +62,8 @@ pub(crate) struct Taken {
     pub(crate) live: Vec<Arc<LiveMessage>>,
     /// Live messages that were dropped since the last time, for want of room.
     pub(crate) dropped: u64,
+    /// Deliveries came that it did not take in time: whoever gave them gives no more until its windows are said again.
+    pub(crate) withdrawn: bool,
 }
 
 impl Mailbox {
@@ -143,6 +147,7 @@ impl Mailbox {
     /// buffer: it must be empty, and its room is kept.
     pub(crate) fn take(&self, into: &mut Taken, waker: &Waker) -> bool {
         let mut inner = self.lock();
+        into.withdrawn |= std::mem::take(&mut inner.withdrawn);
         if inner.entries.is_empty() && inner.live.is_empty() && inner.replies.is_empty() {
             match &mut inner.waker {
                 Some(known) => known.clone_from(waker),
@@ -158,16 +163,18 @@ impl Mailbox {
 
     /// Takes out the deliveries that nobody has taken yet and whose leases end now; answers those
     /// leases. Backends call it with their own lock held, as they do when they put entries in: no
-    /// other lock is taken under this one.
+    /// other lock is taken under this one. When the session looks here next, it says the windows of its consumers again.
     pub fn withdraw(&self, is_ending: impl Fn(&LeaseToken) -> bool) -> Vec<LeaseToken> {
         let mut withdrawn = Vec::new();
-        self.lock().entries.retain(|entry| match entry {
+        let mut inner = self.lock();
+        inner.entries.retain(|entry| match entry {
             Entry::Delivery(delivery) if is_ending(&delivery.lease) => {
                 withdrawn.push(delivery.lease);
                 false
             }
             _ => true,
         });
+        inner.withdrawn |= !withdrawn.is_empty();
         withdrawn
     }
 

@@ -220,10 +220,24 @@ impl Session {
         let before = into.len();
         self.poll_pending(cx, now);
         into.append(&mut self.ready);
-        while into.len() == before && self.mailbox.take(&mut self.taken, cx.waker()) {
+        while into.len() == before {
+            let is_any = self.mailbox.take(&mut self.taken, cx.waker());
+            self.look_again();
+            if !is_any {
+                break;
+            }
             self.tell(now, into);
         }
         if into.len() > before { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// What it did not take in time went back, and nothing more came: now it comes again, which wakes it.
+    fn look_again(&mut self) {
+        if std::mem::take(&mut self.taken.withdrawn) {
+            self.subscriptions
+                .consumers()
+                .for_each(|(consumer, (messages, bytes))| consumer.set_window(messages, bytes));
+        }
     }
 
     /// Whether it may publish more now: what waits for its receipt is bounded.
@@ -266,7 +280,7 @@ impl Session {
     }
 
     fn tell(&mut self, now: Now, into: &mut Vec<SessionEvent>) {
-        let Taken { entries, live, dropped } = &mut self.taken;
+        let Taken { entries, live, dropped, .. } = &mut self.taken;
         for entry in entries.drain(..) {
             match entry {
                 Entry::Delivery(delivery) => {

@@ -239,15 +239,20 @@ impl Store {
         let batch = match batch {
             Ok(batch) => batch,
             Err(error) => {
-                // The lease ends at its deadline; a person must look at the disk.
+                // Its lease ends at its deadline, and it is tried again; a person must look at the disk.
                 tracing::error!(%error, "a stored message cannot be read");
+                let mut shared = self.lock();
+                if let Cold::Due(due) = cold {
+                    shared.engine.begin_lease(due.token, due.lease_ms, self.clock.now());
+                }
+                self.settle_effects(shared, &mut fx);
                 return self.lock();
             }
         };
         let mut shared = self.lock();
         shared.cache.insert(at, batch.clone());
         match cold {
-            Cold::Due(due) => shared.hand_over(due, &batch, &mut fx),
+            Cold::Due(due) => shared.hand_over(due, &batch, self.clock.now(), &mut fx),
             Cold::Notice(at, place) => {
                 let now = self.clock.now();
                 notice::tell(&mut shared.engine, at, record(&batch, &place), now, &mut fx);
@@ -260,6 +265,9 @@ impl Store {
 
 impl Shared {
     fn next_cold(&mut self) -> Option<Cold> {
+        // What has ended meanwhile is not read: its consumer went, or its queue.
+        let is_gone = |cold: &mut Cold| matches!(cold, Cold::Due(due) if !self.engine.is_leased(due.token));
+        while self.cold.pop_front_if(is_gone).is_some() {}
         let cold = self.cold.pop_front();
         self.reading = cold.is_some();
         cold
@@ -282,7 +290,7 @@ impl Shared {
             for due in std::mem::take(&mut fx.due) {
                 let overtakes = self.reading || !self.cold.is_empty();
                 match self.cache.get(due.place.batch).cloned() {
-                    Some(batch) if !overtakes => self.hand_over(due, &batch, fx),
+                    Some(batch) if !overtakes => self.hand_over(due, &batch, now, fx),
                     _ => self.cold.push_back(Cold::Due(due)),
                 }
             }
@@ -293,12 +301,13 @@ impl Shared {
     }
 
     /// Puts a delivery into its mailbox.
-    fn hand_over(&mut self, due: Due, batch: &Bytes, fx: &mut Effects) {
+    fn hand_over(&mut self, due: Due, batch: &Bytes, now: Now, fx: &mut Effects) {
         let Some(message) = message(batch, &due.place) else {
+            self.engine.begin_lease(due.token, due.lease_ms, now);
             return tracing::error!(position = due.position, "a stored message is not readable as one");
         };
-        // Read from disk, it may have taken so long that its lease has ended.
-        if !self.engine.hand_over(due.token) {
+        // While it was read, its consumer may have gone, or its queue.
+        if !self.engine.hand_over(due.token, due.lease_ms, now) {
             return;
         }
         let delivery = Delivery {

@@ -26,6 +26,8 @@ pub(super) struct ConsumerState {
     window_messages: u32,
     window_bytes: u64,
     pub(super) held_bytes: u64,
+    /// It did not take what was for it, and has not looked into its mailbox since.
+    pub(super) is_idle: bool,
     /// Its leases, oldest first.
     pub(super) leases: BTreeSet<u64>,
 }
@@ -33,7 +35,8 @@ pub(super) struct ConsumerState {
 impl ConsumerState {
     /// Whether one more message of so many bytes is within its window; one may always pass.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
-        (self.leases.len() as u64) < u64::from(self.window_messages)
+        !self.is_idle
+            && (self.leases.len() as u64) < u64::from(self.window_messages)
             && (self.leases.is_empty() || self.held_bytes + bytes <= self.window_bytes)
     }
 
@@ -66,6 +69,7 @@ impl Engine {
             window_messages: how.messages,
             window_bytes: how.bytes,
             held_bytes: 0,
+            is_idle: false,
             leases: BTreeSet::new(),
         };
         self.consumers.insert(id, state);
@@ -99,7 +103,7 @@ impl Engine {
     /// Sets a consumer's window.
     pub(crate) fn set_window(&mut self, id: ConsumerId, messages: u32, bytes: u64, now: Now, fx: &mut Effects) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
-        (consumer.window_messages, consumer.window_bytes) = (messages, bytes);
+        (consumer.window_messages, consumer.window_bytes, consumer.is_idle) = (messages, bytes, false);
         let queue = consumer.queue;
         self.dispatch(queue, now, fx);
     }

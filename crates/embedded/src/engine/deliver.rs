@@ -24,9 +24,10 @@ pub(super) struct Lease {
     party: Arc<str>,
     /// Its delivery was put into the consumer's mailbox.
     pub(super) is_handed_over: bool,
-    /// On the monotonic clock.
+    /// On the monotonic clock. It counts from when its delivery was put into the mailbox.
     pub(super) deadline_ms: u64,
-    pub(super) timer: Handle,
+    /// None while its message is being read.
+    pub(super) timer: Option<Handle>,
     pub(super) progress: Option<String>,
 }
 
@@ -116,7 +117,6 @@ impl Engine {
         state.leases.insert(token.count);
         state.held_bytes += entry.bytes();
         let deadline_ms = now.mono_ms.saturating_add(queue.spec.lease_ms);
-        let timer = self.timers.set(deadline_ms, Timer::Lease(token.count));
         let lease = Lease {
             queue: id,
             entry,
@@ -124,7 +124,7 @@ impl Engine {
             party: Arc::clone(&state.party),
             is_handed_over: false,
             deadline_ms,
-            timer,
+            timer: None,
             progress: None,
         };
         self.staging.append_at(entry.level, &Record::Lease { lease: lease.of(token), party: &state.party });
@@ -145,7 +145,7 @@ impl Engine {
     /// A lease is no more; what becomes of its message, the caller says.
     pub(super) fn end_lease(&mut self, count: u64) -> Option<Lease> {
         let lease = self.leases.remove(&count)?;
-        self.timers.clear(lease.timer, Timer::Lease(count));
+        lease.timer.into_iter().for_each(|timer| self.timers.clear(timer, Timer::Lease(count)));
         if let Some(consumer) = self.consumers.get_mut(&lease.consumer) {
             consumer.leases.remove(&count);
             consumer.held_bytes -= lease.entry.bytes();
@@ -156,9 +156,24 @@ impl Engine {
         Some(lease)
     }
 
-    /// The delivery of a lease goes into its mailbox now; answers false when the lease has ended.
-    pub(crate) fn hand_over(&mut self, token: Token) -> bool {
+    /// Whether a lease is still to be handed over.
+    pub(crate) fn is_leased(&self, token: Token) -> bool {
+        self.leases.contains_key(&token.count)
+    }
+
+    /// The delivery of a lease goes into its mailbox now; answers false when the lease has ended. From now on its time runs:
+    /// what the hub itself takes to read the message is not the consumer's.
+    pub(crate) fn hand_over(&mut self, token: Token, lease_ms: u64, now: Now) -> bool {
+        self.begin_lease(token, lease_ms, now);
         self.leases.get_mut(&token.count).map(|lease| lease.is_handed_over = true).is_some()
+    }
+
+    /// The time of a lease runs, although its message cannot be handed over: it is tried again when the lease has ended.
+    pub(crate) fn begin_lease(&mut self, token: Token, lease_ms: u64, now: Now) {
+        if let Some(lease) = self.leases.get_mut(&token.count).filter(|lease| lease.timer.is_none()) {
+            lease.deadline_ms = now.mono_ms.saturating_add(lease_ms);
+            lease.timer = Some(self.timers.set(lease.deadline_ms, Timer::Lease(token.count)));
+        }
     }
 
     /// A delivery reached nobody: its consumer is going. Its message returns, uncharged, and
@@ -196,7 +211,8 @@ impl Engine {
     }
 
     /// These leases end: what of their deliveries still lies in a mailbox is taken out of it, so
-    /// that nobody sees it and no mailbox holds more than its window.
+    /// that nobody sees it and no mailbox holds more than its window. Whoever did not take it gets nothing more until
+    /// it looks into its mailbox, which says its window again.
     pub(super) fn withdraw(&mut self, ending: impl Iterator<Item = u64>) {
         let mut handed_over: HashMap<ConsumerId, Vec<(LeaseToken, u64)>> = HashMap::default();
         for count in ending {
@@ -206,10 +222,12 @@ impl Engine {
             }
         }
         for (consumer, mut ending) in handed_over {
-            let Some(consumer) = self.consumers.get(&consumer) else { continue };
+            let Some(consumer) = self.consumers.get_mut(&consumer) else { continue };
             ending.sort_unstable();
             let of = |token: &LeaseToken| ending.binary_search_by(|(known, _)| known.cmp(token)).ok();
-            for untaken in consumer.outlet.mailbox.withdraw(|token| of(token).is_some()) {
+            let untaken = consumer.outlet.mailbox.withdraw(|token| of(token).is_some());
+            consumer.is_idle |= !untaken.is_empty();
+            for untaken in untaken {
                 let count = of(&untaken).and_then(|at| ending.get(at)).map(|(_, count)| *count);
                 if let Some(lease) = count.and_then(|count| self.leases.get_mut(&count)) {
                     lease.is_handed_over = false;

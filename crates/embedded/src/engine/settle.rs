@@ -214,13 +214,13 @@ impl Engine {
         let Some(lease) = self.leases.get_mut(&token.count) else { return 0 };
         let queue_ms = self.queues.get(&lease.queue).map_or(0, |queue| queue.spec.lease_ms);
         let lease_ms = lease_ms.unwrap_or(queue_ms).clamp(100, 24 * 3_600_000);
-        self.timers.clear(lease.timer, Timer::Lease(token.count));
+        lease.timer.into_iter().for_each(|timer| self.timers.clear(timer, Timer::Lease(token.count)));
         lease.deadline_ms = now.mono_ms.saturating_add(lease_ms);
         if let Some(progress) = progress.filter(|progress| !progress.is_empty()) {
             lease.progress = Some(progress.to_owned());
         }
         let record = Record::Extend { lease: lease.of(token), lease_ms, progress: progress.unwrap_or_default() };
-        lease.timer = self.timers.set(lease.deadline_ms, Timer::Lease(token.count));
+        lease.timer = Some(self.timers.set(lease.deadline_ms, Timer::Lease(token.count)));
         self.staging.append_at(lease.entry.level, &record)
     }
 

@@ -4,114 +4,22 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use skep_core::{Backend, Clock, Completion, Consume, Facts, Mailbox, Outgoing, Outlet, QueueCommand, Reply, Write};
-use skep_embedded::disk::Disk;
+use skep_core::{Backend, Clock, Completion, Facts, Outgoing, QueueCommand, Reply, Write};
+use skep_embedded::Embedded;
 use skep_embedded::disk::recording::RecordingDisk;
-use skep_embedded::{Embedded, EmbeddedOptions, Steps};
-use skep_protocol::{
-    Action, Binding, Code, Error, Guarantee, LeaseToken, Message, Outcome, QueueName, QueueSpec, Settle,
-};
+use skep_protocol::{Action, Code, Error, Guarantee, Message, Outcome, QueueName, QueueSpec};
 use skep_testkit::backend_suite::declare;
 use skep_testkit::{Peer, message};
 
 use crate::faults::hub_on;
+use crate::stepped::{Stepped, publish, sized};
 
 /// Longer than anything takes that happens at all.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// More steps than any work of a store takes.
-const STEPS: usize = 200;
-
-/// A store without threads: what its threads do, the test does.
-struct Stepped {
-    disk: RecordingDisk,
-    store: Arc<Embedded>,
-    steps: Steps,
-    clock: Clock,
-}
-
-impl Stepped {
-    /// A new one with a queue, whose first segment is written and behind which none is prepared.
-    fn new() -> Self {
-        let (disk, clock) = (RecordingDisk::new(), Clock::new());
-        let on: Arc<dyn Disk> = Arc::new(disk.clone());
-        let opened = Embedded::open_in_steps(&on, clock, &EmbeddedOptions::default(), [7; 24]);
-        let (store, steps) = opened.expect("a store");
-        let mut stepped = Stepped { disk, store, steps, clock };
-        let spec = QueueSpec::new(QueueName::new("jobs").expect("a name"));
-        let store = stepped.store.clone();
-        stepped.drive(store.manage(QueueCommand::Declare(spec), clock.now())).expect("a queue");
-        stepped
-    }
-
-    fn write(&mut self) {
-        for _ in 0..STEPS {
-            self.steps.write();
-        }
-    }
-
-    fn drive<T>(&mut self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        for _ in 0..STEPS {
-            if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return done;
-            }
-            self.steps.write();
-        }
-        panic!("it is not done");
-    }
-
-    fn publish(&self, bytes: usize) -> Receiver<Completion> {
-        publish(&self.store, self.clock, &[sized(bytes)])
-    }
-
-    /// Everything that is stored is delivered and acked.
-    fn drain(&mut self, stored: usize) {
-        let mailbox = Arc::new(Mailbox::default());
-        let outlet = Outlet { mailbox: mailbox.clone(), subscription: 1 };
-        let (queue, party) = (QueueName::new("jobs").expect("a name"), "worker".to_owned());
-        let how = Consume { messages: 1, bytes: u64::MAX, handlers: 1, binding: Binding::Connection, party };
-        let store = self.store.clone();
-        let _consumer = self.drive(store.consume(&queue, how, outlet)).expect("a consumer");
-        for nth in 0..stored {
-            let leases = self.taken(&mailbox);
-            let settles: Vec<Settle> = leases.into_iter().map(|lease| Settle { lease, action: Action::Ack }).collect();
-            let (answer, answered) = channel();
-            let write = Write { settles: &settles, publishes: &[], atomic: false, party: "worker", producer: None };
-            self.store.submit(write, self.clock.now(), Reply::call(move |done| drop(answer.send(done))));
-            self.write();
-            let settled = answered.try_recv().expect("an ack is answered").settles;
-            assert!(matches!(settled[..], [Ok(())]), "ack {nth} of {stored}: {settled:?}");
-        }
-    }
-
-    fn taken(&mut self, mailbox: &Mailbox) -> Vec<LeaseToken> {
-        for _ in 0..STEPS {
-            let leases = mailbox.withdraw(|_| true);
-            if !leases.is_empty() {
-                return leases;
-            }
-            self.steps.read();
-            self.steps.write();
-        }
-        panic!("nothing is delivered");
-    }
-}
-
-fn sized(bytes: usize) -> Message {
-    message("jobs").text(&"x".repeat(bytes)).finish().expect("a message")
-}
-
-fn publish(store: &Embedded, clock: Clock, messages: &[Message]) -> Receiver<Completion> {
-    let (answer, answered) = channel();
-    let publishes: Vec<Outgoing<'_>> = messages.iter().map(Outgoing::new).collect();
-    let write = Write { settles: &[], publishes: &publishes, atomic: false, party: "test", producer: None };
-    store.submit(write, clock.now(), Reply::call(move |completion| drop(answer.send(completion))));
-    answered
-}
 
 /// How many were stored; all others were certainly refused for want of room.
 fn stored(completion: &Completion) -> usize {

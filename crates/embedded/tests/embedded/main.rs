@@ -20,6 +20,7 @@ mod conformance {
 }
 
 mod burst;
+mod cold;
 mod crowd;
 mod faults;
 mod full;
@@ -31,4 +32,5 @@ mod repair;
 mod retention;
 mod slices;
 mod step;
+mod stepped;
 mod trace;

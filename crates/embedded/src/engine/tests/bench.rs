@@ -16,7 +16,7 @@ use crate::log::{BATCH_HEADER_BYTES, BatchAt, BatchHeader, Written, records};
 use crate::notice;
 
 const SEED: u64 = 7;
-const SECRET: u64 = 5;
+pub(super) const SECRET: u64 = 5;
 /// The wall clock, less the monotonic one.
 const EPOCH_MS: u64 = 1_000_000;
 
@@ -189,6 +189,12 @@ impl Bench {
         self.step(|engine, now, fx| engine.detach(id, end, now, fx));
     }
 
+    /// A consumer says its window again, as a session does when it looks into a mailbox out of which something was taken.
+    pub(super) fn say_window(&mut self, index: usize, messages: u32) {
+        let id = self.consumers[index].0;
+        self.step(|engine, now, fx| engine.set_window(id, messages, 1 << 20, now, fx));
+    }
+
     /// What lies in a consumer's mailbox is taken out of it.
     pub(super) fn take(&mut self, index: usize) -> Vec<LeaseToken> {
         self.consumers[index].1.withdraw(|_| true)
@@ -232,7 +238,7 @@ impl Bench {
                 if !self.is_reading {
                     continue;
                 }
-                if !self.engine.hand_over(due.token) {
+                if !self.engine.hand_over(due.token, due.lease_ms, self.now) {
                     continue;
                 }
                 let message = self.batches.iter().find(|batch| batch.at == due.place.batch).expect("it is durable");

@@ -3,14 +3,18 @@
 use skep_core::{Completion, End, Outgoing, QueueCommand};
 use skep_protocol::{Action, Binding, Code, Error, LeaseToken, QueueSpec, Settle};
 
-use super::bench::{Bench, name, reject, spec};
+use super::bench::{Bench, SECRET, name, reject, spec};
+use crate::journal::Token;
 
 #[test]
 fn a_mailbox_that_is_not_read_holds_no_more_than_its_window_over_any_number_of_leases() {
     let mut bench = Bench::with_jobs();
     (0..5).for_each(|_| bench.publish("jobs"));
     let slow = bench.attach("jobs", 3, Binding::Connection).expect("a consumer");
-    (0..3).for_each(|_| bench.pass(101));
+    for _ in 0..3 {
+        bench.pass(101);
+        bench.say_window(slow, 3);
+    }
     bench.check();
     let taken = bench.take(slow);
     assert_eq!(taken.len(), 3, "of all that was handed out only the last leases are here");
@@ -26,14 +30,51 @@ fn a_mailbox_that_is_not_read_holds_no_more_than_its_window_over_any_number_of_l
 }
 
 #[test]
+fn who_takes_nothing_of_what_lapsed_gets_nothing_more_until_it_looks_and_others_get_it() {
+    let mut bench = Bench::with_jobs();
+    (0..2).for_each(|_| bench.publish("jobs"));
+    let idle = bench.attach("jobs", 2, Binding::Connection).expect("a consumer");
+    (0..50).for_each(|_| bench.pass(101));
+    assert_eq!(bench.leases.len(), 2, "each is given to it once");
+    let other = bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    let taken = bench.take(other);
+    assert_eq!((taken.len(), bench.take(idle).len()), (1, 0));
+    bench.settle(taken[0], Action::Ack).expect("it is held");
+    let taken = bench.take(other);
+    bench.settle(taken[0], Action::Nack { after_ms: Some(0), reason: "later".into() }).expect("it is held");
+    bench.say_window(other, 0);
+    bench.say_window(idle, 2);
+    bench.pass(1);
+    assert_eq!(bench.take(idle).len(), 1, "it looked, and goes on");
+}
+
+#[test]
+fn the_time_of_a_lease_runs_from_when_its_message_was_read() {
+    let mut bench = Bench::with_jobs();
+    bench.is_reading = false;
+    bench.publish("jobs");
+    let consumer = bench.attach("jobs", 1, Binding::Connection).expect("a consumer");
+    bench.pass(5_000);
+    assert_eq!(bench.leases.len(), 1);
+    let now = bench.now;
+    let token = Token::opened(bench.leases[0], SECRET).expect("its own");
+    assert!(bench.engine.hand_over(token, 100, now));
+    bench.pass(99);
+    assert_eq!(bench.leases.len(), 1);
+    bench.is_reading = true;
+    bench.pass(2);
+    assert_eq!(bench.leases.len(), 2, "it ended, and is given out again");
+    assert_eq!(bench.take(consumer).len(), 1);
+}
+
+#[test]
 fn of_leases_that_end_together_only_those_that_were_taken_are_charged() {
     let mut bench = Bench::with_jobs();
     bench.publish("jobs");
     let slow = bench.attach("jobs", 2, Binding::Connection).expect("a consumer");
     assert_eq!(bench.take(slow).len(), 1);
     bench.publish("jobs");
-    let id = bench.consumers[slow].0;
-    bench.step(|engine, now, fx| engine.set_window(id, 0, 0, now, fx));
+    bench.say_window(slow, 0);
     bench.pass(200);
     let held = bench.held("jobs", 2);
     assert_eq!(held.iter().map(|(entry, _)| entry.attempts).collect::<Vec<_>>(), [1, 0]);
@@ -74,8 +115,9 @@ fn a_lost_lease_is_named_with_the_reason() {
     bench.pass(200);
     says(&mut bench, expired, "at its deadline");
     bench.pass(200);
-    let untaken = bench.leases[bench.leases.len() - 2];
+    let untaken = bench.leases[bench.leases.len() - 1];
     says(&mut bench, untaken, "before anybody took");
+    bench.say_window(consumer, 1);
     let returned = bench.take(consumer)[0];
     bench.settle(returned, Action::Return).expect("returned");
     says(&mut bench, returned, "settled before, by return");
