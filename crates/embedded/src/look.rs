@@ -98,9 +98,9 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
             return Ok(Seen::Messages(messages, Some(Position::Number(entry.position))));
         }
         // In order of position, the messages of a batch come one after the other.
-        let batch = match read.take().filter(|batch| batch.at == entry.place.batch) {
+        let batch = match read.take().filter(|batch| batch.at == entry.place.batch()) {
             Some(batch) => batch,
-            None => store.reader.batch(entry.place.batch).map_err(unreadable)?,
+            None => store.reader.batch(entry.place.batch()).map_err(unreadable)?,
         };
         if let Some(message) = message(&batch.bytes, &entry.place) {
             let position = Position::Number(entry.position);

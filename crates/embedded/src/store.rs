@@ -14,7 +14,7 @@ use skep_protocol::{Code, Delivery, Error, Message, Position};
 
 use crate::cache::Cache;
 use crate::commit::Preparer;
-use crate::engine::queue::Place;
+use crate::engine::entry::Place;
 use crate::engine::{Due, Effects, Engine, Left, Submission};
 use crate::journal::MessageRecord;
 use crate::limits::{COPY_BYTES_MAX, GIVE_WAY};
@@ -218,8 +218,8 @@ impl Store {
     /// Reads what something needs, and brings it to its consumer.
     pub(crate) fn read(&self, cold: Cold) -> MutexGuard<'_, Shared> {
         let at = match &cold {
-            Cold::Due(due) => due.place.batch,
-            Cold::Notice(_, place) => place.batch,
+            Cold::Due(due) => due.place.batch(),
+            Cold::Notice(_, place) => place.batch(),
         };
         let cached = self.lock().cache.get(at).cloned();
         let batch = match cached {
@@ -289,7 +289,7 @@ impl Shared {
         while !fx.due.is_empty() {
             for due in std::mem::take(&mut fx.due) {
                 let overtakes = self.reading || !self.cold.is_empty();
-                match self.cache.get(due.place.batch).cloned() {
+                match self.cache.get(due.place.batch()).cloned() {
                     Some(batch) if !overtakes => self.hand_over(due, &batch, now, fx),
                     _ => self.cold.push_back(Cold::Due(due)),
                 }

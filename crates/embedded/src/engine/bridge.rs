@@ -7,7 +7,7 @@
 use skep_protocol::{Ended, QueueName, QueueSpec};
 
 use super::Engine;
-use super::queue::Entry;
+use super::entry::Entry;
 use crate::journal::{QueueId, Record};
 
 /// Name of a queue whose declaration was lost, before its number.

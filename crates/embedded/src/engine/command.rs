@@ -7,7 +7,8 @@ use skep_core::limits::LIST_BYTES_MAX;
 use skep_core::{Now, QueueCommand, unknown_queue};
 use skep_protocol::{Code, Consumers, Ended, Error, Holder, Position, QueueInfo, QueueName, QueueSpec};
 
-use super::queue::{Entry, Queue};
+use super::entry::Entry;
+use super::queue::Queue;
 use super::timers::Timer;
 use super::{Effects, Engine, Pending};
 use crate::journal::{QueueId, Record};
@@ -85,10 +86,10 @@ impl Engine {
         entries.truncate(limit);
         let held = |(entry, holder, due_ms): (Entry, Option<Holder>, Option<u64>)| Held {
             entry,
-            previous: queue.notes.get(&entry.position).cloned(),
+            previous: queue.ended(entry.position).cloned(),
             holder,
             due_ms,
-            died_ms: queue.died.get(&entry.position).copied(),
+            died_ms: queue.died(entry.position),
         };
         Ok(entries.into_iter().map(held).collect())
     }
@@ -137,7 +138,7 @@ impl Engine {
         let dead = spec.name.dead().and_then(|dead| self.names.get(&dead));
         let mut queue = Queue::new(spec);
         dead.and_then(|dead| self.queues.get(dead)).into_iter().for_each(|dead| queue.inherit(dead));
-        self.queues.insert(id, queue);
+        self.queues.insert(id, Box::new(queue));
         self.weigh(id);
     }
 
@@ -259,7 +260,7 @@ impl Engine {
 
     /// A dead letter is held by its queue again. Its key is parked until it is there.
     pub(super) fn revive(&mut self, dead: QueueId, to: QueueId, entry: Entry) {
-        let tries = self.queues.get(&dead).and_then(|queue| queue.tries.get(&entry.position).copied());
+        let tries = self.queues.get(&dead).and_then(|queue| queue.tries(entry.position));
         let key = self.queues.get_mut(&dead).and_then(|queue| queue.release(&entry));
         if let Some(queue) = self.queues.get_mut(&to) {
             queue.hold(&entry);

@@ -3,9 +3,10 @@
 use skep_core::{Now, Outgoing, Write};
 use skep_protocol::{Ended, Message, QueueName, QueueSpec};
 
+use super::entry::{Entry, Place};
 use super::expiry::EXPIRED;
 use super::publish::Plan;
-use super::queue::{Entry, Place, Queue};
+use super::queue::Queue;
 use super::submission::Results;
 use super::timers::Timer;
 use super::{Effects, Engine, Pending};
@@ -64,7 +65,7 @@ impl Engine {
 
     /// A message is among the dead letters of its queue, with the reason beside it; if it may come back, its key is parked.
     pub(super) fn die(&mut self, from: QueueId, dead: QueueId, entry: &Entry, ended: Ended, comes_back: bool) {
-        let tries = self.queues.get(&from).and_then(|queue| queue.tries.get(&entry.position).copied());
+        let tries = self.queues.get(&from).and_then(|queue| queue.tries(entry.position));
         let key = self.queues.get_mut(&from).and_then(|queue| queue.die(entry, comes_back));
         if let Some(queue) = self.queues.get_mut(&dead) {
             queue.hold(entry);

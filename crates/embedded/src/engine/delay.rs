@@ -4,7 +4,7 @@
 use skep_core::Now;
 
 use super::Engine;
-use super::queue::Entry;
+use super::entry::Entry;
 use super::timers::{Handle, Timer};
 use crate::journal::QueueId;
 use crate::limits::CALENDAR_LOOK_MS;

@@ -7,8 +7,8 @@ use skep_core::Now;
 use skep_protocol::{Consumers, Holder, LeaseToken};
 
 use super::consumer::ConsumerId;
+use super::entry::Entry;
 use super::lapse::Lapse;
-use super::queue::Entry;
 use super::timers::{Handle, Timer};
 use super::{Due, Effects, Engine};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
@@ -61,7 +61,7 @@ impl Engine {
             let max = queue.attempts_max(entry.position);
             if max > 0 && entry.attempts > max {
                 // Only a crash leads here: the last attempt ended with the hub.
-                let ended = queue.notes.get(&entry.position);
+                let ended = queue.ended(entry.position);
                 let reason = ended.map_or("hub_restarted", |ended| &ended.reason).to_owned();
                 let progress = ended.and_then(|ended| ended.progress.clone());
                 entry.attempts -= 1;
@@ -137,7 +137,7 @@ impl Engine {
             token,
             lease: token.sealed(self.secret),
             lease_ms: queue.spec.lease_ms,
-            previous: queue.notes.get(&entry.position).cloned(),
+            previous: queue.ended(entry.position).cloned(),
         });
         self.leases.insert(token.count, lease);
     }

@@ -27,15 +27,17 @@
 use std::collections::BTreeMap;
 
 use foldhash::HashMap;
-use skep_protocol::{Ended, Tries};
+use skep_protocol::Ended;
 
 use super::Engine;
+use super::asides::Asides;
 use super::dead::Notice;
 use super::dedup::{Ids, Producer, Producers, Use};
 use super::delay::Waiting;
+use super::entry::{Entry, NEVER, Place};
 use super::facts::{FactTable, Known};
 use super::keys::{Chain, Died, Keys, Rank};
-use super::queue::{Entry, NEVER, Place, Queue};
+use super::queue::Queue;
 use super::replay::Recovering;
 use super::settled::{Kind, Settled};
 use crate::journal::{QueueId, Token};
@@ -112,13 +114,13 @@ impl Engine {
 impl Engine {
     /// The segments in which something lies that is still needed, each with the first such position.
     pub(crate) fn places(&self) -> BTreeMap<u64, u64> {
-        let ready = self.queues.values().flat_map(Queue::ready).map(|entry| (entry.place, entry.position));
+        let ready = self.queues.values().flat_map(|queue| queue.ready()).map(|entry| (entry.place, entry.position));
         let delayed = self.delayed.values().map(|waiting| (waiting.entry.place, waiting.entry.position));
         let leased = self.recovering.values().map(|held| (held.entry.place, held.entry.position));
         let owed = self.owed.values().map(|notice| (notice.place, notice.position));
         let mut places = BTreeMap::new();
         for (place, position) in ready.chain(delayed).chain(leased).chain(owed) {
-            let first = places.entry(place.batch.segment).or_insert(position);
+            let first = places.entry(place.batch().segment).or_insert(position);
             *first = position.min(*first);
         }
         places
@@ -136,20 +138,16 @@ impl Out<'_> {
         let Queue {
             spec,
             ready,
-            notes,
             keys,
-            // Said at the end, with those of all queues.
-            died: _,
-            tries: _,
+            asides,
             // The declaration's own.
             name: _,
             // These follow from the entries.
             held: _,
             held_bytes: _,
-            notes_bytes: _,
+            declared: _,
             weight: _,
             delayed: _,
-            expiring: _,
             // Of one opening.
             takes: _,
             leased: _,
@@ -158,9 +156,19 @@ impl Out<'_> {
             turn: _,
             routed: _,
         } = queue;
+        let none = Asides::default();
+        let Asides {
+            notes,
+            // Said at the end, with those of all queues.
+            tries: _,
+            died: _,
+            // These follow from the notes and the entries.
+            notes_bytes: _,
+            expiring: _,
+        } = asides.as_deref().unwrap_or(&none);
         self.u32(id);
         self.bytes(&serde_json::to_vec(spec).expect("a declaration is JSON"));
-        let mut entries: Vec<&Entry> = ready.iter().flat_map(super::line::Line::iter).collect();
+        let mut entries: Vec<&Entry> = ready.iter().flatten().flat_map(|line| line.iter()).collect();
         entries.sort_unstable_by_key(|entry| entry.position);
         self.list(entries, |out, entry| out.entry(entry));
         self.list(sorted(notes), |out, (position, Ended { reason, progress })| {
@@ -235,24 +243,16 @@ impl Out<'_> {
         });
     }
 
-    fn died(&mut self, queues: &HashMap<QueueId, Queue>) {
-        let of_queue = |(id, queue): &(&QueueId, &Queue)| {
-            sorted(&queue.died).into_iter().map(|(position, at_ms)| (**id, *position, *at_ms)).collect::<Vec<_>>()
-        };
-        let died: Vec<(QueueId, u64, u64)> = sorted(queues).iter().flat_map(of_queue).collect();
-        self.list(died, |out, (queue, position, at_ms)| {
+    fn died(&mut self, queues: &HashMap<QueueId, Box<Queue>>) {
+        self.list(of_messages(queues, |asides| &asides.died), |out, (queue, position, at_ms)| {
             out.u32(queue);
             out.u64(position);
             out.u64(at_ms);
         });
     }
 
-    fn tries(&mut self, queues: &HashMap<QueueId, Queue>) {
-        let of_queue = |(id, queue): &(&QueueId, &Queue)| {
-            sorted(&queue.tries).into_iter().map(|(position, tries)| (**id, *position, *tries)).collect::<Vec<_>>()
-        };
-        let tries: Vec<(QueueId, u64, Tries)> = sorted(queues).iter().flat_map(of_queue).collect();
-        self.list(tries, |out, (queue, position, tries)| {
+    fn tries(&mut self, queues: &HashMap<QueueId, Box<Queue>>) {
+        self.list(of_messages(queues, |asides| &asides.tries), |out, (queue, position, tries)| {
             out.u32(queue);
             out.u64(position);
             out.bytes(tries.to_string().as_bytes());
@@ -314,11 +314,11 @@ impl Out<'_> {
     }
 
     fn place(&mut self, place: &Place) {
-        let Place { batch: BatchAt { segment, offset: batch }, offset, len } = place;
-        self.u64(*segment);
-        self.u64(*batch);
-        self.u32(*offset);
-        self.u32(*len);
+        let BatchAt { segment, offset } = place.batch();
+        self.u64(segment);
+        self.u64(offset);
+        self.u32(place.offset);
+        self.u32(place.len);
     }
 
     fn list<I: IntoIterator<IntoIter: ExactSizeIterator>>(&mut self, items: I, put: impl Fn(&mut Out<'_>, I::Item)) {
@@ -348,6 +348,19 @@ impl Out<'_> {
     fn u128(&mut self, number: u128) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
+}
+
+/// What is known of messages of all queues, by queue and position.
+fn of_messages<T: Copy>(
+    queues: &HashMap<QueueId, Box<Queue>>,
+    known: impl Fn(&Asides) -> &HashMap<u64, T>,
+) -> Vec<(QueueId, u64, T)> {
+    let mut all = Vec::new();
+    for (id, queue) in sorted(queues) {
+        let known = queue.asides().map(|asides| sorted(known(asides))).unwrap_or_default();
+        all.extend(known.into_iter().map(|(position, known)| (*id, *position, *known)));
+    }
+    all
 }
 
 fn sorted<K: Ord + Copy, V>(map: &HashMap<K, V>) -> Vec<(&K, &V)> {

@@ -4,7 +4,7 @@ use skep_core::Now;
 use skep_protocol::Expired;
 
 use super::Engine;
-use super::queue::Entry;
+use super::entry::Entry;
 use super::timers::Timer;
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 use crate::limits::{EXPIRE_MAX, EXPIRE_RETRY_MS};
@@ -46,7 +46,7 @@ impl Engine {
         let lease = LeaseOf { queue: id, position: entry.position, token: Token::default(), attempt: entry.attempts };
         match queue.spec.expired {
             Expired::DeadLetter => {
-                let progress = queue.notes.get(&entry.position).and_then(|ended| ended.progress.clone());
+                let progress = queue.ended(entry.position).and_then(|ended| ended.progress.clone());
                 self.bury(&lease, entry, progress, EXPIRED, By::Hub);
             }
             Expired::Drop => {

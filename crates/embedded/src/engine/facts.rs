@@ -12,7 +12,7 @@ use skep_core::{Fact, FactChange, FactPage, Now, Teller, Watch};
 use skep_protocol::{Code, Error};
 
 use super::Engine;
-use super::queue::NEVER;
+use super::entry::NEVER;
 use super::timers::{Handle, Timer};
 use crate::journal::Record;
 use crate::limits::{

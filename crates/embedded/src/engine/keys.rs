@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashMap;
 
-use super::queue::Entry;
+use super::entry::Entry;
 
 /// A key, hashed with the seed of the engine: a snapshot keeps both.
 pub(super) type Key = u64;

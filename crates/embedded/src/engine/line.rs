@@ -1,22 +1,27 @@
 //! Ready messages of one priority, in order of position.
 //!
-//! Almost all come and go at the ends. One that comes back later than its neighbours belongs in the midst; moving others aside for
-//! each would make the return of many cost the square of their number, so those wait, and are merged in all at once when somebody
-//! looks.
+//! They lie in blocks: what comes and goes at the ends touches the end blocks alone, and one that comes back into the midst moves those
+//! of its block aside and no others, so that the return of many costs little whatever their order. No block is ever empty.
+//!
+//! A block has room for what is in it and, while it fills, for an eighth of the line more: a short line is small, and a long one does not
+//! move what it holds to grow. What has drained takes no memory.
 
 use std::collections::VecDeque;
 
-use super::queue::Entry;
+use super::entry::Entry;
 
-/// So many messages' room is never given back.
-const ROOM_KEPT: usize = 32;
+/// Messages of a block, at most.
+const BLOCK: usize = 64;
+/// So many messages' room is made at once, and never given back for itself.
+const ROOM_MIN: usize = 4;
+/// Two neighbours become one block where they are no more than this together, so that it is not split again at once.
+const MERGED: usize = BLOCK / 4 * 3;
 
 /// Messages in order.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    line: VecDeque<Entry>,
-    /// In no order: those that belong between others.
-    late: Vec<Entry>,
+    blocks: VecDeque<VecDeque<Entry>>,
+    len: usize,
     /// How often a message was moved to make room for others.
     #[cfg(test)]
     moved: usize,
@@ -24,100 +29,153 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn len(&self) -> usize {
-        self.line.len() + self.late.len()
+        self.len
     }
 
     /// Adds a message, however late it comes.
     pub(super) fn put(&mut self, entry: Entry) {
-        match (self.line.front(), self.line.back()) {
-            (Some(first), _) if first.position > entry.position => self.line.push_front(entry),
-            (_, Some(last)) if last.position > entry.position => self.late.push(entry),
-            _ => self.line.push_back(entry),
+        self.len += 1;
+        match (self.first(), self.last()) {
+            (Some(first), _) if first.position > entry.position => self.put_first(entry),
+            (_, Some(last)) if last.position > entry.position => self.put_between(entry),
+            _ => self.put_last(entry),
         }
     }
 
     /// The oldest.
-    pub(super) fn first(&mut self) -> Option<&Entry> {
-        self.merge();
-        self.line.front()
+    pub(super) fn first(&self) -> Option<&Entry> {
+        self.blocks.front()?.front()
+    }
+
+    fn last(&self) -> Option<&Entry> {
+        self.blocks.back()?.back()
     }
 
     /// Takes the oldest.
     pub(super) fn take(&mut self) -> Option<Entry> {
-        self.merge();
-        let first = self.line.pop_front();
-        self.give_room_back();
+        let first = self.blocks.front_mut()?.pop_front();
+        self.took(0);
         first
     }
 
     /// Takes the one at a position, if it is there.
     pub(super) fn take_at(&mut self, position: u64) -> Option<Entry> {
-        self.merge();
-        let at = self.line.binary_search_by_key(&position, |entry| entry.position).ok()?;
-        let entry = self.line.remove(at);
-        self.give_room_back();
+        let at = self.block_of(position);
+        let block = self.blocks.get_mut(at)?;
+        let entry = block.remove(block.binary_search_by_key(&position, |entry| entry.position).ok()?);
+        self.took(at);
+        self.merge(at);
         entry
     }
 
-    /// Once it holds a quarter of what there is room for, half of the room goes back: what has drained takes no memory.
-    fn give_room_back(&mut self) {
-        let room = self.line.capacity();
-        if room > ROOM_KEPT && self.line.len() <= room / 4 {
-            self.line.shrink_to(room / 2);
-        }
-    }
-
-    /// All, in no order.
+    /// All, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.line.iter().chain(&self.late)
+        self.blocks.iter().flatten()
     }
 
-    /// Those from a position on, in no order: of them at least the oldest, so many.
+    /// Those from a position on, oldest first, so many.
     pub(super) fn from(&self, position: u64, limit: usize) -> impl Iterator<Item = &Entry> {
-        let first = self.line.partition_point(|entry| entry.position < position);
-        let late = self.late.iter().filter(move |entry| entry.position >= position);
-        self.line.range(first..).take(limit).chain(late)
+        let blocks = self.blocks.range(self.block_of(position)..);
+        blocks.flatten().skip_while(move |entry| entry.position < position).take(limit)
     }
 
-    /// Puts what waits where it belongs. It moves each of the others once at most, those towards the nearer end.
-    fn merge(&mut self) {
-        if self.late.is_empty() {
-            return;
-        }
-        let mut late = std::mem::take(&mut self.late);
-        late.sort_unstable_by_key(|entry| entry.position);
-        let place = |at: Option<&Entry>| at.map_or(0, |at| self.line.partition_point(|e| e.position < at.position));
-        let (before_first, before_last) = (place(late.first()), place(late.last()));
-        if before_last < self.line.len() - before_first {
-            self.merge_front(&late, before_last);
-        } else {
-            self.merge_back(&late, before_first);
+    /// The block in which a position stands or would stand.
+    fn block_of(&self, position: u64) -> usize {
+        let begins = |block: &VecDeque<Entry>| block.front().is_some_and(|first| first.position <= position);
+        self.blocks.partition_point(begins).saturating_sub(1)
+    }
+
+    fn put_first(&mut self, entry: Entry) {
+        match self.block_with_room(0) {
+            Some(block) => block.push_front(entry),
+            None => self.add_block(0, entry),
         }
     }
 
-    /// The messages before a place, and these, go to the front.
-    fn merge_front(&mut self, late: &[Entry], place: usize) {
-        let mut aside: Vec<Entry> = self.line.drain(..place).collect();
-        self.note_moved(aside.len());
-        for entry in late.iter().rev() {
-            let younger = aside.partition_point(|known| known.position < entry.position);
-            aside.drain(younger..).rev().for_each(|known| self.line.push_front(known));
-            self.line.push_front(*entry);
+    fn put_last(&mut self, entry: Entry) {
+        let last = self.blocks.len().saturating_sub(1);
+        match self.block_with_room(last) {
+            Some(block) => block.push_back(entry),
+            None => self.add_block(self.blocks.len(), entry),
         }
-        aside.into_iter().rev().for_each(|known| self.line.push_front(known));
     }
 
-    /// The messages from a place on, and these, go to the back.
-    fn merge_back(&mut self, late: &[Entry], place: usize) {
-        let mut aside = self.line.split_off(place).into_iter().peekable();
-        self.note_moved(aside.len());
-        for entry in late {
-            while let Some(older) = aside.next_if(|known| known.position < entry.position) {
-                self.line.push_back(older);
+    fn put_between(&mut self, entry: Entry) {
+        let mut at = self.block_of(entry.position);
+        self.split_if_full(at);
+        // It may belong into the second half.
+        at = self.block_of(entry.position);
+        let Some(block) = self.block_with_room(at) else { return };
+        let place = block.partition_point(|known| known.position < entry.position);
+        let moved = place.min(block.len() - place);
+        block.insert(place, entry);
+        self.note_moved(moved);
+    }
+
+    /// A block that takes one more.
+    fn block_with_room(&mut self, at: usize) -> Option<&mut VecDeque<Entry>> {
+        let room = self.room();
+        let block = self.blocks.get_mut(at).filter(|block| block.len() < BLOCK)?;
+        if block.len() == block.capacity() {
+            block.reserve_exact(room.min(BLOCK - block.len()));
+        }
+        Some(block)
+    }
+
+    fn add_block(&mut self, at: usize, entry: Entry) {
+        let mut block = VecDeque::with_capacity(self.room());
+        block.push_back(entry);
+        self.add(at, block);
+    }
+
+    fn add(&mut self, at: usize, block: VecDeque<Entry>) {
+        if self.blocks.len() == self.blocks.capacity() {
+            self.blocks.reserve_exact(self.blocks.len() / 8 + 1);
+        }
+        self.blocks.insert(at, block);
+    }
+
+    /// For how many more a block makes room at once.
+    fn room(&self) -> usize {
+        (self.len / 8).clamp(ROOM_MIN, BLOCK)
+    }
+
+    fn split_if_full(&mut self, at: usize) {
+        let Some(block) = self.blocks.get_mut(at).filter(|block| block.len() >= BLOCK) else { return };
+        let second = block.split_off(BLOCK / 2);
+        block.shrink_to_fit();
+        self.add(at + 1, second);
+    }
+
+    /// One was taken out of a block. Once a block holds a quarter of what there is room for, half of the room goes back.
+    fn took(&mut self, at: usize) {
+        self.len -= 1;
+        let Some(block) = self.blocks.get_mut(at) else { return };
+        let room = block.capacity();
+        if block.is_empty() {
+            self.blocks.remove(at);
+            let room = self.blocks.capacity();
+            if self.blocks.len() <= room / 4 {
+                self.blocks.shrink_to(room / 2);
             }
-            self.line.push_back(*entry);
+        } else if room > ROOM_MIN && block.len() <= room / 4 {
+            block.shrink_to(room / 2);
         }
-        self.line.extend(aside);
+    }
+
+    /// A block from which one was taken is joined with a neighbour, if both have become short.
+    fn merge(&mut self, at: usize) {
+        let of = |at: usize| self.blocks.get(at).map(VecDeque::len);
+        let are_short = |first: &usize| of(*first).zip(of(first + 1)).is_some_and(|(one, next)| one + next <= MERGED);
+        let Some(first) = [at, at.saturating_sub(1)].into_iter().find(are_short) else { return };
+        if let Some(mut next) = self.blocks.remove(first + 1)
+            && let Some(block) = self.blocks.get_mut(first)
+        {
+            let moved = next.len();
+            block.reserve_exact(moved);
+            block.append(&mut next);
+            self.note_moved(moved);
+        }
     }
 
     #[cfg(test)]
@@ -134,19 +192,24 @@ mod tests {
     use skep_core::Level;
     use skep_protocol::Priority;
 
-    use super::super::queue::Place;
+    use super::super::entry::Place;
     use super::*;
     use crate::log::BatchAt;
 
     const MANY: u64 = 40_000;
 
     fn entry(position: u64) -> Entry {
-        let place = Place { batch: BatchAt { segment: 1, offset: 0 }, offset: 0, len: 1 };
+        let place = Place::new(BatchAt { segment: 1, offset: 0 }, 0, 1).expect("a place");
         Entry { position, place, attempts: 0, priority: Priority::Normal, level: Level::FSYNC, expires_ms: 0 }
     }
 
     fn drained(line: &mut Line) -> Vec<u64> {
         std::iter::from_fn(|| line.take()).map(|entry| entry.position).collect()
+    }
+
+    /// For how many messages there is room.
+    fn room(line: &Line) -> usize {
+        line.blocks.iter().map(VecDeque::capacity).sum()
     }
 
     /// The positions of one of four that were served in turn, or of one of four that were served one after the other.
@@ -155,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_return_of_many_moves_each_message_a_few_times_whatever_the_order() {
+    fn the_return_of_many_moves_a_part_of_a_block_for_each_whatever_the_order() {
         for in_turn in [false, true] {
             for oldest_first in [false, true] {
                 let mut line = Line::default();
@@ -165,35 +228,21 @@ mod tests {
                         true => share.for_each(|position| line.put(entry(position))),
                         false => share.rev().for_each(|position| line.put(entry(position))),
                     }
-                    assert!(line.first().is_some(), "after each of them somebody looks");
                 }
-                assert!(line.moved <= 4 * MANY as usize, "{} moves for {MANY}", line.moved);
+                assert!(line.moved <= BLOCK / 4 * MANY as usize, "{} moves for {MANY}", line.moved);
+                assert!(room(&line) <= 2 * line.len() + BLOCK, "room for {}", room(&line));
                 assert_eq!(drained(&mut line), (0..MANY).collect::<Vec<_>>());
             }
         }
     }
 
     #[test]
-    fn one_that_comes_late_moves_those_to_the_nearer_end_alone() {
-        let mut line = Line::default();
-        (0..1_000).filter(|n| *n != 10 && *n != 990).for_each(|n| line.put(entry(n)));
-        for (position, moves) in [(10, 10), (990, 9)] {
-            line.moved = 0;
-            line.put(entry(position));
-            assert_eq!(line.first().map(|first| first.position), Some(0));
-            assert_eq!(line.moved, moves);
-        }
-        assert_eq!(drained(&mut line), (0..1_000).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn one_that_waits_to_be_merged_is_seen_and_taken_like_every_other() {
+    fn one_in_the_midst_is_seen_and_taken_like_every_other() {
         let mut line = Line::default();
         [1, 9, 5, 4, 7].into_iter().for_each(|n| line.put(entry(n)));
         assert_eq!(line.len(), 5);
-        let mut seen: Vec<u64> = line.from(4, 2).map(|entry| entry.position).collect();
-        seen.sort_unstable();
-        assert_eq!(seen[..2], [4, 5]);
+        let seen: Vec<u64> = line.from(4, 2).map(|entry| entry.position).collect();
+        assert_eq!(seen, [4, 5]);
         assert_eq!(line.iter().count(), 5);
         assert_eq!(line.take_at(5).map(|entry| entry.position), Some(5));
         assert_eq!(line.take_at(5), None);
@@ -206,22 +255,49 @@ mod tests {
         (0..10_000).for_each(|n| line.put(entry(n)));
         let taken = (0..9_990).filter_map(|_| line.take()).count();
         assert_eq!(taken, 9_990);
-        assert!(line.line.capacity() <= 4 * ROOM_KEPT, "room for {}", line.line.capacity());
+        assert!(room(&line) <= 2 * BLOCK, "room for {}", room(&line));
         assert_eq!(drained(&mut line), (9_990..10_000).collect::<Vec<_>>());
+        assert_eq!((room(&line), line.blocks.capacity() <= 4), (0, true));
+    }
+
+    #[test]
+    fn a_line_of_which_most_was_taken_from_the_midst_gives_their_room_back() {
+        for keep in [2, 3, 10, 63, 64, 1_000] {
+            let mut line = Line::default();
+            (0..MANY).for_each(|n| line.put(entry(n)));
+            (0..MANY).filter(|n| n % keep != 0).for_each(|n| assert!(line.take_at(n).is_some()));
+            assert!(room(&line) <= 3 * line.len() + BLOCK, "room for {} of {}", room(&line), line.len());
+            assert_eq!(drained(&mut line), (0..MANY).filter(|n| n % keep == 0).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_line_has_room_for_an_eighth_more_than_it_holds() {
+        let mut line = Line::default();
+        for n in 0..MANY {
+            line.put(entry(n));
+            let most = line.len() + ROOM_MIN.max(line.len() / 8).min(BLOCK);
+            assert!(room(&line) <= most, "room for {} of {}", room(&line), line.len());
+        }
     }
 
     #[test]
     fn messages_that_come_and_go_at_random_keep_their_order() {
         let (mut line, mut held, mut random) = (Line::default(), std::collections::BTreeSet::new(), 7u64);
-        for _ in 0..20_000 {
+        for _ in 0..200_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let position = (random >> 33) % 500;
+            let position = (random >> 33) % 2_000;
             match random >> 60 {
                 0..=9 if held.insert(position) => line.put(entry(position)),
-                0..=12 => assert_eq!(line.take().map(|entry| entry.position), held.pop_first()),
-                13 => assert_eq!(line.take_at(position).is_some(), held.remove(&position)),
+                0..=11 => assert_eq!(line.take().map(|entry| entry.position), held.pop_first()),
+                12 | 13 => assert_eq!(line.take_at(position).is_some(), held.remove(&position)),
+                14 => {
+                    let seen: Vec<u64> = line.from(position, 3).map(|entry| entry.position).collect();
+                    assert_eq!(seen, held.range(position..).take(3).copied().collect::<Vec<_>>());
+                }
                 _ => assert_eq!(line.len(), held.len()),
             }
+            assert!(line.blocks.iter().all(|block| (1..=BLOCK).contains(&block.len())));
         }
         assert_eq!(drained(&mut line), held.into_iter().collect::<Vec<_>>());
     }

@@ -8,9 +8,10 @@ use super::Engine;
 use super::dead::Notice;
 use super::dedup::{Producer, Use};
 use super::dump::KINDS;
+use super::entry::{Entry, NEVER, Place};
 use super::keys::{Keys, Rank};
-use super::queue::{Entry, NEVER, Place, Queue};
-use super::replay::Recovering;
+use super::queue::Queue;
+use super::replay::{Recovering, beyond};
 use crate::journal::{Body, QueueId, Token, text};
 use crate::log::{BatchAt, Corrupt};
 
@@ -100,7 +101,7 @@ impl<'a> Loading<'a> {
         let queue = engine.queues.get_mut(&id).expect("it was declared a moment ago");
         // What it inherited of dead letters that were read before it is said below, if it is still so.
         queue.keys = None;
-        queue.expiring.clear();
+        queue.forget(|asides| asides.expiring.clear());
         let mut free_from = 0;
         self.list(|loading| {
             let entry = loading.entry()?;
@@ -138,7 +139,7 @@ impl<'a> Loading<'a> {
             let (position, key, expires_ms) = (loading.position()?, loading.body.u64()?, loading.body.u64()?);
             keys.bury(position, key, expires_ms, !is_dead);
             if !is_dead && expires_ms != NEVER {
-                queue.expiring.insert((expires_ms, position));
+                queue.beside().expiring.insert((expires_ms, position));
             }
             Ok(())
         })?;
@@ -167,11 +168,12 @@ impl<'a> Loading<'a> {
     /// What is known of dead letters, and of messages that say themselves how they are tried again.
     fn of_messages(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {
         fn queue(engine: &mut Engine, id: QueueId) -> Result<&mut Queue, Corrupt> {
-            engine.queues.get_mut(&id).ok_or_else(|| Corrupt(format!("queue {id} is not there, and has messages")))
+            let queue = engine.queues.get_mut(&id).map(|queue| &mut **queue);
+            queue.ok_or_else(|| Corrupt(format!("queue {id} is not there, and has messages")))
         }
         self.list(|loading| {
             let (id, position, at_ms) = (loading.body.u32()?, loading.position()?, loading.number()?);
-            queue(engine, id)?.died.insert(position, at_ms);
+            queue(engine, id)?.hold_died(position, at_ms);
             Ok(())
         })?;
         self.list(|loading| {
@@ -242,7 +244,7 @@ impl<'a> Loading<'a> {
 
     fn place(&mut self) -> Result<Place, Corrupt> {
         let batch = BatchAt { segment: self.body.u64()?, offset: self.body.u64()? };
-        Ok(Place { batch, offset: self.body.u32()?, len: self.body.u32()? })
+        Place::new(batch, self.body.u32()?, self.body.u32()?).ok_or_else(|| beyond(batch))
     }
 
     /// Reads item after item. How many are said to follow is not believed: where the bytes end, an item is an error.

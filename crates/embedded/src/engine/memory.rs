@@ -1,19 +1,21 @@
 //! What the index takes in memory, and its bound: an estimate from counts and sizes, that is kept up as queues change.
 //!
-//! Of a queue it is counted what it holds, not what was allocated; a line may have room for twice as much as it holds, and so each
-//! message is counted twice. Beyond the bound nothing that adds messages is taken; what settles them, or moves them, is.
+//! Of a queue it is counted what it holds, not what was allocated; of messages that wait, and of queues, that is within a quarter of what
+//! an allocator counts. Beyond the bound nothing that adds messages is taken; what settles them, or moves them, is.
 
-use skep_protocol::{Code, Error};
+use skep_protocol::{Code, Error, Filter, QueueSpec};
 
 use super::Engine;
+use super::asides::Asides;
 use super::delay::Waiting;
 use super::deliver::Lease;
+use super::entry::Entry;
 use super::facts::Known;
-use super::queue::{Entry, Queue};
+use super::queue::Queue;
 use crate::journal::QueueId;
 
-/// A message in a line that has just doubled.
-pub(super) const ENTRY_BYTES: u64 = 2 * size_of::<Entry>() as u64;
+/// A message in a line, with the room that is made beside it.
+pub(super) const ENTRY_BYTES: u64 = size_of::<Entry>() as u64 + 8;
 /// A message under a lease, besides: in a table that may be half empty, with its timer and its place among its consumer's.
 const LEASE_BYTES: u64 = 2 * (size_of::<Lease>() as u64 + 8) + 128;
 /// A message that waits for a moment, besides: in a tree whose nodes may be half empty, with its timer.
@@ -26,10 +28,12 @@ const NOTE_BYTES: u64 = 2 * 64;
 const NUMBER_BYTES: u64 = 2 * 48;
 /// A message with a key, and its key: in trees and tables.
 const KEY_BYTES: u64 = 256;
-/// A queue in all tables that name it, with its declaration but for its filters.
-const QUEUE_BYTES: u64 = size_of::<Queue>() as u64 + 512;
-/// A filter of a queue, in its declaration and in the router.
-const FILTER_BYTES: u64 = 512;
+/// A queue in all tables that name it, and with a line, but for its texts.
+const QUEUE_BYTES: u64 = size_of::<Queue>() as u64 + 120;
+/// A filter of a queue, in its declaration and in the router, but for its text, which stands in both.
+const FILTER_BYTES: u64 = 128;
+/// A token of a filter with wildcards: a branch of the router.
+const BRANCH_BYTES: u64 = 256;
 /// A producer and the sequences of it that are known.
 const PRODUCER_BYTES: u64 = 512;
 /// An id of an exactly-once message.
@@ -43,20 +47,35 @@ const NOTICE_BYTES: u64 = 512;
 /// An entry or an answer that waits to be durable.
 const PENDING_BYTES: u64 = 256;
 
+/// What a declaration takes, and the router for it.
+pub(super) fn declared(spec: &QueueSpec) -> u64 {
+    let filter = |filter: &Filter| {
+        let branches = if filter.is_literal() { 0 } else { filter.as_str().split('.').count() as u64 };
+        FILTER_BYTES + BRANCH_BYTES * branches + 2 * filter.as_str().len() as u64
+    };
+    spec.name.as_str().len() as u64 + spec.filters.iter().map(filter).sum::<u64>()
+}
+
 impl Queue {
     /// What it takes, with all it holds.
     fn weight(&self) -> u64 {
         let keyed = self.keys().map_or(0, |keys| keys.of.len() + keys.dead.len()) as u64;
         QUEUE_BYTES
-            + FILTER_BYTES * self.spec.filters.len() as u64
+            + self.declared
             + ENTRY_BYTES * self.held
             + LEASE_BYTES * self.leased
             + DELAY_BYTES * self.delayed
-            + EXPIRY_BYTES * self.expiring.len() as u64
+            + self.asides().map_or(0, Asides::weight)
+            + KEY_BYTES * keyed
+    }
+}
+
+impl Asides {
+    fn weight(&self) -> u64 {
+        EXPIRY_BYTES * self.expiring.len() as u64
             + NOTE_BYTES * self.notes.len() as u64
             + self.notes_bytes
             + NUMBER_BYTES * (self.died.len() + self.tries.len()) as u64
-            + KEY_BYTES * keyed
     }
 }
 
@@ -103,6 +122,6 @@ impl Engine {
     /// What all queues take, counted one by one.
     #[cfg(test)]
     pub(super) fn weighed(&self) -> u64 {
-        self.queues.values().map(Queue::weight).sum()
+        self.queues.values().map(|queue| queue.weight()).sum()
     }
 }

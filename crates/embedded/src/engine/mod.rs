@@ -6,6 +6,7 @@
 //! time, randomness and what is durable are arguments. Staged state never rolls back.
 
 mod ahead;
+mod asides;
 mod bridge;
 mod command;
 mod consumer;
@@ -14,6 +15,7 @@ pub(crate) mod dedup;
 mod delay;
 mod deliver;
 mod dump;
+pub(crate) mod entry;
 mod expiry;
 mod facts;
 mod keys;
@@ -50,11 +52,12 @@ pub(crate) use self::dead::{HUB, Notice};
 use self::dedup::{Ids, Producers};
 use self::delay::Waiting;
 use self::deliver::Lease;
+use self::entry::{Entry, Place};
 pub(crate) use self::expiry::EXPIRED;
 use self::facts::FactTable;
 use self::lapse::Lapses;
 use self::levels::Levels;
-use self::queue::{Entry, Place, Queue};
+use self::queue::Queue;
 use self::replay::Recovering;
 use self::settled::Settled;
 pub(crate) use self::staging::Staging;
@@ -76,7 +79,7 @@ pub(crate) struct Engine {
     /// Positions below this are never given out again, whatever is lost.
     reserved: u64,
     levels: Levels,
-    queues: HashMap<QueueId, Queue>,
+    queues: HashMap<QueueId, Box<Queue>>,
     /// In order, so that a look goes through them page by page.
     names: BTreeMap<QueueName, QueueId>,
     next_queue: QueueId,
@@ -233,7 +236,8 @@ impl Engine {
             match pending {
                 Pending::Show { queue, mut entry, is_new, not_before_ms } => {
                     if is_new && (written.first..written.end).contains(&at) {
-                        entry.place.batch = written.batch;
+                        let place = Place::new(written.batch, entry.place.offset, entry.place.len);
+                        entry.place = place.expect("no file is longer than its bound");
                     }
                     self.show(queue, entry, not_before_ms, now, fx);
                 }
@@ -331,7 +335,7 @@ impl Engine {
         // A queue that was deleted meanwhile holds nothing any more.
         if let Some(held) = self.queues.get_mut(&queue) {
             if held.name.is_dead() {
-                held.died.insert(entry.position, now.unix_ms);
+                held.hold_died(entry.position, now.unix_ms);
             }
             if not_before_ms > now.unix_ms {
                 self.delay(queue, entry, not_before_ms);

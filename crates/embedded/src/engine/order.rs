@@ -5,8 +5,8 @@ use skep_protocol::{MessageRef, QueueName};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Engine;
+use super::entry::Entry;
 use super::keys::Key;
-use super::queue::Entry;
 use crate::journal::QueueId;
 
 /// The attribute that asks for order by key.

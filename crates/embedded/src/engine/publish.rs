@@ -8,12 +8,12 @@ use skep_protocol::{Code, Error, MessageRef, Position, ProducerId, QueueName, To
 
 use super::dead::HUB;
 use super::dedup::Seen;
-use super::queue::{Entry, Place};
+use super::entry::{Entry, Place};
 use super::submission::Results;
 use super::{Engine, Pending};
 use crate::journal::{QueueId, message_overhead};
 use crate::limits::{MATCHES_MAX, PENDING_MAX, ROUTE_STEPS_MAX};
-use crate::log::{BatchAt, RECORD_HEADER_BYTES};
+use crate::log::RECORD_HEADER_BYTES;
 
 /// What is to become of one publish.
 pub(super) enum Plan {
@@ -251,8 +251,7 @@ impl Engine {
     ) -> u64 {
         let message = &outgoing.message;
         let staged = self.staging.append_message(level, producer, outgoing.by_id, party, queues, message);
-        let batch = BatchAt { segment: 0, offset: 0 };
-        let place = Place { batch, offset: staged.offset, len: staged.len };
+        let place = Place::staged(staged.offset, staged.len);
         let entry = Entry { level, ..Entry::of(message, staged.position, place, now.unix_ms) };
         let key = self.key_of(message);
         // Both were checked when it was admitted.

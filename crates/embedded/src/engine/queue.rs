@@ -1,66 +1,24 @@
 //! One durable queue in memory: what is ready, by priority, and what it is bounded by.
 
-use std::collections::BTreeSet;
+use skep_protocol::{DeadKey, Ended, Priority, QueueInfo, QueueName, QueueSpec, Tries};
 
-use foldhash::HashMap;
-use skep_core::Level;
-use skep_protocol::{DeadKey, Ended, MessageRef, Priority, QueueInfo, QueueName, QueueSpec, Tries};
-
+use super::asides::Asides;
+use super::entry::{Entry, NEVER};
 use super::keys::{Key, Keys};
 use super::line::Line;
+use super::memory::declared;
 use super::timers::Handle;
-use crate::log::BatchAt;
 
 /// One take in so many is the message that has waited longest, whatever its priority.
 const FAIR_TAKE: u32 = 16;
-
-/// Where a message record's body lies in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) batch: BatchAt,
-    pub(crate) offset: u32,
-    pub(crate) len: u32,
-}
-
-/// One message in one queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) position: u64,
-    pub(crate) place: Place,
-    pub(crate) attempts: u32,
-    pub(crate) priority: Priority,
-    /// What its settles and its dead letter are to reach.
-    pub(crate) level: Level,
-    /// From this moment on it is not delivered, by the clock on the wall; [`NEVER`] where nobody said so.
-    pub(crate) expires_ms: u64,
-}
-
-/// The expiry of what does not expire.
-pub(crate) const NEVER: u64 = u64::MAX;
-
-impl Entry {
-    /// The entry of a message that nobody has tried, accepted at a moment, with the strongest level: what was read
-    /// from the log is not asked for its topics again. Its expiry was checked when it was admitted.
-    pub(crate) fn of(message: &MessageRef<'_>, position: u64, place: Place, accepted_ms: u64) -> Self {
-        // A log of before may hold a timeout in any form.
-        let expires_ms = message.deadline_ms(accepted_ms).or_else(|_| message.expires_ms());
-        let expires_ms = expires_ms.ok().flatten().unwrap_or(NEVER);
-        Entry { position, place, attempts: 0, priority: message.priority(), level: Level::FSYNC, expires_ms }
-    }
-
-    /// What it counts against the bounds, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        u64::from(self.place.len)
-    }
-}
 
 /// A durable queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) name: QueueName,
     pub(crate) spec: QueueSpec,
-    /// Ready messages by priority.
-    pub(super) ready: [Line; Priority::ALL.len()],
+    /// Ready messages by priority; none where nothing was ever ready.
+    pub(super) ready: [Option<Box<Line>>; Priority::ALL.len()],
     pub(super) takes: u32,
     /// Order by key; none while no message in it has one.
     pub(super) keys: Option<Box<Keys>>,
@@ -69,18 +27,11 @@ pub(crate) struct Queue {
     pub(crate) held_bytes: u64,
     pub(crate) leased: u64,
     pub(crate) delayed: u64,
-    /// How the last attempt on a message ended, of those that were tried.
-    pub(crate) notes: HashMap<u64, Ended>,
-    /// How messages are tried again that say it themselves.
-    pub(crate) tries: HashMap<u64, Tries>,
-    /// When its dead letters died, in unix milliseconds, of those of which it is known.
-    pub(crate) died: HashMap<u64, u64>,
-    /// Bytes of their texts.
-    pub(super) notes_bytes: u64,
-    /// What it is counted as in memory.
+    /// What is known of single messages beside; none while it is nothing.
+    pub(super) asides: Option<Box<Asides>>,
+    /// What its declaration is counted as in memory, and all of it.
+    pub(super) declared: u64,
     pub(super) weight: u64,
-    /// When those of its messages expire that wait here, or did before they were leased.
-    pub(super) expiring: BTreeSet<(u64, u64)>,
     /// When it is looked at for what expired.
     pub(super) alarm: Option<(u64, Handle)>,
     /// Its consumers, and which is next in turn.
@@ -94,6 +45,7 @@ impl Queue {
     pub(crate) fn new(spec: QueueSpec) -> Self {
         Queue {
             name: spec.name.clone(),
+            declared: declared(&spec),
             spec,
             ready: Default::default(),
             takes: 0,
@@ -102,12 +54,8 @@ impl Queue {
             held_bytes: 0,
             leased: 0,
             delayed: 0,
-            notes: HashMap::default(),
-            tries: HashMap::default(),
-            died: HashMap::default(),
-            notes_bytes: 0,
+            asides: None,
             weight: 0,
-            expiring: BTreeSet::new(),
             alarm: None,
             consumers: Vec::new(),
             turn: 0,
@@ -133,13 +81,52 @@ impl Queue {
 
     /// The next attempt on a message learns how the last one ended.
     pub(super) fn note(&mut self, position: u64, ended: Ended) {
-        self.notes_bytes += text_bytes(&ended);
-        self.notes_bytes -= self.notes.insert(position, ended).as_ref().map_or(0, text_bytes);
+        self.beside().note(position, ended);
+    }
+
+    /// How the last attempt on a message ended, if it was tried.
+    pub(super) fn ended(&self, position: u64) -> Option<&Ended> {
+        self.asides()?.notes.get(&position)
     }
 
     /// The same of a message that says itself how it is tried again.
     pub(super) fn hold_tries(&mut self, position: u64, tries: Tries) {
-        self.tries.insert(position, tries);
+        self.beside().tries.insert(position, tries);
+    }
+
+    /// How a message is tried again, if it says it itself.
+    pub(super) fn tries(&self, position: u64) -> Option<Tries> {
+        self.asides()?.tries.get(&position).copied()
+    }
+
+    /// A dead letter died at a moment, in unix milliseconds.
+    pub(super) fn hold_died(&mut self, position: u64, at_ms: u64) {
+        self.beside().died.insert(position, at_ms);
+    }
+
+    /// When a dead letter died, if it is known.
+    pub(super) fn died(&self, position: u64) -> Option<u64> {
+        self.asides()?.died.get(&position).copied()
+    }
+
+    /// What is known of single messages, if anything is.
+    pub(super) fn asides(&self) -> Option<&Asides> {
+        self.asides.as_deref()
+    }
+
+    /// The same, to be told something.
+    pub(super) fn beside(&mut self) -> &mut Asides {
+        self.asides.get_or_insert_default()
+    }
+
+    /// What was known of messages is forgotten.
+    pub(super) fn forget(&mut self, forget: impl FnOnce(&mut Asides)) {
+        if let Some(asides) = &mut self.asides {
+            forget(asides);
+            if asides.is_empty() {
+                self.asides = None;
+            }
+        }
     }
 
     /// How often a message is tried at most, 0 for without end: as it says itself, else as the declaration has it. A dead letter
@@ -154,8 +141,8 @@ impl Queue {
         own.unwrap_or((self.spec.backoff_min_ms, self.spec.backoff_max_ms))
     }
 
-    fn tried(&self, position: u64) -> Option<&Tries> {
-        self.tries.get(&position).filter(|_| !self.name.is_dead())
+    fn tried(&self, position: u64) -> Option<Tries> {
+        self.tries(position).filter(|_| !self.name.is_dead())
     }
 
     /// The same of a message with a key.
@@ -168,12 +155,7 @@ impl Queue {
     pub(super) fn release(&mut self, entry: &Entry) -> Option<Key> {
         self.held -= 1;
         self.held_bytes -= entry.bytes();
-        self.notes_bytes -= self.notes.remove(&entry.position).as_ref().map_or(0, text_bytes);
-        self.died.remove(&entry.position);
-        self.tries.remove(&entry.position);
-        if entry.expires_ms != NEVER {
-            self.expiring.remove(&(entry.expires_ms, entry.position));
-        }
+        self.forget(|asides| asides.release(entry.position, entry.expires_ms));
         let is_dead = self.name.is_dead();
         let keys = self.keys.as_mut()?;
         let key = if is_dead { keys.exhume(entry.position) } else { None };
@@ -205,7 +187,7 @@ impl Queue {
         for (position, key, expires_ms) in dead.keys.iter().flat_map(|keys| keys.dead()) {
             self.keyed().bury(position, key, expires_ms, true);
             if expires_ms != NEVER {
-                self.expiring.insert((expires_ms, position));
+                self.beside().expiring.insert((expires_ms, position));
             }
         }
     }
@@ -214,7 +196,7 @@ impl Queue {
     pub(super) fn give_up(&mut self, position: u64) {
         let given_up = self.keys.as_mut().and_then(|keys| keys.give_up(position));
         if let Some((expires_ms, next)) = given_up {
-            self.expiring.remove(&(expires_ms, position));
+            self.forget(|asides| _ = asides.expiring.remove(&(expires_ms, position)));
             self.go_on(next);
         }
     }
@@ -226,6 +208,7 @@ impl Queue {
 
     /// The queue has this declaration from now on.
     pub(super) fn set_spec(&mut self, spec: QueueSpec) {
+        self.declared = declared(&spec);
         self.spec = spec;
         let parks = self.spec.on_dead_key == DeadKey::Park;
         if let Some(mut keys) = self.keys.take() {
@@ -281,13 +264,13 @@ impl Queue {
     /// A message that waits here may expire. A dead letter does not: it is dead.
     pub(super) fn note_expiry(&mut self, entry: &Entry) {
         if entry.expires_ms != NEVER && !self.name.is_dead() {
-            self.expiring.insert((entry.expires_ms, entry.position));
+            self.beside().expiring.insert((entry.expires_ms, entry.position));
         }
     }
 
     /// When the next message may expire.
     pub(super) fn next_expiry(&self) -> Option<u64> {
-        self.expiring.first().map(|(at_ms, _)| *at_ms)
+        self.asides()?.expiring.first().map(|(at_ms, _)| *at_ms)
     }
 
     /// Whether one may have.
@@ -297,7 +280,9 @@ impl Queue {
 
     /// The position of the first to expire, which is then forgotten until it waits here again.
     pub(super) fn take_expired(&mut self) -> Option<u64> {
-        self.expiring.pop_first().map(|(_, position)| position)
+        let mut first = None;
+        self.forget(|asides| first = asides.expiring.pop_first());
+        first.map(|(_, position)| position)
     }
 
     /// Makes a message ready, or lets it wait behind the others of its key.
@@ -319,44 +304,47 @@ impl Queue {
 
     /// In order of position, however late it comes.
     fn make_ready(&mut self, entry: Entry) {
-        self.ready[usize::from(entry.priority.number())].put(entry);
+        self.ready[usize::from(entry.priority.number())].get_or_insert_default().put(entry);
     }
 
     /// The message that is to be delivered next.
-    pub(crate) fn next(&mut self) -> Option<&Entry> {
-        self.class().and_then(|class| self.ready[class].first())
+    pub(crate) fn next(&self) -> Option<&Entry> {
+        self.ready[self.class()?].as_ref()?.first()
     }
 
     /// Takes it.
     pub(crate) fn take(&mut self) -> Option<Entry> {
         let class = self.class()?;
         self.takes = self.takes.wrapping_add(1);
-        self.ready[class].take()
+        self.ready[class].as_mut()?.take()
     }
 
     /// Strict by priority, but for one take in 16.
-    fn class(&mut self) -> Option<usize> {
+    fn class(&self) -> Option<usize> {
         if self.takes % FAIR_TAKE == FAIR_TAKE - 1 {
             return self.oldest();
         }
-        self.ready.iter().position(|class| class.len() > 0)
+        self.ready.iter().position(|line| line.as_ref().is_some_and(|line| line.len() > 0))
     }
 
     /// The priority of the message that has waited longest.
-    fn oldest(&mut self) -> Option<usize> {
-        let classes = self.ready.iter_mut().enumerate();
-        classes.filter_map(|(class, line)| Some((line.first()?.position, class))).min().map(|(_, class)| class)
+    fn oldest(&self) -> Option<usize> {
+        let classes = self.ready.iter().enumerate();
+        classes
+            .filter_map(|(class, line)| Some((line.as_ref()?.first()?.position, class)))
+            .min()
+            .map(|(_, class)| class)
     }
 
     /// Takes the message that has waited longest, whatever its priority.
     pub(crate) fn take_oldest(&mut self) -> Option<Entry> {
-        self.oldest().and_then(|class| self.ready[class].take())
+        self.oldest().and_then(|class| self.ready[class].as_mut()?.take())
     }
 
     /// Takes the message at a position, if it is ready or waits behind others of its key.
     pub(crate) fn take_at(&mut self, position: u64) -> Option<Entry> {
         let waiting = self.keys.as_mut().and_then(|keys| keys.take(position));
-        waiting.or_else(|| self.ready.iter_mut().find_map(|class| class.take_at(position)))
+        waiting.or_else(|| self.ready.iter_mut().flatten().find_map(|line| line.take_at(position)))
     }
 
     /// Takes all that are ready or wait behind others of their key.
@@ -371,19 +359,24 @@ impl Queue {
         self.ready_from(position, 1).any(|entry| entry.position == position)
     }
 
+    /// All messages that are ready, in no order.
+    pub(super) fn in_line(&self) -> impl Iterator<Item = &Entry> {
+        self.ready.iter().flatten().flat_map(|line| line.iter())
+    }
+
     /// All messages that are ready or wait behind others of their key, in no order.
     pub(crate) fn ready(&self) -> impl Iterator<Item = &Entry> {
-        self.ready.iter().flat_map(Line::iter).chain(self.keys.iter().flat_map(|keys| keys.iter()))
+        self.in_line().chain(self.keys.iter().flat_map(|keys| keys.iter()))
     }
 
     /// Those from a position on, in no order: of each priority, and of those that wait, at least the oldest, so many.
     pub(crate) fn ready_from(&self, position: u64, limit: usize) -> impl Iterator<Item = &Entry> {
         let waiting = self.keys.iter().flat_map(move |keys| keys.from(position)).take(limit);
-        self.ready.iter().flat_map(move |class| class.from(position, limit)).chain(waiting)
+        self.ready.iter().flatten().flat_map(move |line| line.from(position, limit)).chain(waiting)
     }
 
     pub(crate) fn ready_count(&self) -> u64 {
-        self.ready.iter().map(|class| class.len() as u64).sum()
+        self.ready.iter().flatten().map(|line| line.len() as u64).sum()
     }
 
     /// What it holds, as it is shown; its dead letters and who is active are known elsewhere.
@@ -404,16 +397,16 @@ impl Queue {
     }
 }
 
-fn text_bytes(ended: &Ended) -> u64 {
-    (ended.reason.len() + ended.progress.as_ref().map_or(0, String::len)) as u64
-}
-
 #[cfg(test)]
 mod tests {
+    use skep_core::Level;
+
+    use super::super::entry::Place;
     use super::*;
+    use crate::log::BatchAt;
 
     fn entry(position: u64, priority: Priority) -> Entry {
-        let place = Place { batch: BatchAt { segment: 1, offset: 0 }, offset: 0, len: 1 };
+        let place = Place::new(BatchAt { segment: 1, offset: 0 }, 0, 1).expect("a place");
         Entry { position, place, attempts: 0, priority, level: Level::FSYNC, expires_ms: NEVER }
     }
 

@@ -6,11 +6,11 @@ use skep_protocol::{Ended, MessageRef};
 
 use super::Engine;
 use super::dead::{Notice, comes_back};
-use super::queue::{Entry, Place};
+use super::entry::{Entry, Place};
 use super::settled::Kind;
 use super::timers::Timer;
 use crate::journal::{LeaseOf, MessageRecord, QueueId, Record, Token, runs};
-use crate::log::{Corrupt, RecordView};
+use crate::log::{BatchAt, Corrupt, RecordView};
 
 /// A message that was leased when its last record was written.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Engine {
             Record::Dead { lease, to, by, owed, reason } => {
                 let owed = owed.then_some(view.position);
                 self.replay_dead(&lease, to, owed, reason, comes_back(by, reason))?;
-                self.queue(to)?.died.insert(lease.position, view.time_ms);
+                self.queue(to)?.hold_died(lease.position, view.time_ms);
                 self.remember(lease.token, Kind::behind(by), view);
             }
             Record::Drop { lease, by, .. } => {
@@ -124,7 +124,7 @@ impl Engine {
 
     fn replay_message(&mut self, view: &RecordView<'_>, record: &MessageRecord<'_>) -> Result<(), Corrupt> {
         let message = MessageRef::parse(record.message).map_err(|error| Corrupt(error.text))?;
-        let place = Place { batch: view.batch, offset: view.offset, len: view.len };
+        let place = Place::new(view.batch, view.offset, view.len).ok_or_else(|| beyond(view.batch))?;
         let entry = Entry::of(&message, view.position, place, view.time_ms);
         let tries = message.tries().ok().flatten();
         let not_before_ms = message.not_before_ms().ok().flatten();
@@ -241,7 +241,7 @@ impl Engine {
     fn progress(&self, lease: &LeaseOf) -> Option<String> {
         match self.recovering.get(&(lease.queue, lease.position)) {
             Some(held) => held.progress.clone(),
-            None => self.queues.get(&lease.queue)?.notes.get(&lease.position)?.progress.clone(),
+            None => self.queues.get(&lease.queue)?.ended(lease.position)?.progress.clone(),
         }
     }
 
@@ -252,8 +252,15 @@ impl Engine {
     }
 
     fn queue(&mut self, id: QueueId) -> Result<&mut super::queue::Queue, Corrupt> {
-        self.queues.get_mut(&id).ok_or_else(|| Corrupt(format!("queue {id} was never declared, or deleted before")))
+        let queue = self.queues.get_mut(&id).map(|queue| &mut **queue);
+        queue.ok_or_else(|| Corrupt(format!("queue {id} was never declared, or deleted before")))
     }
+}
+
+/// Nothing is written where this batch is said to lie.
+pub(super) fn beyond(batch: BatchAt) -> Corrupt {
+    let BatchAt { segment, offset } = batch;
+    Corrupt(format!("no batch lies at {offset} of segment {segment}: no segment has such a number, or a file so long"))
 }
 
 fn missing(position: u64) -> Corrupt {

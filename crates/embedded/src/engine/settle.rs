@@ -6,9 +6,9 @@ use skep_protocol::{Action, Code, Ended, Error, Settle};
 
 use super::Engine;
 use super::deliver::Lease;
+use super::entry::Entry;
 use super::lapse::Lapse;
 use super::publish::{Plan, queue_full};
-use super::queue::Entry;
 use super::settled::Kind;
 use super::submission::{Need, Results};
 use super::timers::Timer;

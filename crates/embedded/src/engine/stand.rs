@@ -5,7 +5,7 @@ use skep_core::Now;
 use skep_protocol::{Ended, Holder, QueueName};
 
 use super::Engine;
-use super::queue::Entry;
+use super::entry::Entry;
 use crate::journal::QueueId;
 
 /// How a message stands in a queue that holds it.
@@ -44,7 +44,7 @@ impl Engine {
         }
         let stand = |key: &(QueueId, u64)| {
             let queue = self.queues.get(&key.0)?;
-            let previous = queue.notes.get(&key.1).cloned();
+            let previous = queue.ended(key.1).cloned();
             if let Some((entry, holder)) = leased.get(key).cloned().flatten() {
                 return Some(Stand { attempts: entry.attempts, previous, holder: Some(holder), due_ms: None });
             }

@@ -26,7 +26,7 @@ use super::limits::WRITE_BYTES_MAX;
 pub const BATCH_HEADER_BYTES: usize = 64;
 
 /// Batches begin at multiples of this.
-pub(super) const BATCH_ALIGNMENT: u64 = 8;
+pub(crate) const BATCH_ALIGNMENT: u64 = 8;
 
 /// The first four bytes, as the integer they are.
 pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"SKPB");

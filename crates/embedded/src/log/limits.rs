@@ -6,6 +6,9 @@ pub const SEGMENT_BYTES_FIRST: u64 = 1 << 20;
 /// Data bytes of a segment once doubling has ended: large enough that a roll is rare, small enough to prepare ahead and to remove.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
+/// Longest file of a segment, whatever lengths are asked for: where a message lies takes no more memory than that needs.
+pub const FILE_BYTES_MAX: u64 = 8 << 30;
+
 /// A batch is closed at this length: one write and one sync of it stay in the tens of milliseconds on a slow disk.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 

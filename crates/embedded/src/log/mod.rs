@@ -32,11 +32,13 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::batch::BATCH_ALIGNMENT;
 pub use self::batch::{BATCH_HEADER_BYTES, BatchHeader, Fault};
 pub use self::buffer::{LogBuffer, Staged};
 pub use self::error::{Corrupt, LogError, OpenError, ReadError};
 pub use self::follow::{Follower, Sealed};
 pub use self::key::StoreKey;
+pub(crate) use self::limits::FILE_BYTES_MAX;
 pub use self::reader::{Batch, Extent, Reader, Scan};
 pub use self::record::{
     BatchAt, Open, RECORD_HEADER_BYTES, RecordFault, RecordKind, RecordView, Records, Reserve, records,
@@ -45,7 +47,7 @@ pub use self::recovery::{Base, Mode, OpenWith, Opened, check, check_from, open, 
 pub use self::repair::{Kept, Loss, Piece, Plan, Repaired, plan, plan_from};
 pub use self::report::{Corruption, Proof, Report, Torn};
 pub use self::room::{Room, settle_room};
-pub(crate) use self::segment::DATA_OFFSET;
+pub(crate) use self::segment::{DATA_OFFSET, NUMBER_MAX};
 pub use self::segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, SegmentSizes, file_name, segment_number,
 };

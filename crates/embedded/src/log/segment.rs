@@ -20,7 +20,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::key::{low_half, u32_at, u64_at};
-use super::limits::{SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX};
+use super::limits::{FILE_BYTES_MAX, SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX};
 
 /// Length of the header block; batches begin behind it.
 pub const SEGMENT_HEADER_BYTES: usize = 4096;
@@ -32,7 +32,7 @@ const MAGIC: &[u8; 8] = b"skep.seg";
 const VERSION: u32 = 1;
 
 /// What ten digits can say. At a segment a second that is three hundred years.
-const NUMBER_MAX: u64 = 9_999_999_999;
+pub(crate) const NUMBER_MAX: u64 = 9_999_999_999;
 
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl SegmentSizes {
 
 /// File length that holds so many data bytes, in whole pages.
 pub(super) fn file_bytes_for(data: u64) -> u64 {
-    DATA_OFFSET.saturating_add(data).next_multiple_of(DATA_OFFSET)
+    DATA_OFFSET.saturating_add(data.min(FILE_BYTES_MAX - DATA_OFFSET)).next_multiple_of(DATA_OFFSET)
 }
 
 #[cfg(test)]

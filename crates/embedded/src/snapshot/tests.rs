@@ -54,7 +54,7 @@ fn recovered(disk: &RecordingDisk) -> Result<Recovered, OpenError> {
 fn held(engine: &Engine, reader: &Reader) -> BTreeSet<u64> {
     let held = engine.held(&jobs(), 0, usize::MAX, NOW).unwrap_or_default();
     let position = |held: crate::engine::Held| {
-        let batch = reader.batch(held.entry.place.batch).expect("what is held can be read");
+        let batch = reader.batch(held.entry.place.batch()).expect("what is held can be read");
         assert!(crate::store::message(&batch.bytes, &held.entry.place).is_some(), "{held:?}");
         held.entry.position
     };

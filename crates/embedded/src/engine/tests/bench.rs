@@ -10,7 +10,7 @@ use skep_protocol::{
     QueueSpec, Settle, Topic,
 };
 
-use crate::engine::queue::Entry as Waiting;
+use crate::engine::entry::Entry as Waiting;
 use crate::engine::{ConsumerId, Effects, Engine, Left, Submission};
 use crate::log::{BATCH_HEADER_BYTES, BatchAt, BatchHeader, Written, records};
 use crate::notice;
@@ -241,7 +241,7 @@ impl Bench {
                 if !self.engine.hand_over(due.token, due.lease_ms, self.now) {
                     continue;
                 }
-                let message = self.batches.iter().find(|batch| batch.at == due.place.batch).expect("it is durable");
+                let message = self.batches.iter().find(|batch| batch.at == due.place.batch()).expect("it is durable");
                 let delivery = Delivery {
                     subscription: due.outlet.subscription,
                     queue: due.queue,
@@ -255,7 +255,7 @@ impl Bench {
                 assert!(due.outlet.mailbox.push(Entry::Delivery(delivery)));
             }
             for (at, place) in std::mem::take(&mut fx.notices).into_iter().filter(|_| self.is_telling) {
-                let batch = self.batches.iter().find(|batch| batch.at == place.batch).expect("it is durable");
+                let batch = self.batches.iter().find(|batch| batch.at == place.batch()).expect("it is durable");
                 let bytes = batch.bytes.clone();
                 let record = crate::store::record(&bytes, &place);
                 notice::tell(&mut self.engine, at, record, self.now, fx);
@@ -267,7 +267,7 @@ impl Bench {
     /// All that is staged is durable, and takes effect.
     pub(super) fn flush(&mut self) {
         while let Some(buffer) = self.engine.staging().take() {
-            let at = BatchAt { segment: 1, offset: self.batches.len() as u64 };
+            let at = BatchAt { segment: 1, offset: 8 * self.batches.len() as u64 };
             let header = BatchHeader {
                 body_bytes: (buffer.len() - BATCH_HEADER_BYTES) as u32,
                 records: buffer.records(),
@@ -349,6 +349,11 @@ impl Bench {
         let mut cut = Bench { batches: self.batches.clone(), opens: self.opens, now: self.now, ..Bench::new() };
         cut.restart_from(batches);
         cut
+    }
+
+    /// Nothing is rebuilt any more.
+    pub(super) fn forget_batches(&mut self) {
+        self.batches = Vec::new();
     }
 
     /// How many batches were written.

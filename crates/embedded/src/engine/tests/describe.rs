@@ -4,7 +4,7 @@ use skep_core::Now;
 use skep_protocol::LeaseToken;
 
 use crate::engine::Engine;
-use crate::engine::queue::Entry;
+use crate::engine::entry::Entry;
 use crate::journal::Token;
 
 impl Engine {
@@ -26,8 +26,11 @@ impl Engine {
 
     /// When what may expire, by queue: what is looked at later, and described nowhere else.
     pub(super) fn expiries(&self) -> Vec<String> {
-        let mut lines: Vec<String> =
-            self.queues.iter().map(|(id, queue)| format!("queue {id} {:?}", queue.expiring)).collect();
+        let mut lines: Vec<String> = self
+            .queues
+            .iter()
+            .map(|(id, queue)| format!("queue {id} {:?}", queue.asides().map(|asides| &asides.expiring)))
+            .collect();
         lines.push(format!("facts of {} bytes {:?}", self.facts.bytes, self.facts.ending));
         lines.sort();
         lines
@@ -62,7 +65,7 @@ impl Engine {
         )];
         self.check_keys(id);
         let of_keys: Vec<String> = queue.keys().into_iter().flat_map(|keys| keys.describe()).collect();
-        let mut notes = queue.notes.clone();
+        let mut notes = queue.asides().map(|asides| asides.notes.clone()).unwrap_or_default();
         let mut entry = |entry: &Entry, how: &str| lines.push(format!("queue {id} {how} {entry:?}"));
         queue.ready().for_each(|ready| entry(ready, "ready"));
         for lease in self.leases.values().filter(|lease| lease.queue == id) {
@@ -80,8 +83,10 @@ impl Engine {
         assert_eq!(queue.held, lines.len() as u64 - 1, "of queue {id} every message is somewhere");
         assert_eq!(queue.leased, self.leases.values().filter(|lease| lease.queue == id).count() as u64);
         assert_eq!(queue.delayed, self.delayed.keys().filter(|(of, _)| *of == id).count() as u64);
-        lines.extend(queue.tries.iter().map(|(position, tries)| format!("queue {id} tries {position} {tries}")));
-        lines.extend(queue.died.keys().map(|position| format!("queue {id} died {position}")));
+        if let Some(asides) = queue.asides() {
+            lines.extend(asides.tries.iter().map(|(position, tries)| format!("queue {id} tries {position} {tries}")));
+            lines.extend(asides.died.keys().map(|position| format!("queue {id} died {position}")));
+        }
         lines.extend(of_keys.iter().map(|line| format!("queue {id} {line}")));
         lines.extend(notes.iter().map(|(position, ended)| format!("queue {id} note {position} {ended:?}")));
         lines

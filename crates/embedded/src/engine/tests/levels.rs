@@ -4,7 +4,7 @@ use skep_core::{Completion, Level, Outgoing};
 use skep_protocol::{Action, Binding, Settle};
 
 use super::bench::{Bench, nack, reject, spec};
-use crate::engine::queue::Entry;
+use crate::engine::entry::Entry;
 
 fn bench(level: Level) -> Bench {
     let mut bench = Bench::with_jobs();
@@ -14,7 +14,7 @@ fn bench(level: Level) -> Bench {
 
 #[test]
 fn the_level_of_a_message_takes_no_memory() {
-    assert_eq!(size_of::<Entry>(), 48);
+    assert_eq!(size_of::<Entry>(), 40);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The engine as a whole, on a bench that keeps its records and moves its time.
 
 mod bench;
+mod bytes;
 mod dead;
 mod describe;
 mod facts;

@@ -1,0 +1,106 @@
+//! What the index takes in memory, as the allocator counts it, and as the engine estimates it.
+
+use allocation_counter::measure;
+use skep_core::{Outgoing, QueueCommand};
+use skep_protocol::{Filter, QueueSpec};
+
+use super::bench::{Bench, name};
+
+/// Messages of one write.
+const WRITE: usize = 1_000;
+
+/// What making something has left allocated, and by how much the estimate grew, in bytes for each of so many.
+struct Taken {
+    counted: f64,
+    estimated: f64,
+}
+
+fn taken(bench: &mut Bench, count: usize, make: impl FnOnce(&mut Bench)) -> Taken {
+    let (before, _) = bench.engine.memory();
+    let counted = measure(|| {
+        make(bench);
+        bench.forget_batches();
+    });
+    let estimated = bench.engine.memory().0 as f64 - before as f64;
+    Taken { counted: counted.bytes_current as f64 / count as f64, estimated: estimated / count as f64 }
+}
+
+impl Taken {
+    fn check(&self, what: &str, bytes_max: f64) {
+        let Taken { counted, estimated } = self;
+        println!("{what}: {counted:.1} bytes, estimated as {estimated:.1}");
+        assert!(*counted <= bytes_max, "{what} takes {counted:.1} bytes, and is to take at most {bytes_max}");
+        let off = estimated / counted;
+        assert!((1.0..=1.25).contains(&off), "{what} takes {counted:.1} bytes, estimated as {estimated:.1}");
+    }
+}
+
+fn spec(queue: usize) -> QueueSpec {
+    QueueSpec { messages_max: u64::from(u32::MAX), ..QueueSpec::new(name(&format!("q{queue:05}"))) }
+}
+
+/// What was used until here leaves its room behind, so that it is not counted with what comes.
+fn warm(bench: &mut Bench, to: &str) {
+    publish(bench, to, 10 * WRITE);
+    bench.command(&QueueCommand::Purge(name(to)));
+}
+
+fn publish(bench: &mut Bench, to: &str, count: usize) {
+    for _ in 0..count / WRITE {
+        let message = bench.message(to);
+        let writes: Vec<Outgoing<'_>> = (0..WRITE).map(|_| Outgoing::new(&message)).collect();
+        bench.write(&[], &writes, "agent/alice", None);
+        bench.flush();
+        bench.forget_batches();
+    }
+}
+
+#[test]
+fn a_million_messages_in_one_queue_take_48_bytes_each() {
+    let mut bench = Bench::new();
+    bench.declare(spec(0));
+    warm(&mut bench, "q00000");
+    let taken = taken(&mut bench, 1_000_000, |bench| publish(bench, "q00000", 1_000_000));
+    taken.check("a message of a million", 48.0);
+}
+
+/// How many queues.
+const QUEUES: usize = 10_000;
+
+#[test]
+fn a_hundred_messages_in_each_of_ten_thousand_queues_take_48_bytes_each() {
+    let mut bench = Bench::new();
+    let all = Filter::new("all").expect("a filter");
+    (0..QUEUES).for_each(|n| bench.declare(QueueSpec { filters: vec![all.clone()], ..spec(n) }));
+    bench.forget_batches();
+    let taken = taken(&mut bench, 100 * QUEUES, |bench| {
+        for _ in 0..100 {
+            bench.publish("all");
+            bench.forget_batches();
+        }
+    });
+    taken.check("a message of a hundred in each of many queues", 48.0);
+}
+
+#[test]
+fn a_queue_that_nobody_has_used_takes_512_bytes_with_its_name_and_its_filter() {
+    let mut bench = Bench::new();
+    let taken = taken(&mut bench, QUEUES, |bench| (0..QUEUES).for_each(|n| bench.declare(spec(n))));
+    taken.check("a new queue", 512.0);
+}
+
+#[test]
+fn a_queue_that_has_drained_takes_512_bytes_beside_its_filter() {
+    let mut bench = Bench::new();
+    bench.declare(spec(QUEUES));
+    warm(&mut bench, "q10000");
+    // As many queues at a time as messages were published at a time.
+    let topic = |n: usize| format!("all.{}", n / WRITE);
+    let filter = |n: usize| vec![Filter::new(&topic(n)).expect("a filter")];
+    let taken = taken(&mut bench, QUEUES, |bench| {
+        (0..QUEUES).for_each(|n| bench.declare(QueueSpec { filters: filter(n), ..spec(n) }));
+        (0..10 * QUEUES).step_by(WRITE).for_each(|n| bench.publish(&topic(n % QUEUES)));
+        (0..QUEUES).for_each(|n| bench.command(&QueueCommand::Purge(spec(n).name)));
+    });
+    taken.check("a queue that has drained", 512.0);
+}
