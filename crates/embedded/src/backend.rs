@@ -19,7 +19,7 @@ use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
 use crate::engine::{ConsumerId, Effects, Engine};
 use crate::journal::QueueId;
 use crate::limits::{MEMORY_BYTES, ROUTE_STEPS_MAX};
-use crate::log::{Mode, OpenError, OpenWith, SegmentSizes};
+use crate::log::{Corruption, Mode, OpenError, OpenWith, SegmentSizes};
 use crate::look::{self, Looks};
 use crate::snapshot::{Recovered, Retention, Taker, recover};
 use crate::status;
@@ -138,7 +138,8 @@ impl Embedded {
         let (id, seed) = random.split_at(16);
         let new_store_id = id.try_into().expect("16 of 24 bytes");
         let seed = seed.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
-        let with = OpenWith { sizes: options.sizes, ..OpenWith::new(new_store_id, now.unix_ms) };
+        let sizes = options.retention.sizes(options.sizes);
+        let with = OpenWith { sizes, ..OpenWith::new(new_store_id, now.unix_ms) };
         let (recovered, full) = match recover(disk, with, seed) {
             Err(OpenError::DiskFull { .. }) => (recover(disk, OpenWith { full: true, ..with }, seed), true),
             recovered => (recovered, false),
@@ -148,6 +149,15 @@ impl Embedded {
         engine.set_memory_max(options.memory_bytes.unwrap_or(MEMORY_BYTES));
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
+        for damage in &opened.report.history {
+            let Corruption { file, positions, fault, .. } = damage;
+            tracing::warn!(
+                file,
+                ?positions,
+                %fault,
+                "these positions can be looked at no more; a snapshot stands for them"
+            );
+        }
         let router = engine.router();
         let (looks, asked) = Looks::new();
         let (writer, state) = match opened.mode {

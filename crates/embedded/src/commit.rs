@@ -257,7 +257,10 @@ impl Committer {
     /// Proves all of it durable, the last thing before the end; answers what whoever comes is told from then on.
     fn last_word(&mut self) -> Error {
         match self.prove(true) {
-            Ok(()) => Error::new(Code::ShuttingDown, "the hub is closed"),
+            Ok(()) => match &self.store.lock().state {
+                State::Closing(Some(damaged)) => damaged.clone(),
+                _ => Error::new(Code::ShuttingDown, "the hub is closed"),
+            },
             Err(error) => failed(&error),
         }
     }

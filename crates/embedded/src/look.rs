@@ -9,9 +9,10 @@ use skep_protocol::{Code, Error, Position, QueueName, Stored};
 use tokio::sync::oneshot;
 
 use crate::engine::Held;
+use crate::engine::entry::Entry;
 use crate::ledger;
 use crate::limits::{LOOK_BYTES_MAX, LOOKS_MAX};
-use crate::log::Batch;
+use crate::log::{Batch, ReadError};
 use crate::store::{Store, message};
 
 type Look = (Read, oneshot::Sender<Result<Seen, Error>>);
@@ -100,7 +101,10 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
         // In order of position, the messages of a batch come one after the other.
         let batch = match read.take().filter(|batch| batch.at == entry.place.batch()) {
             Some(batch) => batch,
-            None => store.reader.batch(entry.place.batch()).map_err(unreadable)?,
+            None => store.reader.batch(entry.place.batch()).map_err(|error| {
+                note_damaged(store, queue, &entry, &error);
+                unreadable(error)
+            })?,
         };
         if let Some(message) = message(&batch.bytes, &entry.place) {
             let position = Position::Number(entry.position);
@@ -113,9 +117,19 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
     Ok(Seen::Messages(messages, None))
 }
 
+/// A message cannot be read that a queue held a moment ago. If it still does, it is lost, whoever asked.
+fn note_damaged(store: &Store, queue: &QueueName, entry: &Entry, error: &ReadError) {
+    let now = store.clock.now();
+    let held = store.lock().engine.held(queue, entry.position, 1, now).unwrap_or_default();
+    let is_held = held.first().is_some_and(|held| held.entry.position == entry.position);
+    if is_held && !matches!(error, ReadError::Io { .. }) {
+        store.damaged(entry.position, entry.place.batch(), error);
+    }
+}
+
 /// The error of a batch that cannot be read.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(crate) fn unreadable(error: crate::log::ReadError) -> Error {
+pub(crate) fn unreadable(error: ReadError) -> Error {
     Error::new(Code::ReadOnly, error.to_string())
 }
 

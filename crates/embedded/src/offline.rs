@@ -2,6 +2,8 @@
 //!
 //! The caller holds the folder's lock. [`verify`] changes nothing; [`repair`] changes something only when the loss is accepted.
 
+mod found;
+mod unsettled;
 mod words;
 
 use std::collections::BTreeMap;
@@ -15,16 +17,12 @@ use skep_protocol::{Code, Error};
 
 use crate::disk::{Disk, real::RealDisk};
 use crate::engine::Engine;
-use crate::log::{Kept, Loss, OpenError, OpenWith, Piece, Plan, RecordView, Report, plan_from, segment_number};
+use crate::log::{OpenError, OpenWith, Plan, RecordView, Report, copy_aside, plan_from, segment_number};
 use crate::snapshot::{CheckedLog, checked, load};
+use unsettled::Unsettled;
 
-/// Why damage before a snapshot is not repaired.
-const COVERED: &str = "a snapshot stands for all that came before it, so a start does not read this; it goes on, and what lies in \
-    the damaged bytes can be neither delivered nor shown. Restore the file from a copy";
-
-/// Why a segment that a snapshot counts on is not given up.
-const MISSED: &str = "a snapshot counts on this file, so a start asks for it, and this repair cannot give up what lies in it. Restore \
-    the file from a copy; without one, put the files that end in .snap elsewhere and run this again: it shows what that would cost";
+/// Why nothing is given up where nothing is found that can be.
+const NOT_FOUND: &str = "nothing that a repair could give up stands in the way. Restore the file from a copy";
 
 /// Told how many bytes of the log were read, of how many.
 pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;
@@ -56,6 +54,9 @@ pub struct Checked {
     pub snapshot: Option<u64>,
     /// Snapshots that cannot be used, and why; a start goes on without them.
     pub snapshots_damaged: Vec<String>,
+    /// Damage in what a snapshot covers. It can be looked at no more; what is still needed of it is among the damage, and without
+    /// any a start goes on.
+    pub history_damaged: Vec<DamagedHistory>,
     /// What is wrong.
     pub damage: Option<Damage>,
 }
@@ -70,6 +71,19 @@ pub struct TornTail {
     /// The position its first record would have had.
     pub position: u64,
     /// What is wrong with it.
+    pub fault: String,
+}
+
+/// A stretch of the log that nobody needs but to look at it.
+#[derive(Clone, Debug, Serialize)]
+pub struct DamagedHistory {
+    /// The file.
+    pub file: String,
+    /// Its bytes; none when it is missing.
+    pub bytes: Range<u64>,
+    /// The positions that cannot be shown; the rest of the file was not looked at.
+    pub positions: Range<u64>,
+    /// What is wrong.
     pub fault: String,
 }
 
@@ -97,6 +111,8 @@ pub struct Damage {
 pub struct Cost {
     /// What is lost, in order.
     pub losses: Vec<Lost>,
+    /// The messages that are lost of what a snapshot covers: all else that lay there is settled, and the snapshot stands for it.
+    pub unsettled: Vec<LostMessages>,
     /// Records before the first loss; they stay as they are.
     pub records_before: u64,
     /// Records behind it, which are written once more.
@@ -122,6 +138,15 @@ pub struct Lost {
     pub batches_told_of: u64,
     /// The records that they held.
     pub records_told_of: u64,
+}
+
+/// Messages that were not settled, and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostMessages {
+    /// The queue that holds them; none where the sender of a dead letter was still to be told.
+    pub queue: Option<String>,
+    /// Their positions, in order.
+    pub positions: Vec<Range<u64>>,
 }
 
 /// A stretch of a file.
@@ -172,61 +197,88 @@ pub fn verify(folder: &Path, progress: &mut Progress<'_>) -> Result<Checked, Err
 /// `store_failed` or `disk_full`. As long as the copy is not complete nothing was changed; later on, another repair finishes.
 pub fn repair(folder: &Path, accept_loss: bool, unix_s: u64, progress: &mut Progress<'_>) -> Result<Repair, Error> {
     let disk = disk_at(folder)?;
-    let (found, plan) = look(&disk, progress)?;
-    let Some(plan) = plan.filter(|_| accept_loss) else { return Ok(Repair { found, done: None }) };
+    let (found, cure) = look(&disk, progress)?;
+    let Some(cure) = cure.filter(|_| accept_loss) else { return Ok(Repair { found, done: None }) };
     let copy = free_folder(folder, unix_s);
     let words = format!("The store in {} was damaged.\n{found}\n", folder.display());
     let made = RealDisk::new(&copy).map_err(|error| cannot("making", &copy, &error))?;
-    let repaired = plan.carry_out(&made, &words).map_err(|error| {
+    let (written, removed) = cure.carry_out(&disk, &made, &words, unix_s.saturating_mul(1_000)).map_err(|error| {
         // It stays if there is anything in it.
         drop(std::fs::remove_dir(&copy));
         coded(&error)
     })?;
     let (now, _) = look(&disk, &mut |_, _| {})?;
-    Ok(Repair { found, done: Some(Done { copy, written: repaired.written, removed: repaired.removed, now }) })
+    Ok(Repair { found, done: Some(Done { copy, written, removed, now }) })
+}
+
+/// What a repair is to do.
+struct Cure {
+    /// With the log, from where it cannot be read.
+    plan: Option<Plan>,
+    /// With what is still needed of what a snapshot covers.
+    unsettled: Unsettled,
+}
+
+impl Cure {
+    /// Answers the files that were written and removed.
+    fn carry_out(
+        self,
+        disk: &Arc<dyn Disk>,
+        copy_to: &RealDisk,
+        words: &str,
+        unix_ms: u64,
+    ) -> Result<(Vec<String>, Vec<String>), OpenError> {
+        let Cure { plan, unsettled } = self;
+        copy_aside(&**disk, copy_to, &unsettled.files(), plan.is_none().then_some(words))?;
+        let repaired = plan.map(|plan| plan.carry_out(copy_to, words)).transpose()?;
+        if !unsettled.is_empty() {
+            unsettled::give_up(disk, unix_ms)?;
+        }
+        Ok(repaired.map_or_else(Default::default, |repaired| (repaired.written, repaired.removed)))
+    }
 }
 
 /// Reads all, and plans a repair if one is needed.
-fn look(disk: &Arc<dyn Disk>, progress: &mut Progress<'_>) -> Result<(Checked, Option<Plan>), Error> {
+fn look(disk: &Arc<dyn Disk>, progress: &mut Progress<'_>) -> Result<(Checked, Option<Cure>), Error> {
     let sizes = sizes(&**disk).map_err(|error| Error::new(Code::StoreFailed, error.to_string()))?;
     let with = OpenWith::new([0; 16], 0);
     let mut seen = Seen::new(&sizes, progress);
-    let CheckedLog { found, base } = checked(disk, with, &mut |view| seen.note(view)).map_err(|error| coded(&error))?;
-    let opens = found.is_ok();
+    let looked = checked(disk, with, &mut |view| seen.note(view)).map_err(|error| coded(&error))?;
+    let CheckedLog { found, base, engine } = looked;
     let (report, next, damage) = match found {
         Ok((report, next)) => {
-            let damage = report.corruption.as_ref().map(|found| Damage {
-                text: found.to_string(),
-                file: Some(found.file.clone()),
-                bytes: Some(found.bytes.clone()),
-                positions: Some(found.positions.clone()),
-                proof: Some(found.proof.to_string()),
-                cost: None,
-                irreparable: None,
-            });
+            let damage = report.corruption.as_ref().map(Damage::of);
             (report, next, damage)
         }
         Err(error @ OpenError::Io { .. }) => return Err(coded(&error)),
         Err(error) => (Report::default(), 0, Some(Damage::words(error.to_string()))),
     };
+    let records = report.records;
     let checked = Checked::new(report, next);
-    let Some(mut damage) = damage else { return Ok((checked, None)) };
-    let (base, mut engine) = match base {
+    let Some(mut damage) = damage else {
+        let unsettled = Unsettled::find(disk, base.as_ref(), &engine).map_err(|error| coded(&error))?;
+        let Some(lost) = unsettled.corruption() else { return Ok((checked, None)) };
+        let cost = Cost::of_unsettled(&unsettled, records);
+        let damage = Damage { cost: Some(cost), ..Damage::of(&lost) };
+        let cure = Cure { plan: None, unsettled };
+        return Ok((Checked { sound: false, damage: Some(damage), ..checked }, Some(cure)));
+    };
+    let (snapshot, mut engine) = match &base {
         None => (None, Engine::new(0)),
-        Some(base) => load(&**disk, &base, 0)
+        Some(base) => load(&**disk, base, 0)
             .map_err(|error| coded(&error))?
             .map(|(base, engine)| (Some(base), engine))
             .map_err(|error| Error::new(Code::StoreFailed, error.to_string()))?,
     };
-    let planned = match plan_from(disk.clone(), with, base.as_ref(), &mut |view| engine.replay(&view)) {
-        // What is damaged is needed no more to go on, only to be looked at or delivered.
+    let cure = match plan_from(disk.clone(), with, snapshot.as_ref(), &mut |view| engine.replay(&view)) {
         Ok(plan) if plan.losses.is_empty() => {
-            damage.irreparable = Some(if opens { COVERED } else { MISSED }.to_owned());
+            damage.irreparable = Some(NOT_FOUND.to_owned());
             None
         }
         Ok(plan) => {
-            damage.cost = Some(Cost::new(&plan, engine.nameless()));
-            Some(plan)
+            let unsettled = Unsettled::find(disk, base.as_ref(), &engine).map_err(|error| coded(&error))?;
+            damage.cost = Some(Cost::new(&plan, engine.nameless(), &unsettled));
+            Some(Cure { plan: Some(plan), unsettled })
         }
         Err(error @ OpenError::Io { .. }) => return Err(coded(&error)),
         Err(error) => {
@@ -234,7 +286,7 @@ fn look(disk: &Arc<dyn Disk>, progress: &mut Progress<'_>) -> Result<(Checked, O
             None
         }
     };
-    Ok((Checked { sound: false, damage: Some(damage), ..checked }, planned))
+    Ok((Checked { sound: false, damage: Some(damage), ..checked }, cure))
 }
 
 /// Counts bytes by the records that are visited.
@@ -295,68 +347,6 @@ fn cannot(doing: &str, path: &Path, error: &io::Error) -> Error {
 fn coded(error: &OpenError) -> Error {
     let code = if matches!(error, OpenError::DiskFull { .. }) { Code::DiskFull } else { Code::StoreFailed };
     Error::new(code, error.to_string())
-}
-
-impl Checked {
-    fn new(report: Report, next: u64) -> Self {
-        Checked {
-            sound: true,
-            segments: report.segments,
-            batches: report.batches,
-            records: report.records,
-            positions: report.first_position..next,
-            durable_below: report.proven_durable,
-            closed_in_order: report.clean_shutdown,
-            unproven_bytes: report.unproven_bytes,
-            torn: report.torn.map(|torn| TornTail {
-                file: torn.file,
-                bytes: torn.offset..torn.offset + torn.bytes,
-                position: torn.position,
-                fault: torn.fault.to_string(),
-            }),
-            given_up: report.given_up,
-            snapshot: report.snapshot,
-            snapshots_damaged: report.snapshots_damaged,
-            damage: None,
-        }
-    }
-}
-
-impl Damage {
-    fn words(text: String) -> Self {
-        Damage { text, file: None, bytes: None, positions: None, proof: None, cost: None, irreparable: None }
-    }
-}
-
-impl Cost {
-    fn new(plan: &Plan, nameless_queues: Vec<String>) -> Self {
-        let Kept { batches: batches_behind, records: records_behind } = plan.behind;
-        Cost {
-            losses: plan.losses.iter().map(Lost::new).collect(),
-            records_before: plan.before.records,
-            records_behind,
-            batches_behind,
-            nameless_queues,
-            copied: plan.touched(),
-        }
-    }
-}
-
-impl Lost {
-    fn new(loss: &Loss) -> Self {
-        let piece = |Piece { file, bytes, fault }: &Piece| LostPiece {
-            file: file.clone(),
-            bytes: bytes.clone(),
-            fault: fault.to_string(),
-        };
-        Lost {
-            pieces: loss.pieces.iter().map(piece).collect(),
-            positions: loss.positions.clone(),
-            durable_below: loss.durable_until,
-            batches_told_of: loss.batches,
-            records_told_of: loss.records,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,6 @@ mod taker;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::base::{CheckedLog, Recovered, checked, load, recover};
+pub(crate) use self::base::{CheckedLog, Recovered, checked, load, recover, recover_without};
 pub use self::retention::Retention;
 pub(crate) use self::taker::Taker;

@@ -13,10 +13,11 @@ pub(crate) fn in_words(recovery: &str, store: &Store, taker: Option<&Taker>) -> 
         Some((at, age_s)) => format!("a snapshot at {at}, {age_s} s old"),
         None => "no snapshot yet".to_owned(),
     };
+    let trouble = taker.and_then(Taker::trouble).map_or_else(String::new, |trouble| format!(" ({trouble})"));
     let files = if segments == 1 { "file" } else { "files" };
     let (used, max) = store.lock().engine.memory();
     format!(
-        "{recovery}; the log begins at position {first} and has {bytes} bytes in {segments} {files}, {snapshot}; the index \
+        "{recovery}; the log begins at position {first} and has {bytes} bytes in {segments} {files}, {snapshot}{trouble}; the index \
          takes {used} bytes of memory of at most {max}"
     )
 }
@@ -35,6 +36,10 @@ pub(crate) fn in_numbers(store: &Store, taker: Option<&Taker>) -> Vec<Gauge> {
     if let Some((at, age_s)) = newest(store, taker) {
         gauges.push(gauge("snapshot_position", "Position at which the newest snapshot stands", at));
         gauges.push(gauge("snapshot_age_seconds", "Age of the newest snapshot", age_s));
+    }
+    if let Some(taker) = taker {
+        let help = "Whether a snapshot was found damaged, or the last one could not be taken";
+        gauges.push(gauge("snapshot_trouble", help, taker.trouble().is_some().into()));
     }
     gauges
 }

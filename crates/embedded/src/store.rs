@@ -59,8 +59,8 @@ pub(crate) struct Shared {
 pub(crate) enum State {
     /// It does.
     Open,
-    /// It finishes what was accepted.
-    Closing,
+    /// It finishes what was accepted, and takes nothing new; because something that is needed was found damaged, if that is why.
+    Closing(Option<Error>),
     /// It takes nothing any more, and why.
     Stopped(Error),
 }
@@ -117,9 +117,25 @@ impl Store {
     /// Takes nothing new; the threads finish what was accepted and end.
     pub(crate) fn begin_close(&self) {
         let mut shared = self.lock();
-        if matches!(shared.state, State::Open) {
-            shared.state = State::Closing;
+        shared.close(None);
+        drop(shared);
+        self.to_write.notify_all();
+        self.stop_reading();
+    }
+
+    /// Something that is still needed was durable and cannot be read any more. What was accepted is finished, and nothing new is
+    /// taken: whoever looks is told what it is, and the next opening looks there, too.
+    pub(crate) fn damaged(&self, position: u64, at: BatchAt, error: &ReadError) {
+        if let Err(error) = self.reader.suspect(at) {
+            tracing::warn!(%error, "it cannot be noted where damage was found");
         }
+        let mut shared = self.lock();
+        let text = format!(
+            "position {position} was durable, is not settled and cannot be read: {error}. Nothing new is taken. Stop the hub and see \
+             all of it with `skep verify`; restore the file from a copy, or see with `skep repair` what it would cost to go on without"
+        );
+        tracing::error!("{text}");
+        shared.close(Some(Error::new(Code::ReadOnly, text)));
         drop(shared);
         self.let_in();
         self.to_write.notify_all();
@@ -239,8 +255,8 @@ impl Store {
         let batch = match batch {
             Ok(batch) => batch,
             Err(error) => {
-                // Its lease ends at its deadline, and it is tried again; a person must look at the disk.
-                tracing::error!(%error, "a stored message cannot be read");
+                self.unread(&cold, at, &error);
+                // Its lease ends at its deadline, and it is tried again.
                 let mut shared = self.lock();
                 if let Cold::Due(due) = cold {
                     shared.engine.begin_lease(due.token, due.lease_ms, self.clock.now());
@@ -261,6 +277,22 @@ impl Store {
         self.settle_effects(shared, &mut fx);
         self.lock()
     }
+
+    /// A batch that was to be brought to somebody cannot be read.
+    fn unread(&self, cold: &Cold, at: BatchAt, error: &ReadError) {
+        if let ReadError::Io { .. } = error {
+            // A person must look at the disk.
+            return tracing::error!(%error, "a stored message cannot be read");
+        }
+        let shared = self.lock();
+        // Settled meanwhile, it may have been removed.
+        let needed = match cold {
+            Cold::Due(due) => shared.engine.is_leased(due.token).then_some(due.position),
+            Cold::Notice(dead, _) => shared.engine.owed(*dead).map(|notice| notice.position),
+        };
+        drop(shared);
+        needed.into_iter().for_each(|position| self.damaged(position, at, error));
+    }
 }
 
 impl Shared {
@@ -277,7 +309,8 @@ impl Shared {
     pub(crate) fn refusal(&self) -> Option<Error> {
         match &self.state {
             State::Open => None,
-            State::Closing => Some(Error::new(Code::ShuttingDown, "the hub is closing")),
+            State::Closing(Some(error)) => Some(error.clone()),
+            State::Closing(None) => Some(Error::new(Code::ShuttingDown, "the hub is closing")),
             State::Stopped(error) => Some(error.clone()),
         }
     }
@@ -334,6 +367,13 @@ impl Shared {
         self.engine.is_due()
             || (self.engine.has_staged() && !self.knows_staged)
             || self.engine.next_tick(now).is_some_and(|at| at < until)
+    }
+
+    /// Takes nothing new. The first reason stays.
+    fn close(&mut self, why: Option<Error>) {
+        if matches!(self.state, State::Open) {
+            self.state = State::Closing(why);
+        }
     }
 
     /// Takes nothing any more; everybody who waits is answered `unknown`. The first reason stays.

@@ -72,7 +72,9 @@ fn words<'a>(Repair { found, done }: &'a Repair, next: &'a str) -> impl fmt::Dis
             None => f.write_str("\nnothing was changed")?,
             Some(Done { copy, written, removed, now }) => {
                 write!(f, "\ncopy       {}", path(copy))?;
-                write!(f, "\nwritten    {}", written.join(", "))?;
+                if !written.is_empty() {
+                    write!(f, "\nwritten    {}", written.join(", "))?;
+                }
                 if !removed.is_empty() {
                     write!(f, "\nremoved    {}", removed.join(", "))?;
                 }

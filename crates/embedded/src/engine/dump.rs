@@ -111,22 +111,6 @@ impl Engine {
     }
 }
 
-impl Engine {
-    /// The segments in which something lies that is still needed, each with the first such position.
-    pub(crate) fn places(&self) -> BTreeMap<u64, u64> {
-        let ready = self.queues.values().flat_map(|queue| queue.ready()).map(|entry| (entry.place, entry.position));
-        let delayed = self.delayed.values().map(|waiting| (waiting.entry.place, waiting.entry.position));
-        let leased = self.recovering.values().map(|held| (held.entry.place, held.entry.position));
-        let owed = self.owed.values().map(|notice| (notice.place, notice.position));
-        let mut places = BTreeMap::new();
-        for (place, position) in ready.chain(delayed).chain(leased).chain(owed) {
-            let first = places.entry(place.batch().segment).or_insert(position);
-            *first = position.min(*first);
-        }
-        places
-    }
-}
-
 /// What a settle is written as.
 pub(super) const KINDS: [Kind; 4] = [Kind::Ack, Kind::Nack, Kind::Reject, Kind::Return];
 

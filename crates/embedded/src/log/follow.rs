@@ -53,6 +53,14 @@ impl Follower {
         (bytes > 0).then_some(Sealed { bytes, until: behind.number })
     }
 
+    /// Whether no segment was removed.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let segments = self.reader.catalog().all();
+        let first = segments.first().is_none_or(|first| first.first <= 1);
+        first && segments.windows(2).all(|pair| matches!(pair, [one, next] if one.end == next.first))
+    }
+
     /// Visits what lies between a snapshot and a segment; answers the snapshot at its beginning, without the visitor's state.
     ///
     /// # Errors

@@ -37,3 +37,6 @@ pub const READ_CHUNK_BYTES: usize = 2 << 20;
 
 /// Segments the reader keeps open; the one used longest ago is closed first.
 pub const OPEN_FILES_MAX: usize = 64;
+
+/// Batches of which is noted that they could not be read; one is reason enough to look at all.
+pub const SUSPECTS_MAX: usize = 64;

@@ -25,6 +25,7 @@ mod room;
 mod segment;
 mod snapshot;
 mod spares;
+mod suspects;
 mod walk;
 mod window;
 mod writer;
@@ -43,8 +44,10 @@ pub use self::reader::{Batch, Extent, Reader, Scan};
 pub use self::record::{
     BatchAt, Open, RECORD_HEADER_BYTES, RecordFault, RecordKind, RecordView, Records, Reserve, records,
 };
-pub use self::recovery::{Base, Mode, OpenWith, Opened, check, check_from, open, open_from, open_headless};
-pub use self::repair::{Kept, Loss, Piece, Plan, Repaired, plan, plan_from};
+pub use self::recovery::{
+    Base, Mode, Needs, OpenWith, Opened, check, check_from, open, open_from, open_headless, unreadable,
+};
+pub use self::repair::{Kept, Loss, Piece, Plan, Repaired, copy_aside, plan, plan_from};
 pub use self::report::{Corruption, Proof, Report, Torn};
 pub use self::room::{Room, settle_room};
 pub(crate) use self::segment::{DATA_OFFSET, NUMBER_MAX};

@@ -12,6 +12,7 @@ use super::key::StoreKey;
 use super::limits::OPEN_FILES_MAX;
 use super::record::{BatchAt, Records, records};
 use super::segment::{DATA_OFFSET, file_name};
+use super::suspects::suspect;
 use crate::disk::{Disk, DiskFile};
 
 /// Reads the log while it is written. Cheap to clone; all clones share their open files. Calls block on the disk.
@@ -153,6 +154,14 @@ impl Reader {
         self.shared.catalog.remove(segment);
         self.shared.files.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != segment);
         self.shared.disk.remove(&file_name(segment))
+    }
+
+    /// Notes that a batch could not be read, so that the next opening looks at it.
+    ///
+    /// # Errors
+    /// What the disk answers.
+    pub fn suspect(&self, at: BatchAt) -> io::Result<()> {
+        suspect(&*self.shared.disk, at)
     }
 
     pub(super) fn catalog(&self) -> &Catalog {

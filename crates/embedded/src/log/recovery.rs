@@ -8,6 +8,7 @@
 mod commit;
 mod cover;
 mod judge;
+mod lost;
 mod reach;
 mod stray;
 pub(super) mod survey;
@@ -17,6 +18,7 @@ use std::io;
 use std::sync::Arc;
 
 use self::judge::{End, Verdict};
+pub use self::lost::unreadable;
 use self::survey::Survey;
 pub(super) use self::visits::Visits;
 use super::batch::Fault;
@@ -58,13 +60,18 @@ impl OpenWith {
     }
 }
 
+/// Calls back for each thing that is still needed: its position, and the batch in which it lies.
+pub type Needs<'n> = dyn Fn(&mut dyn FnMut(u64, BatchAt)) + 'n;
+
 /// Where an opening begins instead of at the first record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Base<'b> {
     /// What was there.
     pub snapshot: &'b Snapshot,
     /// Whether no younger snapshot let segments go that this one lists.
     pub is_newest: bool,
+    /// Asked once all is read: what of it is not there any more opens the log read-only. None: nobody asks.
+    pub needed: Option<&'b Needs<'b>>,
 }
 
 /// An open log.
@@ -123,7 +130,10 @@ pub fn open_from(
     let mut recovery = Recovery::begin(disk, with, base, visit)?;
     match recovery.judge()? {
         Judged::Corrupt(corruption) => Ok(recovery.read_only(corruption)),
-        Judged::Sound(end) => recovery.commit(end),
+        Judged::Sound(end) => match recovery.lost(base)? {
+            Some(lost) => Ok(recovery.read_only(lost)),
+            None => recovery.commit(end),
+        },
     }
 }
 
@@ -141,6 +151,7 @@ pub fn open_headless(disk: Arc<dyn Disk>, with: OpenWith, snapshot: &FoundSnapsh
         file: snapshot.name.clone(),
         bytes: 0..snapshot.file_bytes,
         positions: 1..first_position,
+        unsettled: None,
         fault: Fault::Snapshot,
         proof: Proof::NextSegment { file, first_position },
     }))
@@ -159,7 +170,8 @@ pub fn check(
     check_from(disk, with, None, visit)
 }
 
-/// The same, from a snapshot on; of the segments before it that are kept, every batch is verified, and none visited.
+/// The same, from a snapshot on; of the segments before it that are kept, every batch is verified, and none visited. What is damaged
+/// there is the report's history, whatever is still needed of it.
 ///
 /// # Errors
 /// As [`open`].
@@ -170,9 +182,7 @@ pub fn check_from(
     visit: &mut dyn FnMut(RecordView<'_>) -> Result<(), Corrupt>,
 ) -> Result<(Report, u64), OpenError> {
     let mut recovery = Recovery::begin(disk, with, base, visit)?;
-    if let Some(corruption) = recovery.verify_covered()? {
-        return Ok((Report { corruption: Some(corruption), ..recovery.report() }, recovery.cursor.position));
-    }
+    recovery.verify_covered()?;
     let judged = recovery.judge()?;
     let position = recovery.cursor.position;
     let report = match judged {
@@ -195,6 +205,8 @@ struct Recovery<'v> {
     first: u64,
     /// Segments that a snapshot covers, and those that it let go.
     covered: Vec<KeptSegment>,
+    /// What is wrong with them.
+    history: Vec<Corruption>,
     /// The position of the snapshot.
     snapshot: Option<u64>,
     survey: Survey,
@@ -249,6 +261,7 @@ impl<'v> Recovery<'v> {
             store_id,
             first,
             covered: Vec::new(),
+            history: Vec::new(),
             snapshot: None,
             survey,
             mark,
@@ -331,6 +344,7 @@ impl<'v> Recovery<'v> {
             proven_durable: self.cursor.known_durable.min(self.cursor.position),
             clean_shutdown: self.cursor.clean,
             given_up: self.visits.given_up.clone(),
+            history: self.history.clone(),
             ..Report::default()
         }
     }

@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use self::gather::Gather;
+pub use self::keep::copy as copy_aside;
 use self::rebuild::Rebuild;
 use self::sources::{Source, Sources};
 use super::batch::Fault;
@@ -186,7 +187,7 @@ impl Plan {
             self.disk.remove(name).map_err(OpenError::io("removing", name))?;
         }
         let copied = self.touched();
-        keep::copy(&*self.disk, copy_to, &copied, words)?;
+        keep::copy(&*self.disk, copy_to, &copied, Some(words))?;
 
         let mut rebuild = Rebuild::new(&self);
         let fresh = match rebuild.write() {

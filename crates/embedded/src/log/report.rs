@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::batch::Fault;
 
+/// Damaged files of what a snapshot covers that are named in one line.
+const HISTORY_SHOWN: usize = 4;
+
 /// What was found and what was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -32,6 +35,8 @@ pub struct Report {
     pub given_up: Vec<Range<u64>>,
     /// An unfinished write at the end, cut off.
     pub torn: Option<Torn>,
+    /// Damage in what a snapshot covers: it can be looked at no more, and where nothing in it is needed the log goes on.
+    pub history: Vec<Corruption>,
     /// Damage to what was durable; then the log is read-only and untouched.
     pub corruption: Option<Corruption>,
 }
@@ -55,6 +60,13 @@ impl fmt::Display for Report {
         if let (Some(first), Some(last)) = (self.given_up.first(), self.given_up.last()) {
             let count = self.given_up.len();
             write!(f, ", {count} ranges within positions {}..{} were given up in a repair", first.start, last.end)?;
+        }
+        for Corruption { file, positions, fault, .. } in self.history.iter().take(HISTORY_SHOWN) {
+            let Range { start, end } = positions;
+            write!(f, ", {file} is damaged ({fault}): positions {start}..{end} can be looked at no more")?;
+        }
+        if let Some(more @ 1..) = self.history.len().checked_sub(HISTORY_SHOWN) {
+            write!(f, ", and so are {more} more files")?;
         }
         match (&self.corruption, &self.torn) {
             (Some(corruption), _) => return write!(f, ", damaged: {corruption}"),
@@ -92,6 +104,8 @@ pub struct Corruption {
     pub bytes: Range<u64>,
     /// The positions that cannot be read.
     pub positions: Range<u64>,
+    /// How many of them are those of messages that are still needed, where a snapshot stands for all else that is lost.
+    pub unsettled: Option<u64>,
     /// What is wrong at the first of the bytes.
     pub fault: Fault,
     /// Why this is no unfinished write.
@@ -140,12 +154,16 @@ impl fmt::Display for Torn {
 
 impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, bytes, positions, fault, proof } = self;
+        let Self { file, bytes, positions, unsettled, fault, proof } = self;
         let (Range { start, end }, Range { start: from, end: until }) = (bytes, positions);
         write!(
             f,
             "{file}: bytes {start}..{end}, positions {from}..{until} were durable and are damaged ({fault}; {proof})"
         )?;
+        if let Some(count) = unsettled {
+            let (messages, are) = if *count == 1 { ("message", "is") } else { ("messages", "are") };
+            write!(f, "; {count} {messages} among them {are} still needed, and all else that was there is not")?;
+        }
         write!(
             f,
             "; nothing was changed. See all of it with `skep verify`; restore the file from a copy, or see with `skep repair` what it would cost to go on without"

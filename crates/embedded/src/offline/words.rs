@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{Checked, Cost, Damage, Lost, LostPiece, TornTail};
+use super::{Checked, Cost, Damage, DamagedHistory, Lost, LostMessages, LostPiece, TornTail};
 
 impl fmt::Display for Checked {
     /// Some lines for people.
@@ -34,6 +34,12 @@ impl fmt::Display for Checked {
         for damaged in &self.snapshots_damaged {
             writeln!(f, "passed by  {damaged}; a start goes on without it, and the next snapshots take its place")?;
         }
+        for DamagedHistory { file, positions: Range { start, end }, fault, .. } in &self.history_damaged {
+            writeln!(
+                f,
+                "history    {file} ({fault}): positions {start} to {end} can be looked at no more; a snapshot stands for them"
+            )?;
+        }
         for Range { start, end } in &self.given_up {
             writeln!(f, "given up   positions {start} to {end}, by a repair")?;
         }
@@ -57,12 +63,29 @@ impl fmt::Display for Damage {
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.losses.iter().try_for_each(|lost| write!(f, "\n{lost}"))?;
+        self.unsettled.iter().try_for_each(|lost| write!(f, "\n{lost}"))?;
         write!(f, "\nkept       {} records before it as they are", self.records_before)?;
         write!(f, ", {} records in {} batches behind it, written once more", self.records_behind, self.batches_behind)?;
         for queue in &self.nameless_queues {
             write!(f, "\nqueue      {queue}: its declaration is lost, and it keeps its messages under this name")?;
         }
-        write!(f, "\ncopied     {}, before anything is changed", self.copied.join(", "))
+        match self.copied.as_slice() {
+            [] => Ok(()),
+            copied => write!(f, "\ncopied     {}, before anything is changed", copied.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for LostMessages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.queue {
+            Some(queue) => write!(f, "unsettled  queue {queue}: positions ")?,
+            None => f.write_str("notices    senders who are not told that their dead letters died: positions ")?,
+        }
+        for (index, Range { start, end }) in self.positions.iter().enumerate() {
+            write!(f, "{}{start} to {end}", if index > 0 { ", " } else { "" })?;
+        }
+        f.write_str(" (end exclusive)")
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where replay begins: with the newest snapshot that is whole, with the one before, or with the first record.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use skep_core::Now;
@@ -8,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::log::{
-    Base, Corrupt, Corruption, Fault, FoundSnapshot, Mode, OpenError, OpenWith, Opened, Proof, RecordView, Report,
-    Snapshot, check_from, file_name, open_from, open_headless, snapshots,
+    Base, BatchAt, Corrupt, FoundSnapshot, Mode, OpenError, OpenWith, Opened, RecordView, Report, Snapshot, check_from,
+    open_from, open_headless, snapshots,
 };
 
 /// A store that was opened.
@@ -34,10 +35,29 @@ impl Recovered {
 /// # Errors
 /// As [`open`](crate::log::open).
 pub(crate) fn recover(disk: &Arc<dyn Disk>, with: OpenWith, seed: u64) -> Result<Recovered, OpenError> {
+    recover_as(disk, with, seed, true)
+}
+
+/// The same, although something that is still needed may be gone of what a snapshot covers.
+///
+/// # Errors
+/// As [`open`](crate::log::open).
+pub(crate) fn recover_without(disk: &Arc<dyn Disk>, with: OpenWith, seed: u64) -> Result<Recovered, OpenError> {
+    recover_as(disk, with, seed, false)
+}
+
+fn recover_as(disk: &Arc<dyn Disk>, with: OpenWith, seed: u64, whole: bool) -> Result<Recovered, OpenError> {
     let mut bases = Bases::take(&**disk)?;
     let with = OpenWith { snapshot: bases.proven(), ..with };
-    let begun = bases
-        .begin(&**disk, seed, |base, engine| open_from(disk.clone(), with, base, &mut |view| engine.replay(&view)));
+    let begun = bases.begin(&**disk, seed, |base, engine| {
+        // It is asked what it needs when nothing more is replayed.
+        let engine = RefCell::new(engine);
+        let needed = |see: &mut dyn FnMut(u64, BatchAt)| {
+            engine.borrow().needed().for_each(|needed| see(needed.position, needed.place.batch()));
+        };
+        let base = base.map(|base| Base { needed: whole.then_some(&needed as _), ..base });
+        open_from(disk.clone(), with, base, &mut |view| engine.borrow_mut().replay(&view))
+    });
     let (engine, mut opened, newest) = match begun {
         // With a snapshot, that would be a log of which the beginning may be gone.
         Err(OpenError::MissingSegment { .. }) if bases.is_hopeless() => {
@@ -46,10 +66,6 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, with: OpenWith, seed: u64) -> Result
         }
         begun => begun?,
     };
-    if let Some(lost) = bases.lost(&engine, &opened) {
-        opened.mode = Mode::ReadOnly;
-        opened.report.corruption = Some(lost);
-    }
     if let Mode::ReadWrite(_) = opened.mode {
         bases.remove_unfinished(&**disk);
     }
@@ -61,12 +77,25 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, with: OpenWith, seed: u64) -> Result
 pub(crate) struct CheckedLog {
     /// What an opening would find, and the next position.
     pub(crate) found: Result<(Report, u64), OpenError>,
-    /// The snapshot that the log begins with, where its own beginning is gone.
+    /// The snapshot that the log begins with, where its own beginning is gone or damaged.
     pub(crate) base: Option<FoundSnapshot>,
+    /// What was read, up to the damage.
+    pub(crate) engine: Engine,
+}
+
+impl CheckedLog {
+    /// Whether a snapshot may stand for what is wrong.
+    fn may_be_covered(&self) -> bool {
+        match &self.found {
+            Ok((report, _)) => report.corruption.is_some() || !report.history.is_empty(),
+            Err(error) => matches!(error, OpenError::MissingSegment { .. } | OpenError::DamagedHeader { .. }),
+        }
+    }
 }
 
 /// What [`recover`] would find; nothing is changed. The log is read from its beginning; where segments were let go, from the oldest
-/// snapshot that can be read. Of segments before that one every batch is verified.
+/// snapshot that can be read. Of segments before that one every batch is verified. What is wrong there may be covered by the newest,
+/// with which an opening begins; then that one says what is lost.
 ///
 /// # Errors
 /// What the disk answers.
@@ -77,7 +106,7 @@ pub(crate) fn checked(
 ) -> Result<CheckedLog, OpenError> {
     let mut bases = Bases::take(&**disk)?;
     let with = OpenWith { snapshot: bases.proven(), ..with };
-    let mut check = |base: Option<Base<'_>>, engine: &mut Engine| {
+    let mut check = |base: Option<Base<'_>>, engine: &mut Engine| -> Result<(Report, u64), OpenError> {
         check_from(disk.clone(), with, base, &mut |view| {
             see(&view);
             engine.replay(&view)
@@ -86,20 +115,39 @@ pub(crate) fn checked(
     // Each of them is read: a damaged one is to be told of.
     let mut loaded = Vec::new();
     for snapshot in bases.finished() {
-        loaded.extend(bases.load(&**disk, &snapshot, 0)?.map(|(read, engine)| (snapshot, read, engine)));
+        loaded.extend(bases.load(&**disk, &snapshot, 0)?.map(|(read, _)| (snapshot, read)));
     }
-    let newest = loaded.first().map(|(_, newest, _)| newest.clone());
-    let (found, base) = match (newest.filter(|newest| !newest.is_whole()), loaded.pop()) {
-        (Some(newest), Some((found, mut snapshot, mut engine))) => {
-            // The newest knows best what was let go.
-            snapshot.kept.retain(|kept| newest.kept.contains(kept));
-            let base = Base { snapshot: &snapshot, is_newest: bases.knows_newest() };
-            (check(Some(base), &mut engine), Some(found))
-        }
-        _ => (check(None, &mut Engine::new(0)), None),
+    let is_newest = bases.knows_newest();
+    let mut from = |base: Option<(&FoundSnapshot, &Snapshot)>| {
+        let mut engine = match base {
+            None => Engine::new(0),
+            Some((found, _)) => load(&**disk, found, 0)?.map_err(|why| changed(&found.name, &why))?.1,
+        };
+        let begun = base.map(|(_, snapshot)| Base { snapshot, is_newest, needed: None });
+        let found = check(begun, &mut engine);
+        Ok::<_, OpenError>(CheckedLog { found, base: base.map(|(found, _)| found.clone()), engine })
     };
-    let found = found.map(|(report, next)| (Report { snapshots_damaged: bases.damaged, ..report }, next));
-    Ok(CheckedLog { found, base })
+    let mut checked = match (loaded.first(), loaded.last()) {
+        (Some((_, newest)), Some((found, oldest))) if !newest.is_whole() => {
+            // The newest knows best what was let go.
+            let mut oldest = oldest.clone();
+            oldest.kept.retain(|kept| newest.kept.contains(kept));
+            from(Some((found, &oldest)))?
+        }
+        _ => from(None)?,
+    };
+    if let Some((found, newest)) = loaded.first().filter(|_| checked.may_be_covered()) {
+        checked = from(Some((found, newest)))?;
+    }
+    if let Ok((report, _)) = &mut checked.found {
+        report.snapshots_damaged = bases.damaged;
+    }
+    Ok(checked)
+}
+
+fn changed(file: &str, why: &Corrupt) -> OpenError {
+    let source = std::io::Error::other(format!("the second reading differs from the first: {why}"));
+    OpenError::Io { doing: "reading twice", file: file.to_owned(), source }
 }
 
 /// Reads a snapshot, and the engine in it.
@@ -149,7 +197,7 @@ impl Bases {
         let mut failed = None;
         for found in self.finished() {
             let Some((snapshot, mut engine)) = self.load(disk, &found, seed)? else { continue };
-            let base = Base { snapshot: &snapshot, is_newest: self.knows_newest() };
+            let base = Base { snapshot: &snapshot, is_newest: self.knows_newest(), needed: None };
             match run(Some(base), &mut engine) {
                 Ok(result) => return Ok((engine, result, Some(found))),
                 // One before it may show more of what is wrong.
@@ -187,16 +235,6 @@ impl Bases {
     /// Whether no other can have let segments go since: a newer one that is not finished, or of which the header is lost, may have.
     fn knows_newest(&self) -> bool {
         self.damaged.is_empty() && self.found.first().is_none_or(|newest| newest.header.is_some())
-    }
-
-    /// Behind a damaged snapshot an older one knows of segments that were let go since. What is still needed must be there.
-    fn lost(&self, engine: &Engine, opened: &Opened) -> Option<Corruption> {
-        if self.knows_newest() {
-            return None;
-        }
-        let (segment, position) = engine.places().into_iter().find(|(segment, _)| !opened.reader.holds(*segment))?;
-        let (positions, proof) = (position..position.saturating_add(1), Proof::Snapshot(self.proven()));
-        Some(Corruption { file: file_name(segment), bytes: 0..0, positions, fault: Fault::Missing, proof })
     }
 
     /// Removes what a crash left.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::limits::{RETENTION_AGE, RETENTION_BYTES, SNAPSHOT_BYTES};
-use crate::log::KeptSegment;
+use crate::log::limits::SEGMENT_BYTES_FIRST;
+use crate::log::{KeptSegment, SegmentSizes};
 
 /// Which settled messages are kept. Unsettled ones always are, with the segment they lie in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,11 @@ impl Retention {
     /// Bytes of segments behind a snapshot after which another is taken: a segment outlives two of them, which a small log is to notice.
     pub(super) fn snapshot_bytes(self) -> u64 {
         SNAPSHOT_BYTES.min(self.bytes / 4)
+    }
+
+    /// How long segments are: they go as a whole, so one that were longer than what is kept would stay for all of it.
+    pub(crate) fn sizes(self, sizes: SegmentSizes) -> SegmentSizes {
+        SegmentSizes { max: sizes.max.min((self.bytes / 4).max(SEGMENT_BYTES_FIRST)), ..sizes }
     }
 
     /// The segments to let go, of those that end below a position and in which nothing is needed any more; oldest first.
@@ -71,6 +77,17 @@ mod tests {
         assert_eq!(gone(100, 31, &[], 99), [1, 2, 3]);
         assert_eq!(gone(8, 60, &[], 99), [1, 2]);
         assert_eq!(gone(100, 0, &[], 99), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn segments_are_no_longer_than_a_quarter_of_what_is_kept_and_no_shorter_than_the_first() {
+        let max = |mebibytes: u64| {
+            let retention = Retention { age: Duration::MAX, bytes: mebibytes << 20 };
+            retention.sizes(SegmentSizes::default()).max >> 20
+        };
+        assert_eq!([0, 1, 4, 40, 256, 1_024].map(max), [1, 1, 1, 10, 64, 64]);
+        let short = SegmentSizes { first: 4_096, max: 8_192 };
+        assert_eq!(Retention { age: Duration::MAX, bytes: 1 << 20 }.sizes(short), short);
     }
 
     #[test]

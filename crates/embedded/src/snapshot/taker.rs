@@ -1,6 +1,6 @@
 //! The thread that takes snapshots.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::Retention;
@@ -8,23 +8,37 @@ use super::base::load;
 use crate::disk::is_full;
 use crate::engine::Engine;
 use crate::limits::{SNAPSHOT_PACE, SNAPSHOT_PACE_BYTES};
-use crate::log::{Corrupt, Follower, FoundSnapshot, OpenError, Snapshot, snapshots};
+use crate::log::{Corrupt, Follower, FoundSnapshot, OpenError, Snapshot, snapshot_name, snapshots};
 use crate::store::{State, Store};
 
-/// Snapshots that are kept: should the newest be damaged, the one before it is there.
-const KEPT: usize = 2;
-
-/// Takes snapshots of what the writer has left behind.
+/// Takes snapshots of what the writer has left behind. Two are kept that are whole: should one be damaged, the other is there.
 pub(crate) struct Taker {
     follower: Follower,
     /// Bytes of segments behind the last one after which one is due; as many as the last one has itself, if that is more.
     every: u64,
     retention: Retention,
     seed: u64,
-    /// The newest one.
-    newest: Mutex<Option<FoundSnapshot>>,
+    known: Mutex<Known>,
     asked: Mutex<Asked>,
     wake: Condvar,
+}
+
+/// What is known of the snapshots there are.
+#[derive(Default)]
+struct Known {
+    /// The newest that was whole when it was last looked at.
+    newest: Option<FoundSnapshot>,
+    /// One that was not, whatever became of it: the disk is not to be trusted.
+    damaged: Option<String>,
+    /// Why the last one was not taken.
+    untaken: Option<String>,
+}
+
+/// A snapshot that is whole, with what is in it.
+struct Whole {
+    found: FoundSnapshot,
+    snapshot: Snapshot,
+    engine: Engine,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,8 +53,12 @@ enum Asked {
 pub(super) enum Untaken {
     #[error("{0}")]
     Log(#[from] OpenError),
-    #[error("the snapshot before it, {0}")]
-    Base(Corrupt),
+    #[error(
+        "no snapshot is whole, and segments before them were removed: {0}; look at the disk, and copy what the queues hold"
+    )]
+    Base(String),
+    #[error("{0} is not what was written: {1}")]
+    Changed(String, Corrupt),
     #[error("writing it failed: {0}")]
     Disk(#[from] std::io::Error),
     #[error("the store closes")]
@@ -59,13 +77,25 @@ impl Taker {
         let every = every.unwrap_or_else(|| retention.snapshot_bytes());
         // One may be due since before the store was opened.
         let (asked, wake) = (Mutex::new(Asked::Look), Condvar::new());
-        Taker { follower, every, retention, seed, newest: Mutex::new(newest), asked, wake }
+        let known = Mutex::new(Known { newest, ..Known::default() });
+        Taker { follower, every, retention, seed, known, asked, wake }
     }
 
     /// The position of the newest snapshot, and when it was made.
     pub(crate) fn newest(&self) -> Option<(u64, u64)> {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.as_ref().and_then(FoundSnapshot::valid).map(|header| (header.position, header.made_ms))
+        let newest = self.known().newest.as_ref().and_then(FoundSnapshot::valid);
+        newest.map(|header| (header.position, header.made_ms))
+    }
+
+    /// What a person should know of the snapshots.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let known = self.known();
+        let trouble = [known.damaged.clone(), known.untaken.clone()];
+        trouble.into_iter().flatten().reduce(|one, other| format!("{one}; {other}"))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A segment may have been left behind.
@@ -118,13 +148,18 @@ impl Taker {
     }
 
     fn try_take(&self, store: &Store) {
-        match self.take_for(store) {
-            Ok(()) | Err(Untaken::Closing) => {}
+        let untaken = match self.take_for(store) {
+            Ok(()) | Err(Untaken::Closing) => None,
             Err(Untaken::Disk(error)) if is_full(&error) => {
                 tracing::warn!("no snapshot was taken, the disk is full; the next start reads more of the log");
+                Some("no snapshot was taken, the disk is full".to_owned())
             }
-            Err(error) => tracing::error!(%error, "no snapshot was taken; the next start reads more of the log"),
-        }
+            Err(error) => {
+                tracing::error!(%error, "no snapshot was taken; the next start reads more of the log");
+                Some(format!("no snapshot was taken: {error}"))
+            }
+        };
+        self.known().untaken = untaken;
     }
 
     fn take_for(&self, store: &Store) -> Result<(), Untaken> {
@@ -135,19 +170,16 @@ impl Taker {
 
     /// Takes one, if one is due, when every record below a position is durable.
     pub(super) fn take(&self, durable: u64, unix_ms: u64, is_closing: &dyn Fn() -> bool) -> Result<(), Untaken> {
-        let last = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.known().newest.clone();
         let from = last.as_ref().and_then(FoundSnapshot::valid).map_or(1, |header| header.position);
         let due = self.every.max(last.as_ref().map_or(0, |last| last.file_bytes));
         let Some(sealed) = self.follower.sealed(from, durable).filter(|sealed| sealed.bytes >= due) else {
             return Ok(());
         };
         let disk = &**self.follower.disk();
-        let (base, mut shadow) = match &last {
-            None => (None, Engine::new(self.seed)),
-            Some(last) => {
-                let (base, shadow) = load(disk, last, self.seed)?.map_err(Untaken::Base)?;
-                (Some(base), shadow)
-            }
+        let (before, base, mut shadow) = match self.newest_whole()? {
+            Some(Whole { found, snapshot, engine }) => (Some(found), Some(snapshot), engine),
+            None => (None, None, Engine::new(self.seed)),
         };
         let mut snapshot = self.follow(base.as_ref(), &mut shadow, sealed.until, is_closing)?;
         snapshot.made_ms = unix_ms;
@@ -159,7 +191,7 @@ impl Taker {
         shadow.dump(&mut snapshot.state);
         drop(shadow);
         snapshot.write(disk)?;
-        self.prune()?;
+        self.keep(snapshot, before)?;
         // From now on every opening knows that they may be missing.
         gone.into_iter().try_for_each(|segment| self.follower.remove(segment)).map_err(Untaken::Disk)
     }
@@ -185,14 +217,43 @@ impl Taker {
         if closes { Err(Untaken::Closing) } else { Ok(followed?) }
     }
 
-    /// Only the newest stay.
-    fn prune(&self) -> Result<(), Untaken> {
+    /// The newest that can be read. One that cannot is passed over, as an opening would: the one before goes on from its own tail.
+    fn newest_whole(&self) -> Result<Option<Whole>, Untaken> {
         let disk = &**self.follower.disk();
+        let mut damaged = Vec::new();
+        for found in snapshots(disk)?.into_iter().filter(|found| found.header.is_some()) {
+            match load(disk, &found, self.seed)? {
+                Ok((snapshot, engine)) => return Ok(Some(Whole { found, snapshot, engine })),
+                Err(Corrupt(why)) => {
+                    let text = format!("snapshot {} was found damaged ({why})", found.name);
+                    tracing::error!("{text}; another is taken in its place, look at the disk");
+                    self.known().damaged = Some(text.clone());
+                    damaged.push(text);
+                }
+            }
+        }
+        if self.follower.is_whole() { Ok(None) } else { Err(Untaken::Base(damaged.join(", "))) }
+    }
+
+    /// Of the snapshots stay the one that was written just now, if it can be read, and the one before it, which was read for it. All
+    /// others are older, or damaged.
+    fn keep(&self, written: Snapshot, before: Option<FoundSnapshot>) -> Result<(), Untaken> {
+        let disk = &**self.follower.disk();
+        let name = snapshot_name(written.segment);
         let found = snapshots(disk)?;
-        let mut valid = found.iter().filter(|found| found.valid().is_some());
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = valid.next().cloned();
-        let Some(oldest) = valid.nth(KEPT - 2) else { return Ok(()) };
-        for found in found.iter().filter(|found| found.number < oldest.number) {
+        let Some(newest) = found.iter().find(|found| found.name == name) else {
+            return Err(Untaken::Changed(name, Corrupt("it is not there".into())));
+        };
+        match newest.read(disk)? {
+            Ok(read) if read == written => {}
+            Ok(_) => return Err(Untaken::Changed(name, Corrupt("it differs".into()))),
+            Err(corrupt) => return Err(Untaken::Changed(name, corrupt)),
+        }
+        self.known().newest = Some(newest.clone());
+        let stays = |found: &FoundSnapshot| {
+            found.name == name || before.as_ref().is_some_and(|before| before.name == found.name)
+        };
+        for found in found.iter().filter(|found| !stays(found)) {
             disk.remove(&found.name)?;
         }
         Ok(())

@@ -155,3 +155,138 @@ async fn a_store_without_its_beginning_and_without_a_snapshot_is_read_only_until
     assert_eq!(peer.delivery().await.position, kept);
     drop((peer, hub, store));
 }
+
+/// Flips a byte of the message that nobody takes, in the first segment.
+fn damage_kept(folder: &Path) {
+    let path = folder.join("0000000001.seg");
+    let mut bytes = std::fs::read(&path).expect("reads");
+    let text = b"still wanted";
+    let at = bytes.windows(text.len()).position(|part| part == text).expect("it lies there");
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).expect("writes");
+}
+
+/// The store is read-only and names a position, until a repair gives up that message and nothing else.
+async fn read_only_until_repaired(folder: &Path, kept: Position) {
+    let position = kept.number().expect("a number");
+    let (store, hub) = open(folder).await;
+    let trouble = store.trouble().expect("it takes nothing");
+    assert_eq!(trouble.code, skep_protocol::Code::ReadOnly);
+    let named = format!("positions {position}..{} were durable", position + 1);
+    assert!(trouble.text.contains(&named) && trouble.text.contains("0000000001.seg"), "{trouble}");
+    drop((hub, store));
+
+    let found = verify(folder, &mut |_, _| {}).expect("looks");
+    let cost = found.damage.as_ref().and_then(|damage| damage.cost.as_ref()).expect("it can be given up");
+    let [lost] = cost.unsettled.as_slice() else { panic!("{found}") };
+    assert_eq!(lost.queue.as_deref(), Some("kept"));
+    assert_eq!(lost.positions.iter().cloned().flatten().collect::<Vec<u64>>(), [position]);
+    assert!(cost.losses.is_empty() && found.to_string().contains("queue kept: positions"), "{found}");
+
+    let done = repair(folder, true, 5, &mut |_, _| {}).expect("repairs").done.expect("something was done");
+    assert!(done.now.sound && !done.now.history_damaged.is_empty(), "{}", done.now);
+    let (store, hub) = open(folder).await;
+    assert_eq!(store.trouble(), None);
+    let mut peer = Peer::attach(&hub, None);
+    let queue = "kept".parse().expect("a name");
+    let look = Ask::Peek { queue, from: None, limit: 10 };
+    let Page::Messages { messages, .. } = peer.look(look).await.expect("a page") else { panic!("messages") };
+    assert!(messages.is_empty(), "it is given up");
+    peer.publish(message("kept").text("anew")).await.expect("a receipt");
+    peer.consume("kept", 1).await;
+    assert_eq!(&peer.delivery().await.message.payload()[..], b"anew");
+    drop((peer, hub, store));
+    assert!(verify(folder, &mut |_, _| {}).expect("looks").sound);
+}
+
+#[tokio::test]
+async fn a_kept_segment_that_is_removed_by_hand_costs_the_unsettled_message_in_it_and_nothing_else() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("log");
+    let kept = life(&folder).await;
+    std::fs::remove_file(folder.join("0000000001.seg")).expect("removed");
+    read_only_until_repaired(&folder, kept).await;
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_makes_the_hub_read_only_and_a_start_too_until_it_is_given_up() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("log");
+    let kept = life(&folder).await;
+    damage_kept(&folder);
+    let (store, hub) = open(&folder).await;
+    assert_eq!(store.trouble(), None, "a start does not read what a snapshot covers");
+    let mut peer = Peer::attach(&hub, None);
+    let receipt = peer.publish(message("jobs").text("accepted before")).await.expect("a receipt");
+    peer.consume("kept", 1).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let trouble = loop {
+        assert!(Instant::now() < deadline, "it is stuck, and nobody is told");
+        if let Some(trouble) = store.trouble() {
+            break trouble;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(trouble.code, skep_protocol::Code::ReadOnly);
+    let position = format!("position {}", kept.number().expect("a number"));
+    let told = [position.as_str(), "0000000001.seg at byte", "skep verify"];
+    assert!(told.iter().all(|part| trouble.text.contains(part)), "{trouble}");
+    let refused = peer.publish(message("jobs")).await.expect_err("nothing new is taken");
+    assert_eq!(refused.code, skep_protocol::Code::ReadOnly);
+    drop((peer, hub));
+    store.close().await.expect("closes");
+    drop(store);
+    read_only_until_repaired(&folder, kept).await;
+    // What was accepted before is there.
+    let (store, hub) = open(&folder).await;
+    let mut peer = Peer::attach(&hub, None);
+    peer.consume("jobs", 1).await;
+    assert_eq!(peer.delivery().await.position, receipt.position.expect("stored"));
+    drop((peer, hub, store));
+}
+
+#[tokio::test]
+async fn a_look_at_a_message_that_cannot_be_read_makes_the_hub_read_only() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("log");
+    life(&folder).await;
+    damage_kept(&folder);
+    let (store, hub) = open(&folder).await;
+    let mut peer = Peer::attach(&hub, None);
+    let look = Ask::Peek { queue: "kept".parse().expect("a name"), from: None, limit: 10 };
+    let refused = peer.look(look).await.expect_err("it cannot be shown");
+    assert_eq!(refused.code, skep_protocol::Code::ReadOnly);
+    assert!(store.trouble().is_some_and(|trouble| trouble.code == skep_protocol::Code::ReadOnly));
+    drop((peer, hub, store));
+}
+
+#[tokio::test]
+async fn with_little_to_be_kept_segments_stay_small_and_so_does_the_log() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("log");
+    let mut options = EmbeddedOptions::default();
+    options.retention = Retention { age: Duration::from_secs(3_600), bytes: 1 << 20 };
+    let store = Embedded::open(&folder, Clock::new(), options).expect("a store");
+    let options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
+    let hub = Hub::open(options, Clock::new(), store.clone(), store.clone(), Arc::new(Anyone)).await.expect("a hub");
+    let mut peer = Peer::attach(&hub, None);
+    declare(&mut peer, "jobs", |spec| spec).await;
+    peer.consume("jobs", 1).await;
+    let text = "x".repeat(250_000);
+    for _ in 0..80 {
+        peer.publish(message("jobs").text(&text)).await.expect("a receipt");
+        let delivery = peer.delivery().await;
+        peer.settle(delivery.lease, Action::Ack).await.expect("an answer");
+    }
+    let log_bytes = || -> u64 {
+        let lengths =
+            segments(&folder).into_iter().map(|name| std::fs::metadata(folder.join(name)).map_or(0, |of| of.len()));
+        lengths.sum()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while log_bytes() > 8 << 20 {
+        assert!(Instant::now() < deadline, "{} bytes of 20 MB stay: {:?}", log_bytes(), segments(&folder));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop((peer, hub, store));
+}

@@ -17,6 +17,7 @@ use crate::log::reader::Reader;
 use crate::log::record::{Open, RecordKind};
 use crate::log::segment::{DATA_OFFSET, SegmentHeader, file_bytes_for, file_name};
 use crate::log::spares::{Prepared, Spares};
+use crate::log::suspects::{SUSPECTS_FILE, forget};
 use crate::log::writer::{Start, Tail, Writer};
 
 /// The batch that opens the store: its bytes, and what the writer goes on from.
@@ -70,6 +71,7 @@ impl Recovery<'_> {
             self.supersede(end.tail_position);
         }
         self.remove_superseded()?;
+        forget(&*self.disk).map_err(OpenError::io("removing", SUSPECTS_FILE))?;
 
         let catalog = Arc::new(self.catalog());
         if moved.is_some() {

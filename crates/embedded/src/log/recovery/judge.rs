@@ -77,7 +77,8 @@ impl Recovery<'_> {
                 return Err(missing(numbers_between.start, from, until));
             };
             let (file, bytes, positions) = (stray.name.clone(), header_block(), from..until);
-            return Ok(Corruption { file, bytes, positions, fault: Fault::SegmentHeader, proof });
+            let fault = Fault::SegmentHeader;
+            return Ok(Corruption { file, bytes, positions, unsettled: None, fault, proof });
         }
         Ok(locate(segment, offset, why, from, until, &beyond, proof))
     }
@@ -108,7 +109,8 @@ impl Recovery<'_> {
             if let Some((known, at)) = content.proof_beyond(from) {
                 let proof = Proof::Header { file: stray.name.clone(), offset: at, known_durable: known };
                 let (file, bytes, positions) = (stray.name.clone(), header_block(), from..known);
-                return corrupt(Corruption { file, bytes, positions, fault: Fault::SegmentHeader, proof });
+                let fault = Fault::SegmentHeader;
+                return corrupt(Corruption { file, bytes, positions, unsettled: None, fault, proof });
             }
             torn = torn.or_else(|| unfinished_segment(&stray.name, from, &content));
         }
@@ -152,7 +154,7 @@ impl Recovery<'_> {
 
 /// The damaged range, as exactly as what is left allows: the batch itself if its header is good, else up to the next good header,
 /// else all that is there.
-fn locate(
+pub(super) fn locate(
     segment: &Segment,
     offset: u64,
     why: NoBatch,
@@ -172,7 +174,7 @@ fn locate(
         None => (segment.file_bytes.max(offset), until),
     };
     let (file, bytes) = (segment.name.clone(), offset..bytes_end);
-    Corruption { file, bytes, positions: from..positions_end, fault: why.fault, proof }
+    Corruption { file, bytes, positions: from..positions_end, unsettled: None, fault: why.fault, proof }
 }
 
 fn torn(last: &Segment, offset: u64, fault: Fault, position: u64, beyond: &Evidence) -> Option<Torn> {

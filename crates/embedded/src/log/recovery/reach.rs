@@ -45,7 +45,7 @@ fn shortened(file_bytes: u64, reached: Reached) -> Option<Fault> {
 
 fn corruption(reached: Reached, bytes: Range<u64>, from: u64, fault: Fault) -> Corruption {
     let (file, positions) = (file_name(reached.segment), from..reached.durable.max(from));
-    Corruption { file, bytes, positions, fault, proof: proof(reached) }
+    Corruption { file, bytes, positions, unsettled: None, fault, proof: proof(reached) }
 }
 
 fn proof(reached: Reached) -> Proof {

@@ -9,8 +9,12 @@ use crate::log::limits::READ_CHUNK_BYTES;
 /// The file that says what the copies are.
 const REPORT_FILE: &str = "report.txt";
 
-/// Copies the files and syncs the copies. When that fails, what was copied is removed again, as far as possible.
-pub(super) fn copy(from: &dyn Disk, to: &dyn Disk, names: &[String], words: &str) -> Result<(), OpenError> {
+/// Copies files, with a report of these words, and syncs the copies. When that fails, what was copied is removed again, as far as
+/// possible.
+///
+/// # Errors
+/// `DiskFull` or `Io`.
+pub fn copy(from: &dyn Disk, to: &dyn Disk, names: &[String], words: Option<&str>) -> Result<(), OpenError> {
     let done = copy_all(from, to, names, words);
     if done.is_err() {
         remove(to, names);
@@ -24,11 +28,12 @@ pub(super) fn remove(to: &dyn Disk, names: &[String]) {
     drop(to.remove(REPORT_FILE));
 }
 
-fn copy_all(from: &dyn Disk, to: &dyn Disk, names: &[String], words: &str) -> Result<(), OpenError> {
+fn copy_all(from: &dyn Disk, to: &dyn Disk, names: &[String], words: Option<&str>) -> Result<(), OpenError> {
     for name in names {
         let size = from.open(name).and_then(|file| file.size()).map_err(OpenError::io("reading", name))?;
         copy_file(from, to, name, size).map_err(|source| failed(name, size, source))?;
     }
+    let Some(words) = words else { return Ok(()) };
     let bytes = words.as_bytes();
     let report = || {
         let file = to.create_zeroed(REPORT_FILE, bytes.len() as u64)?;

@@ -51,7 +51,7 @@ fn segments_below_a_snapshot_may_be_gone_and_positions_are_still_never_reused() 
     assert_eq!((snapshot.position, covered), (3, 1));
     disk.lose("0000000001.seg");
     let mut seen = Vec::new();
-    let base = Base { snapshot: &snapshot, is_newest: true };
+    let base = Base { snapshot: &snapshot, is_newest: true, needed: None };
     let opened = open_from(Arc::new(disk), with(1_000), Some(base), &mut |record| {
         seen.push(record.position);
         Ok(())
@@ -68,7 +68,7 @@ fn what_a_repair_gave_up_before_a_snapshot_and_what_the_tail_continues_are_known
     let snapshot = follower.follow(None, 2, &mut |_| Ok(())).expect("reads");
     let snapshot = Snapshot { given_up: std::iter::once(1..2).collect(), ..snapshot };
     let open = |snapshot: &Snapshot| {
-        let (mut lost, base) = (Vec::new(), Base { snapshot, is_newest: true });
+        let (mut lost, base) = (Vec::new(), Base { snapshot, is_newest: true, needed: None });
         let disk = Arc::new(disk.crash(disk.operations(), Image::AllWritten));
         let opened = open_from(disk, with(1_000), Some(base), &mut |record| {
             lost.push(record.lost_until);
