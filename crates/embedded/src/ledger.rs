@@ -15,7 +15,7 @@ use self::index::Key;
 use self::passage::Passage;
 use crate::engine::{Engine, Stand};
 use crate::journal::{QueueId, Record};
-use crate::limits::{LOOK_BYTES_MAX, STANDS_MAX};
+use crate::limits::{LOOK_BYTES_MAX, SEARCH_BYTES_MAX, STANDS_MAX};
 use crate::look::unreadable;
 use crate::store::Store;
 
@@ -26,8 +26,14 @@ type Names = HashMap<QueueId, QueueName>;
 pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32) -> Result<Seen, Error> {
     let from = from.number().unwrap_or(u64::MAX);
     let (mut messages, mut bytes) = (Vec::new(), 0);
-    for batch in store.reader.scan(from, store.lock().engine.reached()) {
+    let until = store.lock().engine.reached();
+    let mut read = 0;
+    for batch in store.reader.scan(from, until) {
         let batch = batch.map_err(unreadable)?;
+        if let Some(first) = batch.records().flatten().next().filter(|_| read > SEARCH_BYTES_MAX) {
+            return Ok(Seen::Messages(messages, Some(Position::Number(first.position.max(from)))));
+        }
+        read += batch.bytes.len();
         for view in batch.records().flatten().filter(|view| view.position >= from) {
             let Ok(Some(Record::Message(record))) = Record::decode(&view) else { continue };
             let Ok(found) = MessageRef::parse(record.message) else { continue };

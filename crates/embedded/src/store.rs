@@ -119,6 +119,7 @@ impl Store {
         let mut shared = self.lock();
         shared.close(None);
         drop(shared);
+        self.let_in();
         self.to_write.notify_all();
         self.stop_reading();
     }

@@ -125,8 +125,9 @@ impl Engine {
         let refused = if let Plan::Refused(error) = &plan { error.to_string() } else { String::new() };
         let (bytes, records) = outgoing.as_ref().map_or((0, 0), |outgoing| Self::cost(&plan, &write, outgoing));
         let (bytes, records) = (bytes + refused.len() + TOLD_BYTES, records + 1);
-        let is_short = matches!(plan, Plan::Store { .. }) && !self.staging.has_spare_room(bytes, records);
-        if is_short || !self.staging.has_room(bytes, records) {
+        let is_stored = matches!(plan, Plan::Store { .. });
+        let is_short = is_stored && !self.staging.has_spare_room(bytes, records);
+        if is_short || self.check_crowd(plan.entries()).is_err() || !self.staging.has_room(bytes, records) {
             self.timers.set(now.mono_ms + NOTICE_RETRY_MS, Timer::Notice(at));
             return;
         }

@@ -99,7 +99,8 @@ impl Engine {
             Some(token) => match (self.settled.kind(token), self.lapses.known.get(&token.count)) {
                 (Some(kind), _) => format!("it was settled before, by {}", kind.name()),
                 (None, _) if token.open != self.open => {
-                    "the hub was restarted since, and its message is delivered again".to_owned()
+                    "the hub was restarted since: its message is delivered again, unless it was settled long before"
+                        .to_owned()
                 }
                 (None, Some(why)) => why.explain().to_owned(),
                 (None, None) => "it ended so long ago that nobody knows why".to_owned(),

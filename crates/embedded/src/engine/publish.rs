@@ -12,7 +12,7 @@ use super::entry::{Entry, Place};
 use super::submission::Results;
 use super::{Engine, Pending};
 use crate::journal::{QueueId, message_overhead};
-use crate::limits::{MATCHES_MAX, PENDING_MAX, ROUTE_STEPS_MAX};
+use crate::limits::{DEDUP_MS, MATCHES_MAX, PENDING_MAX, ROUTE_STEPS_MAX};
 use crate::log::RECORD_HEADER_BYTES;
 
 /// What is to become of one publish.
@@ -26,6 +26,13 @@ pub(super) enum Plan {
         queues: Range<usize>,
         skipped: u32,
     },
+}
+
+impl Plan {
+    /// How many queues take it.
+    pub(super) fn entries(&self) -> usize {
+        if let Plan::Store { queues, .. } = self { queues.len() } else { 0 }
+    }
 }
 
 impl Engine {
@@ -108,6 +115,7 @@ impl Engine {
             let room = self.ids.has_room(now.unix_ms);
             return match self.ids.look(mark) {
                 Seen::New if !room => Err(Error::new(Code::Busy, "the window of exactly-once ids is full just now")),
+                Seen::New if is_before_window(&outgoing.message, now) => Err(window_passed(&outgoing.message)),
                 seen => Ok(seen),
             };
         }
@@ -154,11 +162,24 @@ impl Engine {
     }
 
     /// Whether so many more entries of queues would keep everybody who publishes after them waiting.
-    fn is_crowded(&self, entries: usize) -> bool {
-        !self.pending.is_empty() && self.pending.len() + entries > PENDING_MAX
+    pub(super) fn check_crowd(&self, entries: usize) -> Result<(), Error> {
+        if self.pending.is_empty() || self.pending.len() + entries <= PENDING_MAX {
+            return Ok(());
+        }
+        Err(Error::new(Code::Busy, "too much waits to take effect just now; try again"))
     }
 
-    /// Carries a plan out.
+    /// Whether what a plan adds can be staged now.
+    pub(super) fn check_room(&self, plan: &Plan, write: &Write<'_>, outgoing: &Outgoing<'_>) -> Result<(), Error> {
+        let (bytes, records) = Self::cost(plan, write, outgoing);
+        if records > 0 && !self.staging.has_room(bytes, records) {
+            return Err(Error::new(Code::Busy, "the log has no room just now; try again"));
+        }
+        self.check_crowd(plan.entries())
+    }
+
+    /// Carries a plan out. It refuses nothing of itself: whoever calls it has looked whether there is room, before anything that
+    /// belongs to it was done.
     pub(super) fn publish(
         &mut self,
         write: &Write<'_>,
@@ -167,7 +188,6 @@ impl Engine {
         now: Now,
         results: &mut Results,
     ) {
-        let (bytes, records) = Self::cost(&plan, write, outgoing);
         match plan {
             Plan::Refused(error) => results.refused(error),
             Plan::Unmatched => results.kept(kept(None, None, 0, 0)),
@@ -178,13 +198,6 @@ impl Engine {
                     by_id: outgoing.by_id,
                     ..kept(Some(position), Some(level), 1, 0)
                 });
-            }
-            Plan::Store { .. } if !self.staging.has_room(bytes, records) => {
-                results.refused(Error::new(Code::Busy, "the log has no room just now; try again"));
-            }
-            Plan::Store { ref queues, .. } if self.is_crowded(queues.len()) => {
-                let text = "too much waits to take effect just now; try again";
-                results.refused(Error::new(Code::Busy, text));
             }
             Plan::Store { queues, skipped } => {
                 let matched = std::mem::take(&mut self.matched);
@@ -296,6 +309,20 @@ fn other_payload(outgoing: &Outgoing<'_>, position: u64) -> Error {
          give this one an id of its own, or send it again as it was"
     );
     Error::new(Code::Conflict, text)
+}
+
+/// Whether a message says that it was made when ids are known of no more: it may have been stored before.
+fn is_before_window(message: &MessageRef<'_>, now: Now) -> bool {
+    message.made_ms().is_some_and(|made_ms| made_ms.saturating_add(DEDUP_MS) < now.unix_ms)
+}
+
+fn window_passed(message: &MessageRef<'_>) -> Error {
+    let text = format!(
+        "it was made at {}, and ids of exactly_once are known for {} min: nobody knows whether it was stored before. Look for it          (skep trace), and publish it with another id and a time of now if it was not",
+        message.time().unwrap_or_default(),
+        DEDUP_MS / 60_000
+    );
+    Error::new(Code::DedupWindowPassed, text)
 }
 
 fn no_queue(outgoing: &Outgoing<'_>) -> Error {

@@ -144,6 +144,8 @@ impl Engine {
         if !self.staging.has_room(bytes, records) {
             return Err(Error::new(Code::Busy, "the log has no room for this step just now; try again"));
         }
+        // A settle may bring a dead letter, which waits to be shown, too.
+        self.check_crowd(write.settles.len() + plans.iter().map(Plan::entries).sum::<usize>())?;
         if publishes && !self.staging.has_spare_room(bytes, records) {
             return Ok(Some((bytes, records)));
         }

@@ -171,6 +171,9 @@ impl Engine {
                     }
                     plan = Plan::Refused(Error::new(Code::Busy, "the log has no room prepared just now; try again"));
                 }
+                if let Err(error) = self.check_room(&plan, write, outgoing) {
+                    plan = Plan::Refused(error);
+                }
                 submission.publishes.next();
                 self.publish(write, outgoing, plan, *now, results);
                 steps += 1 + self.route_steps;

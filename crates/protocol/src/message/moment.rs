@@ -10,6 +10,13 @@ const EXPIRY: &str = "expirytime";
 const TIMEOUT: &str = "timeout";
 
 impl MessageRef<'_> {
+    /// When it was made, in unix milliseconds, if it says so.
+    #[must_use]
+    pub fn made_ms(&self) -> Option<u64> {
+        let time = check_whole_time("time", self.time()?).ok()?;
+        Some(u64::try_from(time.as_millisecond()).unwrap_or(0))
+    }
+
     /// Before this moment it is not delivered, in unix milliseconds (`notbefore`).
     ///
     /// # Errors

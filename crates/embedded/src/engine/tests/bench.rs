@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skep_core::{Completion, Consume, End, Entry, Mailbox, Now, Outgoing, Outlet, QueueCommand, Reply, Write};
 use skep_protocol::{
-    Action, Attribute, Binding, Delivery, Ended, LeaseToken, Message, MessageId, Position, ProducerId, QueueName,
-    QueueSpec, Settle, Topic,
+    Action, Attribute, Binding, Delivery, Ended, Filter, LeaseToken, Message, MessageId, Position, ProducerId,
+    QueueName, QueueSpec, Settle, Topic,
 };
 
 use crate::engine::entry::Entry as Waiting;
@@ -133,6 +133,24 @@ impl Bench {
         let to = Topic::new(to).expect("a topic");
         let id = MessageId::new("large").expect("an id");
         Message::build(&id, "test", "note").to(&to).payload("x/y", vec![0; bytes]).finish().expect("a message")
+    }
+
+    /// A thousand queues that take what is published to `crowd`, and so much staged that one message more would keep everybody
+    /// waiting.
+    pub(super) fn crowd(&mut self) {
+        for n in 0..1_000 {
+            let filters = vec![Filter::new("crowd").expect("a filter")];
+            self.declare(QueueSpec { filters, ..spec(&format!("crowd-{n}")) });
+        }
+        self.flush();
+        for to in ["crowd", "jobs"] {
+            // Refused, it is answered at once.
+            while {
+                let message = self.message(to);
+                let answer = self.write(&[], &[Outgoing::new(&message)], "agent/alice", None);
+                answer.lock().expect("nobody panicked").is_none()
+            } {}
+        }
     }
 
     pub(super) fn publish(&mut self, to: &str) {

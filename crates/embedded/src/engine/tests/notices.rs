@@ -1,6 +1,6 @@
 //! The notice to the sender of a dead letter: owed by the letter's record, and paid once.
 
-use skep_protocol::{Binding, QueueSpec};
+use skep_protocol::{Binding, QueueSpec, Settle};
 
 use super::bench::{Bench, name, reject, spec};
 use crate::engine::{Effects, Engine};
@@ -86,6 +86,21 @@ fn a_notice_and_that_it_is_told_are_in_one_batch() {
     };
     let kinds: Vec<_> = written[before..].iter().map(together).filter(|kinds| *kinds != (0, 0)).collect();
     assert_eq!(kinds, [(1, 1)]);
+}
+
+#[test]
+fn a_notice_waits_while_there_is_a_crowd_and_is_told_then() {
+    let mut bench = one_to_reject();
+    let lease = bench.take(0)[0];
+    bench.crowd();
+    bench.is_telling = true;
+    let answer = bench.write(&[Settle { lease, action: reject("never") }], &[], "agent/bob", None);
+    bench.flush();
+    assert_eq!(answer.lock().expect("nobody panicked").take().expect("an answer").settles, [Ok(())]);
+    assert_eq!(told(&bench), 0, "not while there is a crowd");
+    bench.pass(2_000);
+    assert_eq!(told(&bench), 1);
+    bench.check();
 }
 
 #[test]

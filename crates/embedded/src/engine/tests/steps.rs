@@ -46,6 +46,25 @@ fn a_step_that_no_batch_holds_is_refused_for_good() {
 }
 
 #[test]
+fn a_step_that_finds_a_crowd_is_refused_whole_and_its_lease_holds() {
+    let (mut bench, ack) = at_work();
+    bench.crowd();
+    let result = bench.message("crowd");
+    let outgoing = [Outgoing::new(&result)];
+    let refused = bench.write(std::slice::from_ref(&ack), &outgoing, "agent/bob", None);
+    let refused = refused.lock().expect("nobody panicked").take().expect("an answer");
+    assert_eq!(refused.settles[0].as_ref().unwrap_err().code, Code::Busy);
+    assert_eq!(refused.publishes[0].result.as_ref().unwrap_err().code, Code::Busy);
+    bench.flush();
+    let done = bench.write(&[ack], &outgoing, "agent/bob", None);
+    bench.flush();
+    let done = done.lock().expect("nobody panicked").take().expect("an answer");
+    assert_eq!(done.settles, [Ok(())], "nothing of it was done before");
+    assert_eq!(done.publishes[0].result.as_ref().expect("stored").queues, 1_000);
+    bench.check();
+}
+
+#[test]
 fn a_resent_step_is_told_as_it_was_done_although_a_queue_takes_now_what_none_took_then() {
     let (mut bench, ack) = at_work();
     let (unmatched, stored) = (bench.message("later"), bench.message("results"));
