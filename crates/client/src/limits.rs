@@ -37,9 +37,9 @@ pub(crate) const LIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Parts of a streamed reply that wait for their reader: as many as the hub keeps for a session. Full: the stream ends
 /// with `stream_broken`.
-pub(crate) const PARTS_MAX: usize = 4096;
+pub(crate) const PARTS_WAITING_MAX: usize = 4096;
 /// Bytes of them. Full: the same.
-pub(crate) const PARTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const PARTS_WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Where a frame is full, in bytes: half of what the hub takes leaves room for what surrounds the messages.
 pub(crate) const FRAME_FILL_BYTES: usize = FRAME_BYTES_MAX / 2;

@@ -13,6 +13,8 @@ use crate::clock::pause;
 /// requester whose room at the hub is full is waited for, as long as
 /// [`Options::request_timeout`](crate::Options::request_timeout) says.
 ///
+/// Parts to an inbox are durable, and count in their conversation, which has 1,000 messages unless the hub was told otherwise.
+///
 /// It ends by [`end`](Self::end) or [`fail`](Self::fail). Dropped before, nobody is told: the requester hears no more, and
 /// gives up when its own time has passed.
 pub struct ReplyStream {

@@ -10,7 +10,7 @@ use crate::chunks::Chunks;
 use crate::client::Client;
 use crate::clock::within;
 use crate::handle::{Handle, cost};
-use crate::limits::{PARTS_BYTES_MAX, PARTS_MAX};
+use crate::limits::{PARTS_WAITING_BYTES_MAX, PARTS_WAITING_MAX};
 use crate::mailbox::{Bound, Mailbox};
 use crate::reply_stream::ReplyStream;
 use crate::verb::{Each, Left, Replies, Verb};
@@ -54,7 +54,7 @@ impl Client {
     pub async fn request_stream(&self, message: MessageBuilder, timeout: Option<Duration>) -> Result<Chunks, Error> {
         let limit = timeout.unwrap_or(self.handle().options.request_timeout);
         let (message, waiting) = self.begin_request(message, limit)?;
-        let mailbox = Arc::new(Mailbox::new(Bound { items: PARTS_MAX, weight: PARTS_BYTES_MAX }));
+        let mailbox = Arc::new(Mailbox::new(Bound { items: PARTS_WAITING_MAX, weight: PARTS_WAITING_BYTES_MAX }));
         let (number, replies) = (waiting.number, Replies::Each(Each(Arc::clone(&mailbox))));
         let late = format!("{message:?} could not be sent within {limit:?}");
         let asked = async {

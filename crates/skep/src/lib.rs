@@ -32,7 +32,10 @@ use std::fmt;
 use std::future::ready;
 use std::path::Path;
 
-pub use skep_client::{Client, Deliveries, Leased, LiveSubscription, Options, Outcome, ReceiveOptions, Work};
+pub use skep_client::{
+    Chunks, Client, Deliveries, Leased, LiveSubscription, Options, Outcome, ReceiveOptions, ReplyStream, StreamError,
+    Work,
+};
 pub use skep_protocol::{
     Accepted, Action, AgentId, Answer, Ask, Binding, Code, Command, Error, Filter, Guarantee, Kind, LeaseToken,
     Message, MessageBuilder, MessageId, Page, Priority, QueueName, QueueSpec, Topic, WorkspaceId,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use skep_protocol::{Code, Error, Message, Parts};
 
-use crate::limits::{PARTS_BYTES_MAX, PARTS_MAX};
+use crate::limits::{PARTS_WAITING_BYTES_MAX, PARTS_WAITING_MAX};
 use crate::verb::{Each, Paid, Replies, unknown};
 
 /// By number. Bounded by what callers paid for.
@@ -67,7 +67,7 @@ impl Requests {
 fn part(each: &Each, message: &Message) -> Result<(), Error> {
     each.0.offer_of(message.clone(), message.bytes().len()).map_err(|_| {
         let text = format!(
-            "the streamed reply came faster than it was read: {PARTS_MAX} parts or {PARTS_BYTES_MAX} bytes wait, and more \
+            "the streamed reply came faster than it was read: {PARTS_WAITING_MAX} parts or {PARTS_WAITING_BYTES_MAX} bytes wait, and more \
              are not kept; read it faster"
         );
         Error::new(Code::StreamBroken, text)

@@ -3,7 +3,7 @@
 use skep_protocol::{Kind, Message, MessageBuilder, Publication, Topic};
 
 use super::*;
-use crate::limits::PARTS_MAX;
+use crate::limits::PARTS_WAITING_MAX;
 use crate::{Chunks, StreamError};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ async fn a_stream_that_is_dropped_or_ends_leaves_nothing_behind() {
 async fn a_reader_that_does_not_keep_up_gets_what_waits_and_then_the_end() {
     let (client, _hub, mut ends) = connected().await;
     let (mut chunks, parts) = asked(&client, &mut ends).await;
-    let most = u32::try_from(PARTS_MAX).unwrap();
+    let most = u32::try_from(PARTS_WAITING_MAX).unwrap();
     ends.say(live(&parts, 1..=most + 2)).await;
     settled().await;
     assert_eq!(client.handle().requests_waiting(), 0);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use skep_core::Credentials;
+use skep_core::limits::REPLIES_MAX;
 use skep_protocol::{Connect, Filter, Frame, Publish, Settlement, Subscribe, Target, Window};
 
 use super::*;
@@ -46,6 +47,23 @@ impl Service {
         let publish = Publish { sequence: self.sequence, messages };
         self.sequence += publish.messages.len() as u64;
         self.link.0.send(vec![Frame::Publish(publish)]).await.unwrap();
+    }
+
+    /// Why one of them is refused.
+    async fn refused(&mut self) -> skep_protocol::Error {
+        let refused = async {
+            loop {
+                for frame in self.link.1.recv().await.unwrap() {
+                    let Frame::Receipt(receipts) = frame else { continue };
+                    for receipt in receipts {
+                        if let Settlement::Error(error) = receipt.result {
+                            return error;
+                        }
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap()
     }
 }
 
@@ -160,18 +178,28 @@ async fn a_user_who_leaves_in_the_middle_of_a_stream_is_gone_for_the_responder()
     assert!(first.starts_with(b"event: stream.chunk\n"), "{first:?}");
     drop(body);
     service.reply(&request, &[("stream.chunk", r#""sequence":"2""#)]).await;
-    let refused = async {
-        loop {
-            for frame in service.link.1.recv().await.unwrap() {
-                if let Frame::Receipt(receipts) = frame
-                    && let Some(Settlement::Error(error)) =
-                        receipts.into_iter().map(|receipt| receipt.result).next_back()
-                {
-                    return error;
-                }
-            }
-        }
-    };
-    let error = tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
-    assert_eq!(error.code, Code::NoResponders);
+    assert_eq!(service.refused().await.code, Code::NoResponders);
+}
+
+#[tokio::test]
+async fn parts_that_a_user_does_not_read_wait_within_a_bound_and_then_the_responder_waits() {
+    let house = House::new().await;
+    let mut service = Service::at(&house).await;
+    let asking = house.raw(streaming("POST /v1/request/sums"));
+    let (response, request) = tokio::join!(asking, service.request());
+    let numbers: Vec<String> = (1..=REPLIES_MAX + 1).map(|n| format!(r#""sequence":"{n}""#)).collect();
+    let parts: Vec<(&str, &str)> = numbers.iter().map(|number| ("stream.chunk", number.as_str())).collect();
+    for parts in parts.chunks(1000) {
+        service.reply(&request, parts).await;
+    }
+    assert_eq!(service.refused().await.code, Code::QueueFull);
+    let mut body = response.into_body().into_data_stream();
+    assert!(body.next().await.unwrap().unwrap().starts_with(b"event: stream.chunk\n"));
+    let last = format!(r#""sequence":"{}""#, REPLIES_MAX + 1);
+    service.reply(&request, &[("stream.end", &last)]).await;
+    let mut events = 1;
+    while let Some(event) = body.next().await {
+        events += event.unwrap().windows(7).filter(|at| at == b"event: ").count();
+    }
+    assert_eq!(events, REPLIES_MAX + 1);
 }
