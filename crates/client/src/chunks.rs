@@ -12,7 +12,8 @@ use crate::request::Waiting;
 
 /// The parts of the reply to one request, in order and each once; see [`Parts`] for how they are numbered.
 ///
-/// The stream of whoever began first is read. It survives reconnects of a session that the hub still knows. Parts wait
+/// The stream of whoever began first is read. It goes on over a reconnect to a session that the hub still knows; a live part that was on
+/// its way when the link broke is lost, as every live message is, and told as missing with the next one. Parts wait
 /// here for their reader, 4,096 of them or 16 MiB at most; who reads more slowly than they come gets those, and then the
 /// end with `stream_broken`. Dropped, nobody is told: the responder goes on, and what still comes is dropped.
 pub struct Chunks {

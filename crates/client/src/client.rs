@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// Begins a message: with a fresh id, the time, and this client as its source. `kind` is a
-    /// [`Kind`] or a free name.
+    /// [`Kind`](skep_protocol::Kind) or a free name.
     #[must_use]
     pub fn message(&self, kind: impl AsRef<str>) -> MessageBuilder {
         let now = unix_ms();

@@ -62,6 +62,7 @@ macro_rules! connection_suite {
             a_responder_learns_when_the_requester_has_gone
             a_streamed_request_that_nobody_hears_fails_at_once
             a_streamed_reply_survives_a_cut
+            a_part_that_is_lost_with_the_line_is_missed
             a_responder_waits_for_a_requester_that_takes_nothing
             a_streamed_reply_ends_when_the_hub_restarts
             a_streamed_reply_to_an_inbox_is_kept_until_it_is_read
