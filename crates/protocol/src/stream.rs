@@ -148,7 +148,8 @@ impl MessageBuilder {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let came = |f: &mut fmt::Formatter<'_>, expected: u32| write!(f, "; parts that came: {}", expected - 1);
+        let came =
+            |f: &mut fmt::Formatter<'_>, expected: u32| write!(f, "; parts that came: {}", expected.saturating_sub(1));
         match *self {
             Broken::Missing { expected, came: other } => {
                 write!(f, "part {expected} of the streamed reply is missing: number {other} came")?;
