@@ -128,7 +128,7 @@ impl Engine {
         kept
     }
 
-    /// Detaches a consumer. Leases bound to their deadline stay; of the others, those of a lost
+    /// Detaches a consumer. Leases bound to their deadline stay if their deliveries were taken; of the others, those of a lost
     /// consumer that it worked on are charged, and the rest is not.
     pub(crate) fn detach(&mut self, id: ConsumerId, end: End, now: Now, fx: &mut Effects) {
         let Some(consumer) = self.consumers.remove(&id) else { return };
@@ -148,6 +148,23 @@ impl Engine {
                 self.lapse(*count, if is_charged { Lapse::Lost } else { Lapse::Left });
             }
         }
+        if consumer.binding == Binding::Deadline {
+            self.lapse_untaken(&consumer);
+        }
         self.dispatch(consumer.queue, now, fx);
+    }
+
+    /// What a consumer that is gone has not taken, nobody will.
+    fn lapse_untaken(&mut self, gone: &ConsumerState) {
+        let lease = |count: u64| Token { open: self.open, count }.sealed(self.secret);
+        let leases: HashSet<LeaseToken> = gone.leases.iter().map(|count| lease(*count)).collect();
+        let untaken = gone.outlet.mailbox.withdraw(|lease| leases.contains(lease));
+        let untaken: HashSet<LeaseToken> = untaken.into_iter().collect();
+        for count in gone.leases.iter().rev() {
+            let reached = self.leases.get(count).is_some_and(|lease| lease.is_handed_over);
+            if !reached || untaken.contains(&Token { open: self.open, count: *count }.sealed(self.secret)) {
+                self.lapse(*count, Lapse::Left);
+            }
+        }
     }
 }

@@ -95,6 +95,26 @@ fn what_a_consumer_has_not_taken_when_it_goes_or_its_queue_is_deleted_it_never_s
     assert!(bench.take(staying).is_empty());
 }
 
+#[test]
+fn what_a_consumer_with_leases_to_their_deadline_has_not_taken_when_it_goes_returns_at_once() {
+    let mut bench = Bench::with_jobs();
+    bench.publish("jobs");
+    let leaving = bench.attach("jobs", 3, Binding::Deadline).expect("a consumer");
+    let taken = bench.take(leaving)[0];
+    bench.publish("jobs");
+    bench.is_reading = false;
+    bench.publish("jobs");
+    bench.is_reading = true;
+    let mailbox = bench.consumers[leaving].1.clone();
+    bench.detach(leaving, End::Goodbye);
+    assert!(mailbox.withdraw(|_| true).is_empty(), "one lay there");
+    let staying = bench.attach("jobs", 3, Binding::Connection).expect("a consumer");
+    assert_eq!(bench.take(staying).len(), 2, "and one was being read");
+    bench.settle(taken, Action::Ack).expect("what it took it has until the deadline");
+    assert!(bench.held("jobs", 3).iter().all(|(entry, note)| (entry.attempts, note) == (1, &None)));
+    bench.check();
+}
+
 fn lost(result: Result<(), Error>) -> String {
     let error = result.expect_err("the lease is lost");
     assert_eq!(error.code, Code::LeaseLost);
