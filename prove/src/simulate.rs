@@ -44,6 +44,7 @@ pub(crate) fn run(seed: u64, told: usize) -> Run {
         let last: Vec<&str> = world.trace.last().collect();
         format!("{}\n\nseed {seed}: {what}\nagain: cargo xtask simulate --seed {seed}", last.join("\n"))
     });
+    world.count_failures();
     let counts = Counts { runs: 1, events: world.trace.events, ..world.oracle.counts };
     let run = Run { hash: world.trace.hash(), counts, broken };
     world.end_life(false);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skep_core::Now;
-use skep_protocol::{Code, Error};
+use skep_protocol::{Code, Error, Outcome};
 
 use crate::engine::{Effects, Engine};
 use crate::limits::IDLE_PROOF_MS;
@@ -392,8 +392,13 @@ impl Preparer {
 
 /// What a publish is answered while the next segment cannot be prepared.
 fn refusal(error: &LogError) -> Error {
-    let code = if matches!(error, LogError::OutOfFiles { .. }) { Code::Busy } else { Code::DiskFull };
-    Error::new(code, format!("{error}; publishes are refused, acks are taken"))
+    let code = match error {
+        LogError::OutOfFiles { .. } => Code::Busy,
+        LogError::DiskFull { .. } => Code::DiskFull,
+        _ => Code::StoreFailed,
+    };
+    let text = format!("{error}; publishes are refused, acks are taken");
+    Error { outcome: Outcome::Refused, ..Error::new(code, text) }
 }
 
 fn engine_failed() -> Error {

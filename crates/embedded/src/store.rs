@@ -259,8 +259,9 @@ impl Store {
                 self.unread(&cold, at, &error);
                 // Its lease ends at its deadline, and it is tried again.
                 let mut shared = self.lock();
-                if let Cold::Due(due) = cold {
-                    shared.engine.begin_lease(due.token, due.lease_ms, self.clock.now());
+                match cold {
+                    Cold::Due(due) => shared.engine.begin_lease(due.token, due.lease_ms, self.clock.now()),
+                    Cold::Notice(at, _) => shared.engine.pay_later(at, self.clock.now()),
                 }
                 self.settle_effects(shared, &mut fx);
                 return self.lock();

@@ -36,8 +36,18 @@ counts! {
     crashes "crashes",
     /// Power losses while the store opened.
     reopenings "of them while it opened",
-    /// Stores that stopped for a failed sync.
+    /// Stores that stopped for a failed sync, write or creation.
     failed "failed stores",
+    /// Syncs that failed.
+    syncs_failed "failed syncs",
+    /// Writes that failed, halfway.
+    writes_failed "writes",
+    /// Files that could not be created.
+    creates_failed "creations",
+    /// Files that could not be removed.
+    removes_failed "removals",
+    /// Reads that failed.
+    reads_failed "reads that failed",
     /// Times the disk had no room.
     full "full disks",
     /// Full disks on which everybody who published had an answer.

@@ -4,6 +4,7 @@ use super::client::{Client, Role};
 use super::oracle::Judged;
 use super::places::PLACES;
 use super::world::World;
+use skep_embedded::disk::recording::Call;
 use skep_protocol::{Action, Binding};
 
 /// The client that declares the queues.
@@ -121,6 +122,14 @@ impl World {
                 self.jump();
                 Ok(())
             }
+            80..92 => {
+                let call = *self.random.pick(&[Call::Write, Call::Create, Call::Remove, Call::Read]);
+                self.trace.note(format!("a call is going to fail: {call:?}"));
+                // Removals are few.
+                let skip = if call == Call::Remove { 0 } else { self.random.below(4) };
+                self.disk.fail_after(call, skip);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -211,7 +220,7 @@ impl World {
     pub(super) fn work_off(&mut self) -> Judged {
         self.trace.note("everything is worked off".into());
         self.disk.set_room(None);
-        self.disk.fail_sync_after(u64::MAX);
+        self.disk.fail_no_more();
         self.is_full = false;
         let restarts = self.random.percent(60) || self.life().steps.has_ended();
         if restarts {

@@ -101,9 +101,21 @@ impl World {
         ]);
         self.trace.note(format!("crash at {operations} of {}, {image:?}", self.disk.operations()));
         let left = self.disk.crash(operations, image);
+        self.count_failures();
         self.end_life(false);
         self.disk = left;
         self.oracle.counts.crashes += 1;
+    }
+
+    /// Before the disk is another one.
+    pub(super) fn count_failures(&mut self) {
+        let counts = &mut self.oracle.counts;
+        let [syncs, writes, creates, removes, reads] = self.disk.failures();
+        counts.syncs_failed += syncs;
+        counts.writes_failed += writes;
+        counts.creates_failed += creates;
+        counts.removes_failed += removes;
+        counts.reads_failed += reads;
     }
 
     /// The hub ends: dies, or closes in order.

@@ -4,6 +4,7 @@
 //! a write survives for certain only once its file was synced, a name only once the folder was. A failed sync loses its writes
 //! for good: no later sync of the same file brings them back, as on Linux.
 
+mod failing;
 mod image;
 mod sparse;
 
@@ -11,13 +12,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::failing::Failing;
 use self::sparse::Sparse;
 use super::{Disk, DiskFile, EMFILE};
 
+pub use self::failing::{CALLS, Call};
 pub use self::image::Image;
 
 /// The error numbers of Linux, which the standard library maps to its kinds.
-const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
 /// A file, whatever its name is or was.
@@ -83,7 +85,7 @@ struct State {
     now: Contents,
     trace: Vec<Operation>,
     last_inode: Inode,
-    syncs_until_failure: Option<u64>,
+    failing: Failing,
     bytes_until_full: Option<u64>,
     /// What becomes free is gone at once.
     shared: bool,
@@ -131,7 +133,24 @@ impl RecordingDisk {
 
     /// Makes one sync answer EIO: the next (`0`), or the one after `skip` more. Syncs of the folder and of new files count.
     pub fn fail_sync_after(&self, skip: u64) {
-        self.lock().syncs_until_failure = Some(skip);
+        self.fail_after(Call::Sync, skip);
+    }
+
+    /// Makes one call answer EIO: the next (`0`), or the one after `skip` more.
+    pub fn fail_after(&self, call: Call, skip: u64) {
+        self.lock().failing.set(call, Some(skip));
+    }
+
+    /// No call fails any more that has not failed.
+    pub fn fail_no_more(&self) {
+        let mut state = self.lock();
+        CALLS.into_iter().for_each(|call| state.failing.set(call, None));
+    }
+
+    /// How many calls have failed, in the order of [`CALLS`].
+    #[must_use]
+    pub fn failures(&self) -> [u64; CALLS.len()] {
+        self.lock().failing.failed
     }
 
     /// Lets files grow by this many bytes in sum, then answers ENOSPC; `None` lifts the limit. Removing gives room back.
@@ -226,27 +245,14 @@ impl State {
         if self.out_of_files { Err(io::Error::from_raw_os_error(EMFILE)) } else { Ok(()) }
     }
 
-    fn take_sync(&mut self) -> io::Result<()> {
-        match self.syncs_until_failure {
-            Some(0) => {
-                self.syncs_until_failure = None;
-                Err(io::Error::from_raw_os_error(EIO))
-            }
-            left => {
-                self.syncs_until_failure = left.map(|left| left - 1);
-                Ok(())
-            }
-        }
-    }
-
     fn sync(&mut self, inode: Inode) -> io::Result<()> {
-        let answer = self.take_sync();
+        let answer = self.failing.take(Call::Sync);
         self.record(if answer.is_ok() { Operation::Sync { inode } } else { Operation::SyncFailed { inode } });
         answer
     }
 
     fn sync_folder(&mut self) -> io::Result<()> {
-        self.take_sync()?;
+        self.failing.take(Call::Sync)?;
         self.record(Operation::SyncFolder);
         Ok(())
     }
@@ -269,6 +275,7 @@ impl Disk for RecordingDisk {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         state.take_file()?;
+        state.failing.take(Call::Create)?;
         state.take_room(bytes)?;
         state.last_inode += 1;
         let inode = state.last_inode;
@@ -291,6 +298,7 @@ impl Disk for RecordingDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.lock();
         let inode = state.now.names.get(name).copied().ok_or(io::ErrorKind::NotFound)?;
+        state.failing.take(Call::Remove)?;
         let bytes = state.now.file(inode).size();
         let shared = state.shared;
         if let Some(room) = state.bytes_until_full.as_mut().filter(|_| !shared) {
@@ -316,12 +324,16 @@ impl DiskFile for RecordingFile {
         let mut state = self.disk.lock();
         let size = state.now.file(self.inode).size();
         state.take_room((offset + bytes.len() as u64).saturating_sub(size))?;
+        let answer = state.failing.take(Call::Write);
+        let bytes = if answer.is_ok() { bytes } else { bytes.get(..bytes.len() / 2).unwrap_or_default() };
         state.record(Operation::Write { inode: self.inode, offset, bytes: bytes.into() });
-        Ok(())
+        answer
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(self.disk.lock().now.file(self.inode).read(offset, buffer))
+        let mut state = self.disk.lock();
+        state.failing.take(Call::Read)?;
+        Ok(state.now.file(self.inode).read(offset, buffer))
     }
 
     fn sync_data(&self) -> io::Result<()> {

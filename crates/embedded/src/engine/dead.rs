@@ -107,6 +107,11 @@ impl Engine {
         self.owed.get(&at)
     }
 
+    /// A notice that cannot be paid now is tried again.
+    pub(crate) fn pay_later(&mut self, at: u64, now: Now) {
+        self.timers.set(now.mono_ms + NOTICE_RETRY_MS, Timer::Notice(at));
+    }
+
     /// Stores a notice that is owed and, in the same batch, that it is owed no more: however the hub
     /// ends, it is told once. Without a message there is nobody to tell. Without room in the log it
     /// stays owed, and is tried again; a full inbox is not waited for.
@@ -128,8 +133,7 @@ impl Engine {
         let is_stored = matches!(plan, Plan::Store { .. });
         let is_short = is_stored && !self.staging.has_spare_room(bytes, records);
         if is_short || self.check_crowd(plan.entries()).is_err() || !self.staging.has_room(bytes, records) {
-            self.timers.set(now.mono_ms + NOTICE_RETRY_MS, Timer::Notice(at));
-            return;
+            return self.pay_later(at, now);
         }
         self.staging.together(bytes, records);
         if let Some(outgoing) = &outgoing {

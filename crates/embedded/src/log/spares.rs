@@ -92,8 +92,18 @@ impl Spares {
         let needed = file_bytes_for(room_beside_settles(batch_bytes.max(1)) + self.kept_bytes()).max(next.file_bytes);
         match &next.spare {
             None => next.spare = Some(self.create(next.number, needed)?),
-            Some(spare) => grow(&**spare, next.file_bytes, needed)
-                .map_err(|source| failed("growing", &file_name(next.number), needed, source))?,
+            Some(spare) => {
+                let (name, grown) = (file_name(next.number), grow(&**spare, next.file_bytes, needed));
+                if let Err(error) = grown.map_err(|source| failed("growing", &name, needed, source)) {
+                    if !error.is_shortage() {
+                        // What a failed sync left of it nobody knows. Another is created under its name.
+                        next.spare = None;
+                        self.tell(&next);
+                        drop(self.disk.remove(&name));
+                    }
+                    return Err(error);
+                }
+            }
         }
         next.file_bytes = needed;
         self.tell(&next);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use skep_core::{Backend, Clock, Completion, Facts, Outgoing, QueueCommand, Reply, Write};
 use skep_embedded::Embedded;
-use skep_embedded::disk::recording::RecordingDisk;
+use skep_embedded::disk::recording::{Call, RecordingDisk};
 use skep_protocol::{Action, Code, Error, Guarantee, Message, Outcome, QueueName, QueueSpec};
 use skep_testkit::backend_suite::declare;
 use skep_testkit::{Peer, message};
@@ -144,6 +144,29 @@ fn facts_and_queues_wait_for_room_too_and_what_nobody_waits_for_is_answered_at_o
         assert_eq!(declared.map(drop), if is_full { refused } else { Ok(()) });
         drop(waiting);
     }
+}
+
+/// What is wrong with the disk is said; it is not taken for full.
+#[test]
+fn while_no_segment_can_be_created_publishes_are_refused_and_acks_are_taken() {
+    let mut hub = Stepped::new();
+    let mut waiting: Vec<_> = (0..20).map(|_| hub.publish(100_000)).collect();
+    hub.write();
+    let (_, kept) = answers(&mut waiting);
+    hub.disk.fail_after(Call::Create, 0);
+    hub.steps.prepare();
+    assert!(!waiting.is_empty());
+    for answer in waiting {
+        let run = answer.try_recv().expect("an answer").publishes.remove(0);
+        let error = run.result.expect_err("there is no room prepared");
+        assert_eq!((error.code, error.outcome), (Code::StoreFailed, Outcome::Refused), "{error}");
+        assert!(error.text.contains("creating 0000000002.seg") && error.text.contains("acks are taken"), "{error}");
+    }
+    hub.drain(kept);
+    hub.steps.prepare();
+    let after = hub.publish(100_000);
+    hub.write();
+    assert_eq!(stored(&after.try_recv().expect("an answer")), 1, "it is tried again");
 }
 
 /// Splitmix64.

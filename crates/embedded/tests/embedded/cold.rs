@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use skep_embedded::disk::recording::Call;
 use skep_protocol::QueueSpec;
 
 use crate::stepped::Stepped;
@@ -31,6 +32,24 @@ fn a_store_whose_reads_take_longer_than_a_lease_delivers_all_the_same() {
         hub.ack(leases);
     }
     assert_eq!(seen.len(), 3, "each was delivered under one lease, which held");
+}
+
+#[test]
+fn a_message_that_could_not_be_read_comes_when_its_lease_has_ended() {
+    let mut hub = cold();
+    let (_consumer, mailbox) = hub.consume(1);
+    hub.disk.fail_after(Call::Read, 0);
+    let deliver = |hub: &mut Stepped| {
+        while hub.steps.read() {}
+        hub.write();
+        mailbox.withdraw(|_| true)
+    };
+    assert!(deliver(&mut hub).is_empty());
+    hub.pass(150);
+    hub.write();
+    let leases = deliver(&mut hub);
+    assert_eq!(leases.len(), 1, "it is tried again, and not charged to anybody");
+    hub.ack(leases);
 }
 
 #[test]

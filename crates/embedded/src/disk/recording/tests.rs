@@ -65,6 +65,24 @@ fn a_failed_sync_loses_its_writes_even_when_a_later_one_succeeds() {
 }
 
 #[test]
+fn each_call_fails_once_when_it_is_to_and_is_counted() {
+    let (disk, file) = disk_with_file();
+    let call = |call: Call| match call {
+        Call::Sync => file.sync_data(),
+        Call::Write => file.write_at(0, b"abcd"),
+        Call::Create => disk.create_zeroed("b", 4).map(drop),
+        Call::Remove => disk.remove("b"),
+        Call::Read => file.read_at(0, &mut [0; 4]).map(drop),
+    };
+    for of in CALLS {
+        disk.fail_after(of, 0);
+        assert!(call(of).is_err(), "{of:?}");
+        assert!(call(of).is_ok(), "{of:?}");
+    }
+    assert_eq!(disk.failures(), [1; CALLS.len()]);
+}
+
+#[test]
 fn a_full_disk_refuses_new_bytes_and_takes_old_ones() {
     let (disk, file) = disk_with_file();
     disk.set_room(Some(10));

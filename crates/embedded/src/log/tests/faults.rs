@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::disk::Disk;
-use crate::disk::recording::{Image, Operation};
+use crate::disk::recording::{Call, Image, Operation};
 
 #[test]
 fn a_failed_sync_stops_the_log_for_ever_and_is_never_retried() {
@@ -98,6 +98,26 @@ fn a_full_disk_still_takes_what_fits_into_the_spare() {
     assert!(matches!(live.writer.spares().prepare(), Err(LogError::DiskFull { .. })));
     live.put(b"ack");
     live.writer.prove(0, true).expect("the clean mark needs no room");
+}
+
+#[test]
+fn a_spare_whose_growth_failed_is_created_anew() {
+    for call in [Call::Write, Call::Sync] {
+        let disk = RecordingDisk::new();
+        let mut live = Live::open(&disk);
+        let spares = live.writer.spares();
+        spares.prepare().expect("there is room");
+        let room = spares.room();
+        disk.fail_after(call, 0);
+        let error = spares.prepare_for(room).expect_err("the disk fails");
+        assert!(matches!(&error, LogError::Io { file, .. } if file == "0000000002.seg"), "{error}");
+        assert!(!live.writer.spare_ready() && disk.contents("0000000002.seg").is_none(), "nobody trusts it");
+        spares.prepare_for(room).expect("the disk is well again");
+        assert!(spares.room() >= 2 * room);
+        live.put(&[1; 3_000]);
+        assert_eq!(live.put(&[2; 3_000]).batch.segment, 2);
+        assert_eq!(Live::open(&disk).seen.len(), 2);
+    }
 }
 
 #[test]
