@@ -11,11 +11,11 @@ use skep_core::{
     Read, Reply, Router, Seen, Write,
 };
 use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName, QueueSpec};
-use tokio::sync::oneshot;
 
 use crate::commit::steps::{Steps, Work, Writing};
 use crate::commit::{Committer, Preparer};
 use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
+use crate::durably::{durably_grown, durably_with};
 use crate::engine::{ConsumerId, Effects, Engine};
 use crate::journal::QueueId;
 use crate::limits::{MEMORY_BYTES, ROUTE_STEPS_MAX};
@@ -300,6 +300,10 @@ impl Embedded {
         self.store.clock.now()
     }
 
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// Why a verb is refused now, if it is; with a full disk only what grows the store is.
     pub(crate) fn refusal(&self, grows: bool) -> Option<Error> {
         let shared = self.store.lock();
@@ -317,57 +321,6 @@ fn unopened(error: &OpenError) -> Error {
         _ => Code::StoreFailed,
     };
     Error::new(code, error.to_string())
-}
-
-/// Runs a step now, and answers once everything staged so far is durable. A store that stopped
-/// or opened read-only refuses it.
-pub(crate) fn durably<T: Send + 'static>(
-    embedded: &Embedded,
-    step: impl FnOnce(&mut Engine) -> Result<T, Error> + Send + 'static,
-) -> BoxFuture<'static, Result<T, Error>> {
-    durably_with(embedded, move |engine, _| step(engine))
-}
-
-/// The same of a step that stages so many records of so many bytes and is refused on a full disk; where nobody knows yet whether it
-/// is full, the step waits.
-pub(crate) fn durably_grown<T: Send + 'static>(
-    embedded: &Embedded,
-    need: (usize, u32),
-    step: impl FnOnce(&mut Engine, &mut Effects) -> Result<T, Error> + Send + 'static,
-) -> BoxFuture<'static, Result<T, Error>> {
-    let store = embedded.store.clone();
-    Box::pin(async move {
-        let (answer, done) = oneshot::channel();
-        store.grow(
-            need,
-            Box::new(move |room| match room.and_then(|(engine, fx)| step(engine, fx).map(|value| (engine, value))) {
-                // Whoever waits may have gone.
-                Ok((engine, value)) => engine.when_durable(move || drop(answer.send(Ok(value)))),
-                Err(error) => drop(answer.send(Err(error))),
-            }),
-        );
-        done.await.map_err(|_| lost())?
-    })
-}
-
-fn durably_with<T: Send + 'static>(
-    embedded: &Embedded,
-    step: impl FnOnce(&mut Engine, &mut Effects) -> Result<T, Error> + Send + 'static,
-) -> BoxFuture<'static, Result<T, Error>> {
-    let store = embedded.store.clone();
-    Box::pin(async move {
-        let (answer, done) = oneshot::channel();
-        store.step(move |engine, fx| match step(engine, fx) {
-            // Whoever waits may have gone.
-            Ok(value) => engine.when_durable(move || drop(answer.send(Ok(value)))),
-            Err(error) => drop(answer.send(Err(error))),
-        })?;
-        done.await.map_err(|_| lost())?
-    })
-}
-
-fn lost() -> Error {
-    Error::new(Code::StoreFailed, "the log stopped before this was known to be durable")
 }
 
 /// Bytes and records of a declaration in the log, and of what is staged with it.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use skep_core::{BoxFuture, Fact, FactPage, Facts, Now, Watch};
 use skep_protocol::Error;
 
-use crate::backend::{Embedded, durably, durably_grown};
+use crate::backend::Embedded;
+use crate::durably::{durably, durably_grown};
 
 /// More bytes than the record of a fact takes beside key and value.
 const FACT_PUT_BYTES: usize = 64;

@@ -9,6 +9,7 @@ mod cache;
 mod commit;
 #[doc(hidden)]
 pub mod disk;
+mod durably;
 mod engine;
 mod facts;
 mod journal;

@@ -36,7 +36,7 @@ struct Item {
 }
 
 enum What {
-    Write(Owned),
+    Write(Box<Owned>),
     Step(Step),
 }
 
@@ -77,7 +77,8 @@ impl Unstaged {
         let (settles, publishes) = (settles.to_vec(), publishes.iter().map(Kept::of).collect());
         let Begun { reply, results, .. } = submission.into_begun();
         let (atomic, party, producer) = (write.atomic, write.party.to_owned(), write.producer);
-        let what = What::Write(Owned { settles, publishes, atomic, party, producer, reply, results, is_begun });
+        let write = Owned { settles, publishes, atomic, party, producer, reply, results, is_begun };
+        let what = What::Write(Box::new(write));
         self.push(Item { what, need, bytes });
     }
 
@@ -124,7 +125,7 @@ impl Item {
             What::Write(write) => {
                 let (write, need) = write.go_on(engine, full, now, fx)?;
                 let waits = need.is_some();
-                return Some((Item { what: What::Write(write), need, bytes }, waits));
+                return Some((Item { what: What::Write(Box::new(write)), need, bytes }, waits));
             }
         }
         None

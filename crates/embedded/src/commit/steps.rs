@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{Asked, Choice, Committer, Next, Preparer, engine_failed, failed, refusal};
+use super::preparer::{Asked, Preparer, refusal};
+use super::{Choice, Committer, Next, engine_failed, failed};
 use crate::log::{LogBuffer, Written};
 use crate::look;
 use crate::snapshot::Taker;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::task::{Context, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -124,7 +124,7 @@ fn facts_and_queues_wait_for_room_too_and_what_nobody_waits_for_is_answered_at_o
         let mut declared = pin!(store.manage(QueueCommand::Declare(spec), now));
         assert!(declared.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         let message = message("jobs").guarantee(Guarantee::BestEffort).finish().expect("a message");
-        let (answer, answered) = channel();
+        let (answer, answered) = sync_channel(1);
         let publishes = [Outgoing { waits: false, ..Outgoing::new(&message) }];
         let write = Write { settles: &[], publishes: &publishes, atomic: false, party: "test", producer: None };
         hub.store.submit(write, now, Reply::call(move |done: Completion| drop(answer.send(done))));
@@ -160,7 +160,8 @@ fn while_no_segment_can_be_created_publishes_are_refused_and_acks_are_taken() {
         let run = answer.try_recv().expect("an answer").publishes.remove(0);
         let error = run.result.expect_err("there is no room prepared");
         assert_eq!((error.code, error.outcome), (Code::StoreFailed, Outcome::Refused), "{error}");
-        assert!(error.text.contains("creating 0000000002.seg") && error.text.contains("acks are taken"), "{error}");
+        assert!(error.text.contains("creating 0000000002.seg") && error.text.contains("check the disk"), "{error}");
+        assert!(error.text.contains("acks are taken") && !error.text.contains("has stopped"), "{error}");
     }
     hub.drain(kept);
     hub.steps.prepare();

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ impl Stepped {
 
     pub(crate) fn ack(&mut self, leases: Vec<LeaseToken>) {
         let acks: Vec<Settle> = leases.into_iter().map(|lease| Settle { lease, action: Action::Ack }).collect();
-        let (answer, answered) = channel();
+        let (answer, answered) = sync_channel(1);
         let write = Write { settles: &acks, publishes: &[], atomic: false, party: "worker", producer: None };
         self.store.submit(write, self.clock.now(), Reply::call(move |done| drop(answer.send(done))));
         self.write();
@@ -119,7 +119,7 @@ pub(crate) fn sized(bytes: usize) -> Message {
 }
 
 pub(crate) fn publish(store: &Embedded, clock: Clock, messages: &[Message]) -> Receiver<Completion> {
-    let (answer, answered) = channel();
+    let (answer, answered) = sync_channel(1);
     let publishes: Vec<Outgoing<'_>> = messages.iter().map(Outgoing::new).collect();
     let write = Write { settles: &[], publishes: &publishes, atomic: false, party: "test", producer: None };
     store.submit(write, clock.now(), Reply::call(move |completion| drop(answer.send(completion))));
