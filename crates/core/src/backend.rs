@@ -160,7 +160,7 @@ pub struct Outgoing<'a> {
     pub message: MessageRef<'a>,
     /// The producer's number of it, from 1.
     pub sequence: u64,
-    /// Refuse it with `no_queue` when no durable queue matches.
+    /// Refuse it with `no_queue` when no durable queue matches, unless its topics are kept without.
     pub required: bool,
     /// Recognise it by (party, source, id), too.
     pub by_id: bool,
@@ -189,7 +189,7 @@ pub struct Run {
 /// What is true of a publish now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Where the first of the run stands; none when no durable queue matched.
+    /// Where the first of the run stands; none when no durable queue matched and its topics are not kept without.
     pub position: Option<Position>,
     /// What was reached; none when nothing holds it.
     pub durability: Option<Durability>,

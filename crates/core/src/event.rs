@@ -99,7 +99,7 @@ impl Hub {
             position: kept.position,
             durability: kept.durability,
             guarantee: match kept.queues {
-                0 => Guarantee::BestEffort,
+                0 if kept.position.is_none() => Guarantee::BestEffort,
                 _ if kept.by_id => Guarantee::ExactlyOnce,
                 _ => Guarantee::AtLeastOnce,
             },

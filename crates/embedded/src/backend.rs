@@ -21,6 +21,7 @@ use crate::journal::QueueId;
 use crate::limits::{MEMORY_BYTES, ROUTE_STEPS_MAX};
 use crate::log::{Corruption, Mode, OpenError, OpenWith, SegmentSizes};
 use crate::look::{self, Looks};
+use crate::retained::{TreeRetention, Trees};
 use crate::snapshot::{Recovered, Retention, Taker, recover};
 use crate::status;
 use crate::store::{State, Store};
@@ -37,6 +38,9 @@ const FULL: &str = "the disk is full; free some space, publishes are refused, ac
 pub struct EmbeddedOptions {
     /// How long settled messages are kept.
     pub retention: Retention,
+    /// Topic trees with a retention of their own, in place of that: of several filters that match a topic the first one counts, of
+    /// several topics of a message whichever keeps it. Such a tree takes messages also where no queue does.
+    pub retained: Vec<(Filter, TreeRetention)>,
     /// Topic trees and how durable their messages are made, where that is not [`Level::FSYNC`]: of several filters that match a
     /// topic the first one counts, of several topics of a message the strongest level.
     pub durability: Vec<(Filter, Level)>,
@@ -146,6 +150,8 @@ impl Embedded {
         };
         let Recovered { mut engine, opened, newest } = recovered.map_err(|error| unopened(&error))?.begin(now);
         engine.set_levels(options.durability.clone());
+        let trees = Arc::new(Trees::new(options.retained.clone()));
+        engine.set_trees(trees.clone());
         engine.set_memory_max(options.memory_bytes.unwrap_or(MEMORY_BYTES));
         let recovery = opened.report.to_string();
         tracing::info!(%recovery, "the store is open");
@@ -177,7 +183,7 @@ impl Embedded {
         store.lock().full = full.then(|| Error::new(Code::DiskFull, FULL));
         let writing = writer.zip(preparer).map(|(writer, preparer)| {
             let (every, retention) = (options.snapshot_bytes, options.retention);
-            let taker = Arc::new(Taker::new(opened.follower, newest, every, retention, seed));
+            let taker = Arc::new(Taker::new(opened.follower, newest, every, retention, trees, seed));
             let committer = Committer::new(store.clone(), *writer, preparer.clone(), taker.clone());
             Writing { committer, preparer, taker }
         });

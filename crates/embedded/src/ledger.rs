@@ -1,6 +1,7 @@
 //! The past, read from the log: stored messages again, and what became of them.
 
 mod followed;
+mod hidden;
 mod history;
 mod index;
 mod passage;
@@ -17,6 +18,7 @@ use crate::engine::{Engine, Stand};
 use crate::journal::{QueueId, Record};
 use crate::limits::{LOOK_BYTES_MAX, SEARCH_BYTES_MAX, STANDS_MAX};
 use crate::look::unreadable;
+use crate::retained::Horizons;
 use crate::store::Store;
 
 /// Queues by what records call them.
@@ -26,15 +28,20 @@ type Names = HashMap<QueueId, QueueName>;
 pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32) -> Result<Seen, Error> {
     let from = from.number().unwrap_or(u64::MAX);
     let (mut messages, mut bytes) = (Vec::new(), 0);
-    let until = store.lock().engine.reached();
+    let (trees, reached) = {
+        let engine = &store.lock().engine;
+        (engine.trees(), engine.reached())
+    };
+    let mut horizons = Horizons::new(store, &trees, reached);
     let mut read = 0;
-    for batch in store.reader.scan(from, until) {
+    for batch in store.reader.scan(from, reached) {
         let batch = batch.map_err(unreadable)?;
         if let Some(first) = batch.records().flatten().next().filter(|_| read > SEARCH_BYTES_MAX) {
             return Ok(Seen::Messages(messages, Some(Position::Number(first.position.max(from)))));
         }
         read += batch.bytes.len();
-        for view in batch.records().flatten().filter(|view| view.position >= from) {
+        let hidden = hidden::in_batch(store, &trees, &mut horizons, &batch, from)?;
+        for view in batch.records().flatten().filter(|view| view.position >= from && !hidden.contains(&view.position)) {
             let Ok(Some(Record::Message(record))) = Record::decode(&view) else { continue };
             let Ok(found) = MessageRef::parse(record.message) else { continue };
             if !found.to().any(|topic| filter.matches(topic)) {
@@ -128,7 +135,14 @@ fn shown(store: &Store, sought: &Sought, history: History<'_>) -> Result<Option<
     names.extend(gone);
     let limit = usize::try_from(sought.search.limit.unwrap_or(1)).unwrap_or(usize::MAX).max(1);
     let (mut messages, mut bytes): (Vec<Traced>, usize) = (Vec::new(), 0);
+    let trees = store.lock().engine.trees();
+    let mut horizons = Horizons::new(store, &trees, sought.until);
+    let held: HashSet<u64> = stands.keys().map(|(_, position)| *position).collect();
     for (position, one) in followed {
+        let set = one.trees(&trees);
+        if set != 0 && !held.contains(&position) && !horizons.keep(set, position, one.time_ms())? {
+            continue;
+        }
         let stand = |queue| {
             let at = |queue: QueueId| Some((queue, stands.get(&(queue, position))?.clone()));
             at(queue).or_else(|| at(*dead.get(&queue)?).filter(|_| position < gap))

@@ -20,6 +20,7 @@ pub mod log;
 mod look;
 mod notice;
 pub mod offline;
+mod retained;
 mod snapshot;
 mod status;
 mod store;
@@ -32,4 +33,5 @@ pub use commit::models as commit_models;
 pub use backend::{Embedded, EmbeddedOptions};
 #[doc(hidden)]
 pub use commit::steps::Steps;
+pub use retained::TreeRetention;
 pub use snapshot::Retention;

@@ -90,6 +90,8 @@ pub(crate) const DETAIL_BYTES_MAX: usize = 1_024;
 pub(crate) const IDLE_PROOF_MS: u64 = 10;
 /// Topic trees with a level of durability of their own: each message is compared with all of them.
 pub(crate) const LEVELS_MAX: usize = 64;
+/// Topic trees with a retention of their own: a set of them is the bits of a number.
+pub(crate) const TREES_MAX: usize = 64;
 /// Records that need no sync of their own are written at the latest when they are so many bytes.
 pub(crate) const LAZY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of segments behind the last snapshot after which another is taken: an opening reads twice as much at most, in seconds.

@@ -3,6 +3,7 @@
 //! The engine that serves is never asked: making one stalls nobody, and proves again that replay works.
 
 mod base;
+mod by_trees;
 mod retention;
 mod taker;
 

@@ -114,6 +114,12 @@ impl Store {
         matches!(self.lock().state, State::Open)
     }
 
+    /// Whether files that are derived from the log may be written: not where nothing is, nor on a full disk.
+    pub(crate) fn may_derive(&self) -> bool {
+        let shared = self.lock();
+        shared.refusal().is_none() && shared.full.is_none()
+    }
+
     /// Takes nothing new; the threads finish what was accepted and end.
     pub(crate) fn begin_close(&self) {
         let mut shared = self.lock();

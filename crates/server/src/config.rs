@@ -12,6 +12,7 @@ mod filter;
 mod find;
 mod given;
 mod key;
+mod retention;
 mod source;
 mod span;
 
@@ -28,6 +29,7 @@ pub use error::{ConfigError, Problem};
 pub use find::{Found, data_folder, new_data_folder};
 use given::Given;
 pub use key::{KEYS, Key, Takes};
+pub use retention::RetentionTree;
 pub use source::Source;
 
 /// The port of a hub, unless it is told another.
@@ -61,7 +63,9 @@ pub struct Config {
     pub guards: Guards,
     /// Topic trees and how durable their messages are made, if not synced: the first that matches a topic counts.
     pub durability: Vec<(Filter, Level)>,
-    /// How long settled messages are kept for looks.
+    /// Topic trees that are kept for looks by bounds of their own, also where no queue takes them: the first that matches a topic counts.
+    pub retention: Vec<RetentionTree>,
+    /// How long settled messages of all other topics are kept for looks.
     pub retention_age: Duration,
     /// Bytes of the log beyond which settled messages go, however young they are.
     pub retention_bytes: u64,
@@ -97,6 +101,7 @@ impl Config {
             payload_bytes_max: PAYLOAD_BYTES_MAX,
             guards: Guards::default(),
             durability: Vec::new(),
+            retention: Vec::new(),
             retention_age: RETENTION_AGE,
             retention_bytes: RETENTION_BYTES,
             memory_bytes: MEMORY_BYTES,

@@ -7,12 +7,12 @@ pub(crate) use skep_embedded::offline;
 
 use skep_core::{Clock, Hub, HubOptions};
 use skep_edge::{Edge, EdgeOptions};
-use skep_embedded::{Embedded, EmbeddedOptions, Retention};
+use skep_embedded::{Embedded, EmbeddedOptions, Retention, TreeRetention};
 use skep_protocol::{Code, Error};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, RetentionTree};
 use crate::folder::DataFolder;
 use crate::running::ServerError;
 
@@ -37,6 +37,11 @@ pub(crate) async fn wire(
     let mut options = EmbeddedOptions::default();
     options.memory_bytes = Some(config.memory_bytes);
     options.retention = Retention { age: config.retention_age, bytes: config.retention_bytes };
+    let tree = |tree: &RetentionTree| {
+        let RetentionTree { filter, age, bytes, messages } = tree.clone();
+        (filter, TreeRetention { age, bytes, messages })
+    };
+    options.retained = config.retention.iter().map(tree).collect();
     options.durability = config.durability.clone();
     let backend = spawn_blocking(move || Embedded::open(&store, clock, options)).await;
     let backend =

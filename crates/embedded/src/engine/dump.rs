@@ -68,6 +68,7 @@ impl Engine {
             reached: _,
             reserved: _,
             levels: _,
+            trees: _,
             secret: _,
             memory_max: _,
             random: _,

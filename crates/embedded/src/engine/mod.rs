@@ -69,6 +69,7 @@ use self::timers::Timers;
 use crate::journal::{QueueId, Token};
 use crate::limits::MEMORY_BYTES;
 use crate::log::Written;
+use crate::retained::Trees;
 
 /// The state of a store.
 pub(crate) struct Engine {
@@ -81,6 +82,8 @@ pub(crate) struct Engine {
     /// Positions below this are never given out again, whatever is lost.
     reserved: u64,
     levels: Levels,
+    /// Topic trees that are kept for looks, whether a queue takes them or not.
+    trees: Arc<Trees>,
     queues: HashMap<QueueId, Box<Queue>>,
     /// In order, so that a look goes through them page by page.
     names: BTreeMap<QueueName, QueueId>,
@@ -180,6 +183,7 @@ impl Engine {
             reached: 0,
             reserved: 0,
             levels: Levels::default(),
+            trees: Arc::default(),
             queues: HashMap::default(),
             names: BTreeMap::new(),
             next_queue: 1,
@@ -222,6 +226,16 @@ impl Engine {
     /// Topic trees and how durable their messages are made; all others are synced.
     pub(crate) fn set_levels(&mut self, trees: Vec<(Filter, Level)>) {
         self.levels = Levels::new(trees);
+    }
+
+    /// Topic trees with a retention of their own.
+    pub(crate) fn set_trees(&mut self, trees: Arc<Trees>) {
+        self.trees = trees;
+    }
+
+    /// Topic trees with a retention of their own.
+    pub(crate) fn trees(&self) -> Arc<Trees> {
+        self.trees.clone()
     }
 
     /// A batch was written, and synced if any record in it asks for that. Lets take effect what waits for it, at most so many

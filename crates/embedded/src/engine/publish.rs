@@ -68,6 +68,9 @@ impl Engine {
         }
         match self.bounded(outgoing, first) {
             Err(error) => Plan::Refused(error),
+            Ok(_) if count == 0 && outgoing.required && self.retains(&outgoing.message) => {
+                Plan::Store { queues: first..first, skipped: 0 }
+            }
             Ok(_) if count == 0 && outgoing.required => Plan::Refused(no_queue(outgoing)),
             Ok(_) if count == 0 => Plan::Unmatched,
             Ok(skipped) => {
@@ -80,6 +83,11 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether a message is kept where no queue takes it. One that is to be delivered later on needs a queue all the same.
+    fn retains(&self, message: &MessageRef<'_>) -> bool {
+        self.trees.of(message) != 0 && message.not_before_ms().ok().flatten().is_none()
     }
 
     /// Adds the queues that want a message to the matched, once each, however many of their
@@ -102,6 +110,14 @@ impl Engine {
         message.to().try_for_each(|topic| router.visit(topic, &mut step))?;
         matched[first..].sort_unstable();
         ControlFlow::Continue(())
+    }
+
+    /// Whether a queue wants a message just now.
+    fn finds_queue(&mut self, message: &MessageRef<'_>) -> bool {
+        let first = self.matched.len();
+        let found = self.route(message).is_break() || self.matched.len() > first;
+        self.matched.truncate(first);
+        found
     }
 
     fn seen(&mut self, write: &Write<'_>, outgoing: &Outgoing<'_>, now: Now) -> Result<Seen, Error> {
@@ -193,10 +209,12 @@ impl Engine {
             Plan::Unmatched => results.kept(kept(None, None, 0, 0)),
             Plan::Duplicate(position) => {
                 let level = self.wait_again(position, &outgoing.message, results);
+                // Nobody remembers how many took it: one did, where it would not have been stored without.
+                let taken = u32::from(!self.retains(&outgoing.message) || self.finds_queue(&outgoing.message));
                 results.kept(Kept {
                     duplicate: true,
                     by_id: outgoing.by_id,
-                    ..kept(Some(position), Some(level), 1, 0)
+                    ..kept(Some(position), Some(level), taken, 0)
                 });
             }
             Plan::Store { queues, skipped } => {

@@ -7,9 +7,13 @@ use crate::journal::{By, LeaseOf, MessageRecord, QueueId, Record, runs};
 use crate::ledger::Names;
 use crate::limits::{DETAIL_BYTES_MAX, EVENTS_MAX};
 use crate::log::RecordView;
+use crate::retained::Trees;
 
 /// Why an attempt ended that the hub's end ended, as the next attempt learns it.
 const RESTARTED: &str = "hub_restarted";
+
+/// Why a stored message is in no queue.
+const UNTAKEN: &str = "no queue matched it; it is stored, for its topics are retained";
 
 /// A message that is followed.
 #[derive(Clone, Debug)]
@@ -88,6 +92,16 @@ impl Followed {
     /// Another stored message names this one as what it answers or follows from.
     pub(super) fn replied(&mut self, view: &RecordView<'_>, party: &str, reply: &MessageRef<'_>) {
         self.tell(view, "replied", None, None, party, &format!("{} {}", reply.kind(), reply.id()));
+    }
+
+    /// The topic trees with a retention of their own that it belongs to.
+    pub(super) fn trees(&self, trees: &Trees) -> u64 {
+        trees.of(&self.message.view())
+    }
+
+    /// When it was stored.
+    pub(super) fn time_ms(&self) -> u64 {
+        self.time_ms
     }
 
     /// Its id.
@@ -272,14 +286,31 @@ impl Followed {
             let dead = names.get(&queue).is_some_and(skep_protocol::QueueName::is_dead);
             Some((way.fate(dead, stand.as_ref(), has_gap)?, queue, way, stand))
         });
-        let (state, queue, way, stand) = judged.min_by_key(|(fate, ..)| *fate)?;
+        let Some((state, queue, way, stand)) = judged.min_by_key(|(fate, ..)| *fate) else {
+            return self.queues.is_empty().then(|| self.untaken(events));
+        };
         let told = (!way.reason.is_empty()).then(|| way.reason.clone());
         let previous = stand.as_ref().and_then(|stand| stand.previous.as_ref()).map(|ended| ended.reason.clone());
         let reason = previous.or(told).filter(|_| !matches!(state, Fate::Acked | Fate::Waiting | Fate::Delayed));
-        let view = self.message.view();
         let named = |id: QueueId| names.get(&id).cloned();
-        let events = events.into_iter().map(|(queue, event)| Event { queue: queue.and_then(named), ..event });
+        let events = events.into_iter().map(|(queue, event)| Event { queue: queue.and_then(named), ..event }).collect();
         Some(Traced {
+            state,
+            state_ms: way.time_ms,
+            queue: named(queue),
+            attempts: stand.as_ref().map_or(way.attempt, |stand| stand.attempts),
+            due_ms: stand.as_ref().and_then(|stand| stand.due_ms),
+            reason,
+            holder: stand.and_then(|stand| stand.holder),
+            events,
+            ..self.untaken(Vec::new())
+        })
+    }
+
+    /// It was stored for looks, and no queue took it.
+    fn untaken(&self, events: Vec<(Option<QueueId>, Event)>) -> Traced {
+        let view = self.message.view();
+        Traced {
             id: view.id().to_owned(),
             position: Some(Position::Number(self.position)),
             time_ms: self.time_ms,
@@ -288,16 +319,16 @@ impl Followed {
             source: view.source().to_owned(),
             party: self.party.clone(),
             to: view.to().map(str::to_owned).collect(),
-            state,
-            state_ms: way.time_ms,
-            queue: named(queue),
-            attempts: stand.as_ref().map_or(way.attempt, |stand| stand.attempts),
-            due_ms: stand.as_ref().and_then(|stand| stand.due_ms),
-            reason,
-            holder: stand.and_then(|stand| stand.holder),
-            events: events.collect(),
+            state: Fate::Unmatched,
+            state_ms: self.time_ms,
+            queue: None,
+            attempts: 0,
+            due_ms: None,
+            reason: Some(UNTAKEN.to_owned()),
+            holder: None,
+            events: events.into_iter().map(|(_, event)| event).collect(),
             message: self.whole.then(|| self.message.clone()),
-        })
+        }
     }
 }
 

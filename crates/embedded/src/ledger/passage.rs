@@ -102,11 +102,7 @@ impl<'a> Passage<'a> {
 
     /// Keeps an index for the next time, where there is room; answers whether it is kept.
     fn keep(&self, index: &Index, of: Complete) -> bool {
-        let may_write = {
-            let shared = self.store.lock();
-            shared.refusal().is_none() && shared.full.is_none()
-        };
-        if !may_write {
+        if !self.store.may_derive() {
             return false;
         }
         let stored = index.store(self.reader, of);

@@ -35,6 +35,12 @@ impl Follower {
         Self { reader, store_id }
     }
 
+    /// Reads batches.
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// The disk of the log.
     #[must_use]
     pub fn disk(&self) -> &Arc<dyn Disk> {

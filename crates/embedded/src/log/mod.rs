@@ -40,7 +40,7 @@ pub use self::error::{Corrupt, LogError, OpenError, ReadError};
 pub use self::follow::{Follower, Sealed};
 pub use self::key::StoreKey;
 pub(crate) use self::limits::FILE_BYTES_MAX;
-pub use self::reader::{Batch, Extent, Reader, Scan};
+pub use self::reader::{Batch, Extent, Reader, Scan, Stretch};
 pub use self::record::{
     BatchAt, Open, RECORD_HEADER_BYTES, RecordFault, RecordKind, RecordView, Records, Reserve, records,
 };

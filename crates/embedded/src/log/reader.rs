@@ -40,6 +40,17 @@ pub struct Extent {
     pub bytes: u64,
 }
 
+/// A segment and its positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its number.
+    pub number: u64,
+    /// Its first position.
+    pub first: u64,
+    /// The first position of the segment that came after it; of the newest `u64::MAX`.
+    pub end: u64,
+}
+
 /// A verified batch.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -99,6 +110,13 @@ impl Reader {
     #[must_use]
     pub fn segments(&self) -> Vec<(u64, u64)> {
         self.shared.catalog.all().into_iter().map(|segment| (segment.number, segment.first)).collect()
+    }
+
+    /// All segments in order.
+    #[must_use]
+    pub fn stretches(&self) -> Vec<Stretch> {
+        let all = self.shared.catalog.all().into_iter();
+        all.map(|Listed { number, first, end, .. }| Stretch { number, first, end }).collect()
     }
 
     /// Checks a file that is derived from a segment of this store.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::by_trees::ByTrees;
 use crate::limits::{RETENTION_AGE, RETENTION_BYTES, SNAPSHOT_BYTES};
 use crate::log::limits::SEGMENT_BYTES_FIRST;
 use crate::log::{KeptSegment, SegmentSizes};
@@ -33,21 +34,28 @@ impl Retention {
         SegmentSizes { max: sizes.max.min((self.bytes / 4).max(SEGMENT_BYTES_FIRST)), ..sizes }
     }
 
-    /// The segments to let go, of those that end below a position and in which nothing is needed any more; oldest first.
+    /// The segments to let go, of those that end below a position and in which nothing is needed any more; oldest first. A tree with
+    /// bounds of its own keeps them beyond these, or lets go of one that is its alone before.
     pub(super) fn lets_go(
         self,
         kept: &[KeptSegment],
         below: u64,
         needed: &BTreeMap<u64, u64>,
+        by_trees: &ByTrees,
         log_bytes: u64,
         unix_ms: u64,
     ) -> Vec<u64> {
         let age_ms = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
         let mut left = log_bytes;
         let candidates = kept.iter().filter(|segment| segment.end <= below && !needed.contains_key(&segment.number));
-        let gone = candidates.take_while(|segment| {
-            let goes = left > self.bytes || segment.time_ms.saturating_add(age_ms) <= unix_ms;
-            left = left.saturating_sub(segment.file_bytes);
+        let gone = candidates.filter(|segment| {
+            let is_over = left > self.bytes || segment.time_ms.saturating_add(age_ms) <= unix_ms;
+            let is_kept = by_trees.kept.contains(&segment.number);
+            let goes = !is_kept && (is_over || by_trees.free.contains(&segment.number));
+            // What a tree keeps is not at the cost of all else.
+            if goes || is_kept {
+                left = left.saturating_sub(segment.file_bytes);
+            }
             goes
         });
         gone.map(|segment| segment.number).collect()
@@ -67,7 +75,7 @@ mod tests {
     fn gone(age_s: u64, bytes: u64, needed: &[u64], below: u64) -> Vec<u64> {
         let retention = Retention { age: Duration::from_secs(age_s), bytes };
         let needed = needed.iter().map(|number| (*number, 1)).collect();
-        retention.lets_go(&kept(), below, &needed, 60, 10_000)
+        retention.lets_go(&kept(), below, &needed, &ByTrees::default(), 60, 10_000)
     }
 
     #[test]
@@ -88,6 +96,19 @@ mod tests {
         assert_eq!([0, 1, 4, 40, 256, 1_024].map(max), [1, 1, 1, 10, 64, 64]);
         let short = SegmentSizes { first: 4_096, max: 8_192 };
         assert_eq!(Retention { age: Duration::MAX, bytes: 1 << 20 }.sizes(short), short);
+    }
+
+    #[test]
+    fn what_a_tree_keeps_stays_and_costs_others_nothing_and_what_is_its_alone_goes_when_it_says_so() {
+        let gone = |bytes, kept_by: &[u64], free: &[u64]| {
+            let retention = Retention { age: Duration::from_secs(100), bytes };
+            let by_trees = ByTrees { kept: kept_by.iter().copied().collect(), free: free.iter().copied().collect() };
+            retention.lets_go(&kept(), 99, &BTreeMap::new(), &by_trees, 60, 10_000)
+        };
+        assert_eq!(gone(0, &[2, 5], &[]), [1, 3, 4]);
+        assert_eq!(gone(40, &[1, 2], &[]), [0; 0]);
+        assert_eq!(gone(39, &[1, 2], &[]), [3]);
+        assert_eq!(gone(60, &[], &[3]), [3]);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The thread that takes snapshots.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::Retention;
 use super::base::load;
+use super::by_trees::ByTrees;
 use crate::disk::is_full;
 use crate::engine::Engine;
 use crate::limits::{SNAPSHOT_PACE, SNAPSHOT_PACE_BYTES};
 use crate::log::{Corrupt, Follower, FoundSnapshot, OpenError, Snapshot, snapshot_name, snapshots};
+use crate::retained::Trees;
 use crate::store::{State, Store};
 
 /// Takes snapshots of what the writer has left behind. Two are kept that are whole: should one be damaged, the other is there.
@@ -17,6 +19,7 @@ pub(crate) struct Taker {
     /// Bytes of segments behind the last one after which one is due; as many as the last one has itself, if that is more.
     every: u64,
     retention: Retention,
+    trees: Arc<Trees>,
     seed: u64,
     known: Mutex<Known>,
     asked: Mutex<Asked>,
@@ -72,13 +75,14 @@ impl Taker {
         newest: Option<FoundSnapshot>,
         every: Option<u64>,
         retention: Retention,
+        trees: Arc<Trees>,
         seed: u64,
     ) -> Self {
         let every = every.unwrap_or_else(|| retention.snapshot_bytes());
         // One may be due since before the store was opened.
         let (asked, wake) = (Mutex::new(Asked::Look), Condvar::new());
         let known = Mutex::new(Known { newest, ..Known::default() });
-        Taker { follower, every, retention, seed, known, asked, wake }
+        Taker { follower, every, retention, trees, seed, known, asked, wake }
     }
 
     /// The position of the newest snapshot, and when it was made.
@@ -186,7 +190,9 @@ impl Taker {
         // Only what both snapshots cover may go: should this one be damaged, the one before it goes on from its own tail.
         let covered = base.map_or(0, |base| base.position);
         let log_bytes = self.follower.extent().bytes;
-        let gone = self.retention.lets_go(&snapshot.kept, covered, &shadow.places(), log_bytes, unix_ms);
+        let by_trees = ByTrees::judge(self.follower.reader(), &self.trees, &snapshot.kept, unix_ms);
+        let needed = shadow.places();
+        let gone = self.retention.lets_go(&snapshot.kept, covered, &needed, &by_trees, log_bytes, unix_ms);
         snapshot.kept.retain(|kept| !gone.contains(&kept.number));
         shadow.dump(&mut snapshot.state);
         drop(shadow);

@@ -67,7 +67,7 @@ impl Life {
         let Mode::ReadWrite(writer) = opened.mode else { panic!("read-only: {}", opened.report) };
         let found = held(&engine, &opened.reader);
         let (disk, buffer) = (disk.clone(), LogBuffer::new(opened.next_position));
-        let taker = Taker::new(opened.follower, newest, Some(1), retention, 3);
+        let taker = Taker::new(opened.follower, newest, Some(1), retention, Arc::default(), 3);
         Life { disk, writer: *writer, buffer, taker, reader: opened.reader, report: opened.report, found }
     }
 

@@ -29,6 +29,7 @@ mod lives;
 mod memory;
 mod panic;
 mod repair;
+mod retained;
 mod retention;
 mod slices;
 mod step;

@@ -77,6 +77,9 @@ async fn segments_of_settled_messages_go_and_an_unsettled_one_keeps_its_own_and_
     let names = segments(&folder);
     assert_eq!(names.first().map(String::as_str), Some("0000000001.seg"));
     assert!(!names.contains(&"0000000002.seg".to_owned()), "{names:?}");
+    // Where no tree has bounds of its own, nothing is counted.
+    let mut all = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("there").path());
+    assert!(all.all(|path| path.extension().is_none_or(|end| end != "fig")));
 
     let checked = verify(&folder, &mut |_, _| {}).expect("looks");
     assert!(checked.sound && checked.snapshot.is_some(), "{checked}");

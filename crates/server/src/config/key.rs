@@ -7,8 +7,8 @@ use skep_protocol::limits::PAYLOAD_BYTES_MAX;
 use super::durability;
 use super::filter::is_filter;
 use super::given::Given;
-use super::span;
 use super::{Config, MEMORY_BYTES_MIN, UnixSocket};
+use super::{retention, span};
 
 /// All there is to know of one key.
 pub struct Key {
@@ -189,6 +189,20 @@ pub const KEYS: &[Key] = &[
         default: "none: fsync",
         show: |config| list(&durability::show(&config.durability)),
         set: |config, given| durability::parse(&given.phrases()?).map(|trees| config.durability = trees),
+    },
+    Key {
+        name: "retention",
+        variable: "SKEP_RETENTION",
+        flag: "retention",
+        takes: Takes::Many("TREES"),
+        doc: "Topics kept for replay and trace by bounds of their own, also where no queue takes them; of several filters the first \
+              that matches",
+        expected: "up to 64 filters, each with one or more of age=1m to age=36500d, bytes=1 to bytes=1125899906842624 and messages=1 \
+                   to messages=1125899906842624 behind it, such as [\"logs.> age=30d messages=100000\", \"ticks.* bytes=1048576\"]; \
+                   in a flag or variable separated by commas",
+        default: "none: retention_age and retention_bytes count for all",
+        show: |config| list(&retention::show(&config.retention)),
+        set: |config, given| retention::parse(&given.phrases()?).map(|trees| config.retention = trees),
     },
     Key {
         name: "retention_age",

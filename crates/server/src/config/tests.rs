@@ -67,6 +67,19 @@ fn durability_is_a_list_of_filters_each_with_a_level() {
 }
 
 #[test]
+fn retention_of_trees_is_a_list_of_filters_each_with_bounds() {
+    let trees = "retention = [\"logs.> messages=100 age=48h\", \"ticks.* bytes=1048576\"]\n";
+    let config = place().with_file("skep.toml", trees).load().config;
+    let key = KEYS.iter().find(|key| key.name == "retention").unwrap();
+    assert_eq!((key.show)(&config), r#"["logs.> age=2d messages=100", "ticks.* bytes=1048576"]"#);
+    let config = place().with_flag("retention", "a.> age=7d, b messages=1").load().config;
+    assert_eq!((key.show)(&config), r#"["a.> age=7d", "b messages=1"]"#);
+    let many = vec!["a age=1d"; 65].join(",");
+    let problems = place().with_flag("retention", &many).problems();
+    assert!(problems.len() == 1 && problems[0].contains("expected up to 64 filters"), "{problems:?}");
+}
+
+#[test]
 fn retention_is_a_span_and_a_number_of_bytes_within_their_bounds() {
     let place =
         place().with_file("skep.toml", "retention_age = \"36h\"\n").with_variable("SKEP_RETENTION_BYTES", "2097152");
@@ -102,8 +115,8 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let sources = place.sources();
     assert_eq!(sources[0], "flag --listen");
     assert_eq!(sources[5], "env SKEP_PAYLOAD_BYTES_MAX");
-    assert!(sources[14].ends_with("skep.toml:1"), "{sources:?}");
-    assert_eq!(sources[15], "default");
+    assert!(sources[15].ends_with("skep.toml:1"), "{sources:?}");
+    assert_eq!(sources[16], "default");
 }
 
 #[test]
@@ -238,6 +251,21 @@ const BAD: &[(&str, &[&str], &[&str])] = &[
     ("guards.conversation_hours", &["-1", "24h", ""], &["-1", "\"24h\"", "1.5"]),
     ("guards.messages_per_second", &["-1", "off", ""], &["-1", "false", "4294967296"]),
     ("durability", &["os", "a..b os", "a disk", ""], &["\"a os\"", "[1]", "[\"a interval(0ms)\"]", "{}"]),
+    (
+        "retention",
+        &[
+            "logs.>",
+            "a..b age=1d",
+            "a age=1",
+            "a age=30s",
+            "a messages=0",
+            "a bytes=1KiB",
+            "a age=1d age=2d",
+            "a size=1",
+            "",
+        ],
+        &["\"a age=1d\"", "[1]", "[\"a messages=+1\"]", "[\"age=1d\"]", "{}"],
+    ),
     ("retention_age", &["7", "30s", "d", "-1d", "7w", "36501d", ""], &["7", "\"7\"", "true", "[\"7d\"]"]),
     (
         "retention_bytes",
