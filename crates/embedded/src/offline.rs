@@ -3,7 +3,7 @@
 //! The caller holds the folder's lock. [`verify`] changes nothing; [`repair`] changes something only when the loss is accepted.
 
 mod found;
-mod unsettled;
+pub(crate) mod unsettled;
 mod words;
 
 use std::collections::BTreeMap;

@@ -24,7 +24,7 @@ const RECORDS_MAX: usize = 500_000;
 const RECORD_BYTES: usize = 256;
 
 /// What is lost, of what is still needed.
-pub(super) struct Unsettled {
+pub(crate) struct Unsettled {
     lost: Vec<(Needed, Fault)>,
     queues: BTreeMap<u32, String>,
     /// Where the snapshot stands.
@@ -129,7 +129,7 @@ impl Unsettled {
 ///
 /// # Errors
 /// As an opening, and what the disk answers.
-pub(super) fn give_up(disk: &Arc<dyn Disk>, unix_ms: u64) -> Result<(), OpenError> {
+pub(crate) fn give_up(disk: &Arc<dyn Disk>, unix_ms: u64) -> Result<(), OpenError> {
     loop {
         let with = OpenWith::new([0; 16], unix_ms);
         let Recovered { engine, opened, newest } = match recover_without(disk, with, 0) {
@@ -138,6 +138,9 @@ pub(super) fn give_up(disk: &Arc<dyn Disk>, unix_ms: u64) -> Result<(), OpenErro
         };
         let unsettled = Unsettled::find(disk, newest.as_ref(), &engine)?;
         let Opened { mode: Mode::ReadWrite(mut writer), next_position, .. } = opened else { return Ok(()) };
+        if unsettled.is_empty() {
+            return Ok(());
+        }
         let mut buffer = LogBuffer::new(next_position);
         unsettled.drop_all(&mut writer, &mut buffer, unix_ms).map_err(|error| match error {
             LogError::DiskFull { file, bytes } => OpenError::DiskFull { file, bytes },

@@ -19,6 +19,7 @@ use crate::log::{
     BatchAt, Fault, LogBuffer, Mode, OpenError, OpenWith, Proof, Reader, RecordKind, Report, SegmentSizes, Writer,
     file_name, open_from, segment_number, snapshots,
 };
+use crate::offline::unsettled::give_up;
 
 const NOW: Now = Now { mono_ms: 1, unix_ms: 1_000 };
 const QUEUE: u32 = 1;
@@ -378,6 +379,35 @@ fn damage_in_what_a_snapshot_covers_is_found_by_a_look_and_by_an_opening_that_wa
     let (lost, first) = (opened.report.corruption.expect("it says what"), *history.held.first().expect("held"));
     assert_eq!((lost.file, lost.bytes.start, lost.positions), (file, at.offset, first..first + 1));
     assert_eq!((lost.fault, lost.unsettled), (Fault::BodyHash, Some(1)));
+}
+
+#[test]
+fn giving_up_that_crashes_at_any_moment_is_finished_by_the_next() {
+    let whole = RecordingDisk::new();
+    let (life, history) = lives(&whole, NONE);
+    drop(life);
+    let disk = whole.crash(whole.operations(), Image::AllWritten);
+    disk.lose(&file_name(1));
+    let mut left = history.held.clone();
+    left.pop_first();
+    let give_up = |disk: &RecordingDisk| {
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        give_up(&shared, 2_000)
+    };
+    give_up(&disk).expect("gives up");
+    let mut unfinished = 0;
+    for moment in 0..=disk.operations() {
+        for image in [Image::OnlySynced, Image::AllWritten, Image::TornLast { seed: 3 }] {
+            println!("after {moment} of {} operations, {image:?}", disk.operations());
+            let image = disk.crash(moment, image);
+            let is_lost =
+                recovered(&image.crash(0, Image::AllWritten)).expect("opens").opened.report.corruption.is_some();
+            unfinished += usize::from(is_lost);
+            give_up(&image).expect("gives up what is left");
+            assert_eq!(Life::open(&image, NONE).found, left);
+        }
+    }
+    assert!(unfinished > 3, "{unfinished}");
 }
 
 #[test]
