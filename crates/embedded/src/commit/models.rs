@@ -97,7 +97,7 @@ impl Open {
         engine.staging().written(writer.room());
         let preparer = Arc::new(Preparer::new(writer.spares()));
         let store = Arc::new(Store::new(engine, clock, opened.reader, Some(preparer.clone()), State::Open));
-        let taker = Arc::new(Taker::new(opened.follower, newest, None, Retention::default(), 1));
+        let taker = Arc::new(Taker::new(opened.follower, newest, None, Retention::default(), Arc::default(), 1));
         let committer = Committer::new(store.clone(), *writer, preparer, taker);
         Open { disk, store, writing: spawned(move || committer.run()) }
     }
