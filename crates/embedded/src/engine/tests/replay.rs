@@ -323,7 +323,10 @@ proptest! {
         let bench = lived(&ops);
         let (engine, position) = bench.shadow(bench.batches());
         let mut bytes = dumped(&engine);
-        prop_assert!(Engine::load(&bytes[..cut.index(bytes.len())], position, 1).is_err());
+        let cut = &bytes[..cut.index(bytes.len())];
+        // Where a state of before ends, one that is cut is such a state.
+        let is_of_before = |engine: Engine| dumped(&engine).len() > cut.len() && dumped(&engine).starts_with(cut);
+        prop_assert!(Engine::load(cut, position, 1).map_or(true, is_of_before));
         for (at, to) in flips {
             let at = at.index(bytes.len());
             bytes[at] = to;
