@@ -97,8 +97,8 @@ pub(crate) const LAZY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of segments behind the last snapshot after which another is taken: an opening reads twice as much at most, in seconds.
 /// Where a snapshot is larger, as many bytes as it has: no more than half of what is written is snapshots.
 pub(crate) const SNAPSHOT_BYTES: u64 = 256 * 1024 * 1024;
-/// Memory that the index may take, in bytes, unless the store is told otherwise: twenty million messages, in many queues or few.
-/// Beyond it a publish that adds messages to queues is answered `busy`.
+/// Memory that the index may take, in bytes, unless the store is told otherwise: forty million messages that wait a hundred to a queue,
+/// or three times as many in long lines. Beyond it a publish that adds messages to queues is answered `busy`.
 pub(crate) const MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
 /// How long settled messages are kept for looks, unless the store is told otherwise: a week.
 pub(crate) const RETENTION_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);

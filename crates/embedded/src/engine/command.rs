@@ -80,7 +80,7 @@ impl Engine {
         let leased = leased.map(|lease| (lease.entry, Some(lease.holder(now)), None));
         let delayed = self.delayed.range((*id, from)..=(*id, u64::MAX)).take(limit);
         let delayed = delayed.map(|(_, waiting)| (waiting.entry, None, Some(waiting.until_ms)));
-        let ready = queue.ready_from(from, limit).map(|entry| (*entry, None, None));
+        let ready = queue.ready_from(from, limit).map(|entry| (entry, None, None));
         let mut entries: Vec<(Entry, Option<Holder>, Option<u64>)> = ready.chain(leased).chain(delayed).collect();
         entries.sort_unstable_by_key(|(entry, ..)| entry.position);
         entries.truncate(limit);
@@ -247,6 +247,7 @@ impl Engine {
             let Some(entry) = queue.take_at(*position) else { continue };
             if entry.expires_ms <= now.unix_ms {
                 queue.put(entry);
+                self.weigh(dead);
                 continue;
             }
             let at = self.staging.append(&Record::Redrive { dead, to, position: *position });

@@ -122,7 +122,8 @@ impl Out<'_> {
     fn queue(&mut self, id: QueueId, queue: &Queue) {
         let Queue {
             spec,
-            ready,
+            // Written in order of position.
+            ready: _,
             keys,
             asides,
             // The declaration's own.
@@ -153,9 +154,8 @@ impl Out<'_> {
         } = asides.as_deref().unwrap_or(&none);
         self.u32(id);
         self.bytes(&serde_json::to_vec(spec).expect("a declaration is JSON"));
-        let mut entries: Vec<&Entry> = ready.iter().flatten().flat_map(|line| line.iter()).collect();
-        entries.sort_unstable_by_key(|entry| entry.position);
-        self.list(entries, |out, entry| out.entry(entry));
+        self.u64(queue.ready_count());
+        queue.in_line().for_each(|entry| self.entry(&entry));
         self.list(sorted(notes), |out, (position, Ended { reason, progress })| {
             out.u64(*position);
             out.bytes(reason.as_bytes());

@@ -31,6 +31,16 @@ impl Place {
         Place { batch: 0, offset, len }
     }
 
+    /// As three numbers: of the batch, of the offset and of the length.
+    pub(super) fn raw(&self) -> (u64, u32, u32) {
+        (self.batch, self.offset, self.len)
+    }
+
+    /// The place that these numbers were of.
+    pub(super) fn of_raw(batch: u64, offset: u32, len: u32) -> Self {
+        Place { batch, offset, len }
+    }
+
     /// The batch in which it lies.
     pub(crate) fn batch(&self) -> BatchAt {
         let offset = self.batch & ((1 << OFFSET_BITS) - 1);

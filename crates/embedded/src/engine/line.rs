@@ -3,16 +3,18 @@
 //! They lie in blocks: what comes and goes at the ends touches the end blocks alone, and one that comes back into the midst moves those
 //! of its block aside and no others, so that the return of many costs little whatever their order. No block is ever empty.
 //!
-//! A block has room for what is in it and, while it fills, for an eighth of the line more: a short line is small, and a long one does not
-//! move what it holds to grow. What has drained takes no memory.
+//! The last block has room for what is in it and for an eighth of the line more: a short line is small, and a long one does not move what
+//! it holds to grow. A full block behind which another begins is packed, and opened when somebody takes from it. What has drained takes no
+//! memory.
 
 use std::collections::VecDeque;
 
+use super::block::Block;
 use super::entry::Entry;
 
 /// Messages of a block, at most.
-const BLOCK: usize = 64;
-/// So many messages' room is made at once, and never given back for itself.
+pub(super) const BLOCK: usize = 64;
+/// So many messages' room is made at once.
 const ROOM_MIN: usize = 4;
 /// Two neighbours become one block where they are no more than this together, so that it is not split again at once.
 const MERGED: usize = BLOCK / 4 * 3;
@@ -20,8 +22,14 @@ const MERGED: usize = BLOCK / 4 * 3;
 /// Messages in order.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    blocks: VecDeque<VecDeque<Entry>>,
+    blocks: VecDeque<Block>,
     len: usize,
+    /// The block in the midst that was changed last, or the first one: most changes there follow each other. It is packed when another
+    /// one is changed.
+    changed: usize,
+    /// Messages in packed blocks, and the bytes of those.
+    packed: usize,
+    packed_bytes: usize,
     /// How often a message was moved to make room for others.
     #[cfg(test)]
     moved: usize,
@@ -32,28 +40,29 @@ impl Line {
         self.len
     }
 
+    /// How many messages are packed, and what they take, in bytes.
+    pub(super) fn packed(&self) -> (usize, usize) {
+        (self.packed, self.packed_bytes)
+    }
+
     /// Adds a message, however late it comes.
     pub(super) fn put(&mut self, entry: Entry) {
         self.len += 1;
-        match (self.first(), self.last()) {
+        match (self.first(), self.blocks.back().and_then(Block::last)) {
             (Some(first), _) if first.position > entry.position => self.put_first(entry),
-            (_, Some(last)) if last.position > entry.position => self.put_between(entry),
+            (_, Some(last)) if last > entry.position => self.put_between(entry),
             _ => self.put_last(entry),
         }
     }
 
     /// The oldest.
     pub(super) fn first(&self) -> Option<&Entry> {
-        self.blocks.front()?.front()
-    }
-
-    fn last(&self) -> Option<&Entry> {
-        self.blocks.back()?.back()
+        self.blocks.front()?.first()
     }
 
     /// Takes the oldest.
     pub(super) fn take(&mut self) -> Option<Entry> {
-        let first = self.blocks.front_mut()?.pop_front();
+        let first = self.open(0)?.pop_front();
         self.took(0);
         first
     }
@@ -61,65 +70,99 @@ impl Line {
     /// Takes the one at a position, if it is there.
     pub(super) fn take_at(&mut self, position: u64) -> Option<Entry> {
         let at = self.block_of(position);
-        let block = self.blocks.get_mut(at)?;
-        let entry = block.remove(block.binary_search_by_key(&position, |entry| entry.position).ok()?);
+        let place = self.blocks.get(at)?.place_of(position)?;
+        let entry = self.change(at)?.remove(place);
         self.took(at);
         self.merge(at);
         entry
     }
 
     /// All, oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.blocks.iter().flatten()
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry> {
+        self.blocks.iter().flat_map(Block::iter)
     }
 
     /// Those from a position on, oldest first, so many.
-    pub(super) fn from(&self, position: u64, limit: usize) -> impl Iterator<Item = &Entry> {
+    pub(super) fn from(&self, position: u64, limit: usize) -> impl Iterator<Item = Entry> {
         let blocks = self.blocks.range(self.block_of(position)..);
-        blocks.flatten().skip_while(move |entry| entry.position < position).take(limit)
+        blocks.flat_map(Block::iter).skip_while(move |entry| entry.position < position).take(limit)
     }
 
     /// The block in which a position stands or would stand.
     fn block_of(&self, position: u64) -> usize {
-        let begins = |block: &VecDeque<Entry>| block.front().is_some_and(|first| first.position <= position);
+        let begins = |block: &Block| block.first().is_some_and(|first| first.position <= position);
         self.blocks.partition_point(begins).saturating_sub(1)
     }
 
     fn put_first(&mut self, entry: Entry) {
-        match self.block_with_room(0) {
+        match self.open_with_room(0) {
             Some(block) => block.push_front(entry),
-            None => self.add_block(0, entry),
+            None => {
+                self.add_block(0, entry);
+                // The one that was first stays open: it may be first again at once.
+                self.pack(2);
+            }
         }
     }
 
     fn put_last(&mut self, entry: Entry) {
-        let last = self.blocks.len().saturating_sub(1);
-        match self.block_with_room(last) {
+        let blocks = self.blocks.len();
+        match self.open_with_room(blocks.saturating_sub(1)) {
             Some(block) => block.push_back(entry),
-            None => self.add_block(self.blocks.len(), entry),
+            None => {
+                self.add_block(blocks, entry);
+                // The one that was last, if there was one.
+                blocks.checked_sub(1).into_iter().for_each(|last| self.pack(last));
+            }
         }
     }
 
     fn put_between(&mut self, entry: Entry) {
-        let mut at = self.block_of(entry.position);
-        self.split_if_full(at);
+        self.split_if_full(self.block_of(entry.position));
         // It may belong into the second half.
-        at = self.block_of(entry.position);
-        let Some(block) = self.block_with_room(at) else { return };
+        let at = self.block_of(entry.position);
+        self.change(at);
+        let Some(block) = self.open_with_room(at) else { return };
         let place = block.partition_point(|known| known.position < entry.position);
         let moved = place.min(block.len() - place);
         block.insert(place, entry);
         self.note_moved(moved);
     }
 
+    /// A block that is to be changed in the midst; the one that was before is packed.
+    fn change(&mut self, at: usize) -> Option<&mut VecDeque<Entry>> {
+        let before = std::mem::replace(&mut self.changed, at);
+        if before != at && before > 0 && before + 1 < self.blocks.len() {
+            self.pack(before);
+        }
+        self.open(at)
+    }
+
     /// A block that takes one more.
-    fn block_with_room(&mut self, at: usize) -> Option<&mut VecDeque<Entry>> {
+    fn open_with_room(&mut self, at: usize) -> Option<&mut VecDeque<Entry>> {
+        self.blocks.get(at).filter(|block| block.len() < BLOCK)?;
         let room = self.room();
-        let block = self.blocks.get_mut(at).filter(|block| block.len() < BLOCK)?;
+        let block = self.open(at)?;
         if block.len() == block.capacity() {
             block.reserve_exact(room.min(BLOCK - block.len()));
         }
         Some(block)
+    }
+
+    fn open(&mut self, at: usize) -> Option<&mut VecDeque<Entry>> {
+        let block = self.blocks.get_mut(at)?;
+        if let Some(packed) = block.packed() {
+            self.packed -= packed.len();
+            self.packed_bytes -= size_of::<Block>() + packed.bytes();
+        }
+        Some(block.open())
+    }
+
+    fn pack(&mut self, at: usize) {
+        if let Some(packed) = self.blocks.get_mut(at).and_then(Block::pack) {
+            self.packed += packed.len();
+            self.packed_bytes += size_of::<Block>() + packed.bytes();
+        }
     }
 
     fn add_block(&mut self, at: usize, entry: Entry) {
@@ -132,7 +175,19 @@ impl Line {
         if self.blocks.len() == self.blocks.capacity() {
             self.blocks.reserve_exact(self.blocks.len() / 8 + 1);
         }
-        self.blocks.insert(at, block);
+        self.blocks.insert(at, Block::Open(block));
+        if at <= self.changed && self.changed > 0 {
+            self.changed += 1;
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.blocks.remove(at);
+        match at < self.changed {
+            true => self.changed -= 1,
+            false if at == self.changed => self.changed = 0,
+            false => {}
+        }
     }
 
     /// For how many more a block makes room at once.
@@ -141,19 +196,25 @@ impl Line {
     }
 
     fn split_if_full(&mut self, at: usize) {
-        let Some(block) = self.blocks.get_mut(at).filter(|block| block.len() >= BLOCK) else { return };
+        if self.blocks.get(at).is_none_or(|block| block.len() < BLOCK) {
+            return;
+        }
+        let Some(block) = self.change(at) else { return };
         let second = block.split_off(BLOCK / 2);
         block.shrink_to_fit();
         self.add(at + 1, second);
+        if at + 2 < self.blocks.len() {
+            self.pack(at + 1);
+        }
     }
 
-    /// One was taken out of a block. Once a block holds a quarter of what there is room for, half of the room goes back.
+    /// One was taken out of an open block. Once it holds a quarter of what there is room for, half of the room goes back.
     fn took(&mut self, at: usize) {
         self.len -= 1;
-        let Some(block) = self.blocks.get_mut(at) else { return };
+        let Some(block) = self.open(at) else { return };
         let room = block.capacity();
         if block.is_empty() {
-            self.blocks.remove(at);
+            self.remove(at);
             let room = self.blocks.capacity();
             if self.blocks.len() <= room / 4 {
                 self.blocks.shrink_to(room / 2);
@@ -165,16 +226,15 @@ impl Line {
 
     /// A block from which one was taken is joined with a neighbour, if both have become short.
     fn merge(&mut self, at: usize) {
-        let of = |at: usize| self.blocks.get(at).map(VecDeque::len);
+        let of = |at: usize| self.blocks.get(at).map(Block::len);
         let are_short = |first: &usize| of(*first).zip(of(first + 1)).is_some_and(|(one, next)| one + next <= MERGED);
         let Some(first) = [at, at.saturating_sub(1)].into_iter().find(are_short) else { return };
-        if let Some(mut next) = self.blocks.remove(first + 1)
-            && let Some(block) = self.blocks.get_mut(first)
-        {
-            let moved = next.len();
-            block.reserve_exact(moved);
-            block.append(&mut next);
-            self.note_moved(moved);
+        let next = self.open(first + 1).map(std::mem::take).unwrap_or_default();
+        self.remove(first + 1);
+        self.note_moved(next.len());
+        if let Some(block) = self.change(first) {
+            block.reserve_exact(next.len());
+            block.extend(next);
         }
     }
 
@@ -193,10 +253,13 @@ mod tests {
     use skep_protocol::Priority;
 
     use super::super::entry::Place;
+    use super::super::packed::Packed;
     use super::*;
     use crate::log::BatchAt;
 
     const MANY: u64 = 40_000;
+    /// The first two, the last one, and the one that was changed.
+    const OPEN_MAX: usize = 4;
 
     fn entry(position: u64) -> Entry {
         let place = Place::new(BatchAt { segment: 1, offset: 0 }, 0, 1).expect("a place");
@@ -209,7 +272,16 @@ mod tests {
 
     /// For how many messages there is room.
     fn room(line: &Line) -> usize {
-        line.blocks.iter().map(VecDeque::capacity).sum()
+        let of = |block: &Block| if let Block::Open(open) = block { open.capacity() } else { block.len() };
+        line.blocks.iter().map(of).sum()
+    }
+
+    /// How many blocks are open; what is said of the others is so.
+    fn open(line: &Line) -> usize {
+        let packed = line.blocks.iter().filter_map(Block::packed);
+        let bytes = packed.clone().map(|packed| size_of::<Block>() + packed.bytes()).sum();
+        assert_eq!(line.packed(), (packed.clone().map(Packed::len).sum(), bytes));
+        line.blocks.len() - packed.count()
     }
 
     /// The positions of one of four that were served in turn, or of one of four that were served one after the other.
@@ -230,7 +302,7 @@ mod tests {
                     }
                 }
                 assert!(line.moved <= BLOCK / 4 * MANY as usize, "{} moves for {MANY}", line.moved);
-                assert!(room(&line) <= 2 * line.len() + BLOCK, "room for {}", room(&line));
+                assert!(open(&line) <= OPEN_MAX, "{} blocks are open", open(&line));
                 assert_eq!(drained(&mut line), (0..MANY).collect::<Vec<_>>());
             }
         }
@@ -266,7 +338,8 @@ mod tests {
             let mut line = Line::default();
             (0..MANY).for_each(|n| line.put(entry(n)));
             (0..MANY).filter(|n| n % keep != 0).for_each(|n| assert!(line.take_at(n).is_some()));
-            assert!(room(&line) <= 3 * line.len() + BLOCK, "room for {} of {}", room(&line), line.len());
+            assert!(open(&line) <= OPEN_MAX, "{} blocks are open", open(&line));
+            assert!(line.packed().1 <= 40 * line.len(), "{:?} of {}", line.packed(), line.len());
             assert_eq!(drained(&mut line), (0..MANY).filter(|n| n % keep == 0).collect::<Vec<_>>());
         }
     }
@@ -278,6 +351,7 @@ mod tests {
             line.put(entry(n));
             let most = line.len() + ROOM_MIN.max(line.len() / 8).min(BLOCK);
             assert!(room(&line) <= most, "room for {} of {}", room(&line), line.len());
+            assert_eq!(open(&line), 1, "only the last block is open, and a first one that is the last");
         }
     }
 
@@ -298,6 +372,7 @@ mod tests {
                 _ => assert_eq!(line.len(), held.len()),
             }
             assert!(line.blocks.iter().all(|block| (1..=BLOCK).contains(&block.len())));
+            assert!(open(&line) <= OPEN_MAX, "{} blocks are open", open(&line));
         }
         assert_eq!(drained(&mut line), held.into_iter().collect::<Vec<_>>());
     }

@@ -59,10 +59,12 @@ pub(super) fn declared(spec: &QueueSpec) -> u64 {
 impl Queue {
     /// What it takes, with all it holds.
     fn weight(&self) -> u64 {
+        let (packed, packed_bytes) = self.packed();
         let keyed = self.keys().map_or(0, |keys| keys.of.len() + keys.dead.len()) as u64;
         QUEUE_BYTES
             + self.declared
-            + ENTRY_BYTES * self.held
+            + ENTRY_BYTES * (self.held - packed)
+            + packed_bytes
             + LEASE_BYTES * self.leased
             + DELAY_BYTES * self.delayed
             + self.asides().map_or(0, Asides::weight)

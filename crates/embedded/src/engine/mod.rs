@@ -7,6 +7,7 @@
 
 mod ahead;
 mod asides;
+mod block;
 mod bridge;
 mod command;
 mod consumer;
@@ -26,6 +27,7 @@ mod load;
 mod memory;
 mod needed;
 mod order;
+mod packed;
 mod publish;
 pub(crate) mod queue;
 mod replay;

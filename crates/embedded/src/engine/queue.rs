@@ -359,19 +359,32 @@ impl Queue {
         self.ready_from(position, 1).any(|entry| entry.position == position)
     }
 
-    /// All messages that are ready, in no order.
-    pub(super) fn in_line(&self) -> impl Iterator<Item = &Entry> {
-        self.ready.iter().flatten().flat_map(|line| line.iter())
+    /// All messages that are ready, oldest first, whatever their priorities.
+    pub(super) fn in_line(&self) -> impl Iterator<Item = Entry> {
+        let lines = self.ready.iter().flatten().map(|line| line.iter());
+        let mut lines: Vec<_> = lines.map(|mut rest| (rest.next(), rest)).collect();
+        let position = |first: &Option<Entry>| first.map_or(u64::MAX, |first| first.position);
+        std::iter::from_fn(move || {
+            let (first, rest) = lines.iter_mut().min_by_key(|(first, _)| position(first))?;
+            std::mem::replace(first, rest.next())
+        })
+    }
+
+    /// How many of them are packed, and what those take, in bytes.
+    pub(super) fn packed(&self) -> (u64, u64) {
+        let lines = self.ready.iter().flatten().map(|line| line.packed());
+        lines.fold((0, 0), |(count, bytes), more| (count + more.0 as u64, bytes + more.1 as u64))
     }
 
     /// All messages that are ready or wait behind others of their key, in no order.
-    pub(crate) fn ready(&self) -> impl Iterator<Item = &Entry> {
-        self.in_line().chain(self.keys.iter().flat_map(|keys| keys.iter()))
+    pub(crate) fn ready(&self) -> impl Iterator<Item = Entry> {
+        let waiting = self.keys.iter().flat_map(|keys| keys.iter());
+        self.ready.iter().flatten().flat_map(|line| line.iter()).chain(waiting.copied())
     }
 
     /// Those from a position on, in no order: of each priority, and of those that wait, at least the oldest, so many.
-    pub(crate) fn ready_from(&self, position: u64, limit: usize) -> impl Iterator<Item = &Entry> {
-        let waiting = self.keys.iter().flat_map(move |keys| keys.from(position)).take(limit);
+    pub(crate) fn ready_from(&self, position: u64, limit: usize) -> impl Iterator<Item = Entry> {
+        let waiting = self.keys.iter().flat_map(move |keys| keys.from(position)).take(limit).copied();
         self.ready.iter().flatten().flat_map(move |line| line.from(position, limit)).chain(waiting)
     }
 

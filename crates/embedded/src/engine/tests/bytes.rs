@@ -31,7 +31,7 @@ impl Taken {
         println!("{what}: {counted:.1} bytes, estimated as {estimated:.1}");
         assert!(*counted <= bytes_max, "{what} takes {counted:.1} bytes, and is to take at most {bytes_max}");
         let off = estimated / counted;
-        assert!((1.0..=1.25).contains(&off), "{what} takes {counted:.1} bytes, estimated as {estimated:.1}");
+        assert!((0.9..=1.25).contains(&off), "{what} takes {counted:.1} bytes, estimated as {estimated:.1}");
     }
 }
 
@@ -56,19 +56,28 @@ fn publish(bench: &mut Bench, to: &str, count: usize) {
 }
 
 #[test]
-fn a_million_messages_in_one_queue_take_48_bytes_each() {
+fn a_million_messages_in_one_queue_take_8_bytes_each() {
     let mut bench = Bench::new();
     bench.declare(spec(0));
     warm(&mut bench, "q00000");
     let taken = taken(&mut bench, 1_000_000, |bench| publish(bench, "q00000", 1_000_000));
-    taken.check("a message of a million", 48.0);
+    taken.check("a message of a million", 8.0);
+}
+
+#[test]
+fn messages_that_came_one_by_one_take_10_bytes_each_in_a_long_line() {
+    let mut bench = Bench::new();
+    bench.declare(spec(0));
+    warm(&mut bench, "q00000");
+    let taken = taken(&mut bench, 20_000, |bench| (0..20_000).for_each(|_| bench.publish("q00000")));
+    taken.check("a message in a batch of its own", 10.0);
 }
 
 /// How many queues.
 const QUEUES: usize = 10_000;
 
 #[test]
-fn a_hundred_messages_in_each_of_ten_thousand_queues_take_48_bytes_each() {
+fn a_hundred_messages_in_each_of_ten_thousand_queues_take_32_bytes_each() {
     let mut bench = Bench::new();
     let all = Filter::new("all").expect("a filter");
     (0..QUEUES).for_each(|n| bench.declare(QueueSpec { filters: vec![all.clone()], ..spec(n) }));
@@ -79,7 +88,7 @@ fn a_hundred_messages_in_each_of_ten_thousand_queues_take_48_bytes_each() {
             bench.forget_batches();
         }
     });
-    taken.check("a message of a hundred in each of many queues", 48.0);
+    taken.check("a message of a hundred in each of many queues", 32.0);
 }
 
 #[test]

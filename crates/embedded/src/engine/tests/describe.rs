@@ -67,7 +67,7 @@ impl Engine {
         let of_keys: Vec<String> = queue.keys().into_iter().flat_map(|keys| keys.describe()).collect();
         let mut notes = queue.asides().map(|asides| asides.notes.clone()).unwrap_or_default();
         let mut entry = |entry: &Entry, how: &str| lines.push(format!("queue {id} {how} {entry:?}"));
-        queue.ready().for_each(|ready| entry(ready, "ready"));
+        queue.ready().for_each(|ready| entry(&ready, "ready"));
         for lease in self.leases.values().filter(|lease| lease.queue == id) {
             entry(&lease.entry, "ready");
             let ended = skep_protocol::Ended { reason: "hub_restarted".into(), progress: lease.progress.clone() };

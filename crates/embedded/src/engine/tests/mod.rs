@@ -8,6 +8,7 @@ mod facts;
 mod keys;
 mod leases;
 mod levels;
+mod long;
 mod memory;
 mod moments;
 mod notices;
