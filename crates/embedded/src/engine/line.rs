@@ -97,11 +97,7 @@ impl Line {
     fn put_first(&mut self, entry: Entry) {
         match self.open_with_room(0) {
             Some(block) => block.push_front(entry),
-            None => {
-                self.add_block(0, entry);
-                // The one that was first stays open: it may be first again at once.
-                self.pack(2);
-            }
+            None => self.add_block(0, entry),
         }
     }
 
@@ -132,9 +128,7 @@ impl Line {
     /// A block that is to be changed in the midst; the one that was before is packed.
     fn change(&mut self, at: usize) -> Option<&mut VecDeque<Entry>> {
         let before = std::mem::replace(&mut self.changed, at);
-        if before != at && before > 0 && before + 1 < self.blocks.len() {
-            self.pack(before);
-        }
+        self.pack_in_the_midst(before);
         self.open(at)
     }
 
@@ -165,6 +159,13 @@ impl Line {
         }
     }
 
+    /// Packs a block, unless it is the first or the last one, or the one that is being changed.
+    fn pack_in_the_midst(&mut self, at: usize) {
+        if (1..self.blocks.len().saturating_sub(1)).contains(&at) && at != self.changed {
+            self.pack(at);
+        }
+    }
+
     fn add_block(&mut self, at: usize, entry: Entry) {
         let mut block = VecDeque::with_capacity(self.room());
         block.push_back(entry);
@@ -179,6 +180,8 @@ impl Line {
         if at <= self.changed && self.changed > 0 {
             self.changed += 1;
         }
+        // The one that was first stays open: it may be first again at once. The one that was second does not.
+        self.pack_in_the_midst(2);
     }
 
     fn remove(&mut self, at: usize) {
@@ -203,9 +206,7 @@ impl Line {
         let second = block.split_off(BLOCK / 2);
         block.shrink_to_fit();
         self.add(at + 1, second);
-        if at + 2 < self.blocks.len() {
-            self.pack(at + 1);
-        }
+        self.pack_in_the_midst(at + 1);
     }
 
     /// One was taken out of an open block. Once it holds a quarter of what there is room for, half of the room goes back.
@@ -353,6 +354,20 @@ mod tests {
             assert!(room(&line) <= most, "room for {} of {}", room(&line), line.len());
             assert_eq!(open(&line), 1, "only the last block is open, and a first one that is the last");
         }
+    }
+
+    #[test]
+    fn what_comes_between_others_of_a_full_first_block_leaves_few_blocks_open() {
+        let (mut line, mut lowest) = (Line::default(), 1 << 40);
+        for _ in 0..20 {
+            while line.blocks.front().is_none_or(|first| first.len() < BLOCK) || line.blocks.len() % 2 == 0 {
+                lowest -= 16;
+                line.put(entry(lowest));
+            }
+            line.put(entry(lowest + 1));
+            assert!(open(&line) <= OPEN_MAX, "{} blocks are open", open(&line));
+        }
+        assert!(drained(&mut line).is_sorted());
     }
 
     #[test]
