@@ -30,7 +30,7 @@ impl Engine {
         fn held(queue: QueueId, entry: &Entry) -> Needed {
             Needed { by: NeededBy::Queue(queue, entry.attempts), position: entry.position, place: entry.place }
         }
-        let ready = self.queues.iter().flat_map(|(id, queue)| queue.ready().map(|entry| held(*id, entry)));
+        let ready = self.queues.iter().flat_map(|(id, queue)| queue.ready().map(|entry| held(*id, &entry)));
         let delayed = self.delayed.iter().map(|((queue, _), waiting)| held(*queue, &waiting.entry));
         let leased = self.recovering.iter().map(|((queue, _), leased)| held(*queue, &leased.entry));
         let owed = self.owed.iter().map(|(at, notice)| {
