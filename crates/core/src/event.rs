@@ -39,6 +39,7 @@ pub enum SessionEvent {
 impl Hub {
     /// The answer to a write, as it is told onward.
     pub(crate) fn explain(&self, party: &str, answer: Answer, now: Now, into: &mut Vec<SessionEvent>) {
+        answer.missed.iter().for_each(|message| self.unstored.dropped(now.unix_ms, message));
         match answer.to {
             Asked::Publish { sequence } => {
                 let receipts = self.receipts(party, sequence, &answer, now);

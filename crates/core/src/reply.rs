@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use skep_protocol::{Code, Error, Message, Outcome};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::backend::{Completion, Kept, Outgoing, Run};
 use crate::mailbox::{Entry, Mailbox, Wakes};
@@ -18,6 +18,8 @@ pub struct Answer {
     pub completion: Completion,
     /// How many live sessions each publish went to, by its index in the write, if to any.
     pub live: Vec<(u32, u32)>,
+    /// Those that live listeners were to hear, and did not for want of room.
+    pub(crate) missed: Vec<Message>,
     /// Those of its messages that no queue took, by their index in the write, without payload.
     pub(crate) left: Vec<(u32, Message)>,
     /// Bytes of messages that were unanswered until now.
@@ -155,14 +157,19 @@ impl Promise {
 
     fn complete(self, completion: Completion, wakes: &mut Wakes) {
         let mut live = Vec::with_capacity(self.copies.len());
+        let mut missed = Vec::new();
         for (index, listeners, message) in self.copies {
+            if !is_new(&completion.publishes, index) {
+                continue;
+            }
             // Full: the copy is dropped. The message is safe in its queues, and live listeners may miss.
-            if is_new(&completion.publishes, index) && self.tap.try_send(message).is_ok() {
-                live.push((index, listeners));
+            match self.tap.try_send(message) {
+                Ok(()) => live.push((index, listeners)),
+                Err(TrySendError::Full(message) | TrySendError::Closed(message)) => missed.push(message),
             }
         }
         let messages = self.messages + self.settles;
-        let answer = Answer { to: self.asked, completion, live, left: self.left, bytes: self.bytes, messages };
+        let answer = Answer { to: self.asked, completion, live, missed, left: self.left, bytes: self.bytes, messages };
         if self.mailbox.push(Entry::Answer(answer)) {
             wakes.add(&self.mailbox);
         }

@@ -25,6 +25,7 @@ use crate::retained::{TreeRetention, Trees};
 use crate::snapshot::{Recovered, Retention, Taker, recover};
 use crate::status;
 use crate::store::{State, Store};
+use crate::threads::spawn;
 
 /// More bytes than a declaration takes beside its filters.
 const DECLARE_BYTES: usize = 4 * 1024;
@@ -106,15 +107,15 @@ impl Embedded {
             let store = || embedded.store.clone();
             let (reading, preparing, taking, telling) = (store(), store(), store(), taker.clone());
             let mut threads = embedded.threads.lock().unwrap_or_else(PoisonError::into_inner);
-            threads.push(spawn("skep-log", move || committer.run())?);
-            threads.push(spawn("skep-read", move || reading.read_cold())?);
-            threads.push(spawn("skep-spare", move || preparer.run(&preparing, &telling))?);
-            threads.push(spawn("skep-snapshot", move || taker.run(&taking))?);
+            threads.push(spawn("skep-log", &embedded.store, move || committer.run())?);
+            threads.push(spawn("skep-read", &embedded.store, move || reading.read_cold())?);
+            threads.push(spawn("skep-spare", &embedded.store, move || preparer.run(&preparing, &telling))?);
+            threads.push(spawn("skep-snapshot", &embedded.store, move || taker.run(&taking))?);
         }
         // They end when nobody can ask any more, so they are not among those that closing joins.
         for (name, asked) in ["skep-look", "skep-trace"].into_iter().zip(work.asked) {
             let looking = embedded.store.clone();
-            drop(spawn(name, move || look::run(&looking, &asked))?);
+            drop(spawn(name, &embedded.store, move || look::run(&looking, &asked))?);
         }
         Ok(Arc::new(embedded))
     }
@@ -363,11 +364,4 @@ impl Drop for EmbeddedConsumer {
     fn drop(&mut self) {
         self.detach(End::Lost, self.store.clock.now());
     }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, Error> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(|error| Error::new(Code::StoreFailed, format!("the thread {name} cannot be started: {error}")))
 }

@@ -171,7 +171,13 @@ impl Committer {
         let written = loop {
             match self.try_write(&mut buffer, sync) {
                 Ok(written) => break written,
-                Err(short) if short.is_shortage() && self.waits_for_room(&short) => {}
+                Err(short) if short.is_shortage() => {
+                    // What was answered at a weaker level is not to wait for room with this.
+                    self.sync()?;
+                    if !self.waits_for_room(&short) {
+                        return Err(short);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         };

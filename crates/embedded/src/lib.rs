@@ -25,6 +25,7 @@ mod snapshot;
 mod status;
 mod store;
 mod sync;
+mod threads;
 mod unstaged;
 
 #[cfg(skep_loom)]

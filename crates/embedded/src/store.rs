@@ -149,6 +149,13 @@ impl Store {
         self.stop_reading();
     }
 
+    /// Takes nothing any more, at once; the threads end.
+    pub(crate) fn fail(&self, why: Error) {
+        self.lock().stop(why);
+        self.to_write.notify_all();
+        self.stop_reading();
+    }
+
     /// Runs a step of the engine, sees its effects through, and wakes whom they concern.
     ///
     /// # Errors
