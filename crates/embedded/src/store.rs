@@ -137,8 +137,13 @@ impl Store {
             tracing::warn!(%error, "it cannot be noted where damage was found");
         }
         let mut shared = self.lock();
+        let what = match error {
+            ReadError::Damaged { file, offset, fault } => format!("{file} at byte {offset}: {fault}"),
+            ReadError::Missing { file } => format!("{file} is missing"),
+            error @ ReadError::Io { .. } => error.to_string(),
+        };
         let text = format!(
-            "position {position} was durable, is not settled and cannot be read: {error}. Nothing new is taken. Stop the hub and see \
+            "position {position} was durable, is not settled and cannot be read: {what}. Nothing new is taken. Stop the hub and see \
              all of it with `skep verify`; restore the file from a copy, or see with `skep repair` what it would cost to go on without"
         );
         tracing::error!("{text}");
