@@ -14,6 +14,7 @@ mod tests {
     models! {
         skep_core::mailbox_models:
             every_entry_is_taken_once_and_no_wake_up_is_lost
+            what_is_taken_out_of_a_mailbox_its_session_learns
             a_delivery_is_taken_or_handed_back_when_the_session_ends
             an_eviction_reaches_the_holder;
         skep_embedded::commit_models:

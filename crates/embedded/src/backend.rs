@@ -10,7 +10,7 @@ use skep_core::{
     Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Gauge, Level, Now, Outlet, QueueCommand,
     Read, Reply, Router, Seen, Write,
 };
-use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName, QueueSpec};
+use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName};
 
 use crate::commit::steps::{Steps, Work, Writing};
 use crate::commit::{Committer, Preparer};
@@ -26,9 +26,6 @@ use crate::snapshot::{Recovered, Retention, Taker, recover};
 use crate::status;
 use crate::store::{State, Store};
 use crate::threads::spawn;
-
-/// More bytes than a declaration takes beside its filters.
-const DECLARE_BYTES: usize = 4 * 1024;
 
 /// What a publish is answered when already the opening found no room.
 const FULL: &str = "the disk is full; free some space, publishes are refused, acks are taken";
@@ -243,14 +240,13 @@ impl Backend for Embedded {
         if let Some(error) = self.refusal(false) {
             return Box::pin(async move { Err(error) });
         }
-        let need = match &command {
-            QueueCommand::Declare(spec) => Some(declaration(spec)),
-            _ => None,
-        };
+        let grows =
+            matches!(command, QueueCommand::Declare(_) | QueueCommand::Redrive(..) | QueueCommand::RedriveAt(..));
+        let asked = command.clone();
         let step = move |engine: &mut Engine, fx: &mut Effects| engine.command(&command, now, fx);
-        let done = match need {
-            Some(need) => durably_grown(self, need, step),
-            None => durably_with(self, step),
+        let done = match grows {
+            true => durably_grown(self, move |engine| engine.log_room(&asked), step),
+            false => durably_with(self, step),
         };
         Box::pin(async move { done.await.map(|count| Changed { count }) })
     }
@@ -328,13 +324,6 @@ fn unopened(error: &OpenError) -> Error {
         _ => Code::StoreFailed,
     };
     Error::new(code, error.to_string())
-}
-
-/// Bytes and records of a declaration in the log, and of what is staged with it.
-fn declaration(spec: &QueueSpec) -> (usize, u32) {
-    // In JSON each byte of a filter may be six.
-    let filters = spec.filters.iter().map(|filter| 6 * filter.as_str().len() + 8).sum::<usize>();
-    (filters + DECLARE_BYTES, 1)
 }
 
 /// A consumer of one queue.

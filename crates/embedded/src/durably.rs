@@ -20,7 +20,7 @@ pub(crate) fn durably<T: Send + 'static>(
 /// is full, the step waits.
 pub(crate) fn durably_grown<T: Send + 'static>(
     embedded: &Embedded,
-    need: (usize, u32),
+    need: impl FnOnce(&Engine) -> (usize, u32) + Send + 'static,
     step: impl FnOnce(&mut Engine, &mut Effects) -> Result<T, Error> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, Error>> {
     let store = embedded.store().clone();

@@ -37,7 +37,7 @@ impl Facts for Embedded {
     ) -> BoxFuture<'_, Result<u64, Error>> {
         let (key, value) = (key.to_owned(), value.to_owned());
         let need = (key.len() + value.len() + FACT_PUT_BYTES, 1);
-        durably_grown(self, need, move |engine, _| engine.put_fact(&key, &value, expected, ttl, now))
+        durably_grown(self, move |_| need, move |engine, _| engine.put_fact(&key, &value, expected, ttl, now))
     }
 
     fn delete(&self, key: &str, now: Now) -> BoxFuture<'_, Result<bool, Error>> {

@@ -166,14 +166,14 @@ impl Kept {
 
 impl Store {
     /// Takes a step that stages so many records of so many bytes and can wait, once there is room for them; or has it refused.
-    pub(crate) fn grow(&self, need: (usize, u32), step: Step) {
+    pub(crate) fn grow(&self, need: impl FnOnce(&Engine) -> (usize, u32), step: Step) {
         let mut shared = self.lock();
         if let Some(error) = shared.refusal().or_else(|| shared.full.clone()) {
             drop(shared);
             return step(Err(error));
         }
         let mut fx = Effects::default();
-        let (size, records) = need;
+        let (size, records) = need(&shared.engine);
         let has_room = shared.unstaged.is_empty() && shared.engine.staging().has_spare_room(size, records);
         if has_room {
             step(Ok((&mut shared.engine, &mut fx)));

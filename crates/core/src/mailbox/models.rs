@@ -36,6 +36,29 @@ pub fn every_entry_is_taken_once_and_no_wake_up_is_lost() -> u64 {
     })
 }
 
+/// A lease ends while its delivery comes: the session takes it, or learns that it was taken out and that its windows are to be said again.
+pub fn what_is_taken_out_of_a_mailbox_its_session_learns() -> u64 {
+    tried(|| {
+        let mailbox = Arc::new(Mailbox::default());
+        let pusher = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || put(&mailbox, &[1]))
+        };
+        let ender = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || mailbox.withdraw(|_| true).len())
+        };
+        let mut taken = Taken::default();
+        block_on(poll_fn(|cx| {
+            let is_any = mailbox.take(&mut taken, cx.waker());
+            if is_any || taken.withdrawn { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        pusher.join().expect("it ends");
+        let withdrawn = ender.join().expect("it ends");
+        assert_eq!((taken.entries.len(), taken.withdrawn), (1 - withdrawn, withdrawn == 1));
+    })
+}
+
 /// The session ends while a delivery comes and another thread still takes.
 pub fn a_delivery_is_taken_or_handed_back_when_the_session_ends() -> u64 {
     tried(|| {

@@ -17,6 +17,11 @@ use crate::limits::{QUEUES_MAX, REDRIVE_MAX};
 /// Positions of a purge that go into one record.
 const PURGE_RUNS_MAX: usize = 4096;
 
+/// More bytes than a declaration takes beside its filters.
+const DECLARE_BYTES: usize = 4 * 1024;
+/// More bytes than the record of a message that is moved back takes.
+const REDRIVE_BYTES: usize = 32;
+
 /// A message that a queue holds.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -45,6 +50,22 @@ impl Engine {
             QueueCommand::RedriveAt(name, positions) => self.redrive_at(name, positions, now),
             QueueCommand::PurgeAt(name, positions) => self.purge_at(name, positions),
         }
+    }
+
+    /// Bytes and records that a command takes in the log at most, if it is one that can wait for room there.
+    pub(crate) fn log_room(&self, command: &QueueCommand) -> (usize, u32) {
+        let moved = match command {
+            // In JSON each byte of a filter may be six.
+            QueueCommand::Declare(spec) => {
+                let filters = spec.filters.iter().map(|filter| 6 * filter.as_str().len() + 8).sum::<usize>();
+                return (filters + DECLARE_BYTES, 1);
+            }
+            QueueCommand::Redrive(name, limit) => self.info(name).map_or(0, |info| info.dead.min(u64::from(*limit))),
+            QueueCommand::RedriveAt(_, positions) => positions.len() as u64,
+            QueueCommand::Delete(..) | QueueCommand::Purge(_) | QueueCommand::PurgeAt(..) => 0,
+        };
+        let moved = moved.min(REDRIVE_MAX as u64) as u32;
+        (moved as usize * REDRIVE_BYTES, moved)
     }
 
     /// What a queue holds.

@@ -146,6 +146,31 @@ fn facts_and_queues_wait_for_room_too_and_what_nobody_waits_for_is_answered_at_o
     }
 }
 
+/// It may take more of the log than is left for acks.
+#[test]
+fn dead_letters_are_not_moved_back_while_the_disk_is_full() {
+    let mut hub = Stepped::new();
+    let _receipt = hub.publish(1_000);
+    hub.write();
+    let (consumer, mailbox) = hub.consume(1);
+    let leases = mailbox.withdraw(|_| true);
+    hub.settle(leases, &Action::Reject { reason: "never".into() });
+    drop(consumer);
+    let redrive = |hub: &mut Stepped| {
+        let (store, now) = (hub.store.clone(), hub.clock.now());
+        let name = QueueName::new("jobs").expect("a name");
+        hub.drive(store.manage(QueueCommand::Redrive(name, u32::MAX), now))
+    };
+    hub.disk.fill();
+    hub.steps.prepare();
+    let refused = redrive(&mut hub).expect_err("the disk is full");
+    assert_eq!((refused.code, refused.outcome), (Code::DiskFull, Outcome::Refused));
+    hub.disk.set_room(None);
+    hub.steps.prepare();
+    assert_eq!(redrive(&mut hub).expect("there is room").count, 1);
+    hub.drain(1);
+}
+
 /// What is wrong with the disk is said; it is not taken for full.
 #[test]
 fn while_no_segment_can_be_created_publishes_are_refused_and_acks_are_taken() {

@@ -91,12 +91,17 @@ impl Stepped {
     }
 
     pub(crate) fn ack(&mut self, leases: Vec<LeaseToken>) {
-        let acks: Vec<Settle> = leases.into_iter().map(|lease| Settle { lease, action: Action::Ack }).collect();
+        self.settle(leases, &Action::Ack);
+    }
+
+    pub(crate) fn settle(&mut self, leases: Vec<LeaseToken>, action: &Action) {
+        let settle = |lease| Settle { lease, action: action.clone() };
+        let settles: Vec<Settle> = leases.into_iter().map(settle).collect();
         let (answer, answered) = sync_channel(1);
-        let write = Write { settles: &acks, publishes: &[], atomic: false, party: "worker", producer: None };
+        let write = Write { settles: &settles, publishes: &[], atomic: false, party: "worker", producer: None };
         self.store.submit(write, self.clock.now(), Reply::call(move |done| drop(answer.send(done))));
         self.write();
-        let settled = answered.try_recv().expect("an ack is answered").settles;
+        let settled = answered.try_recv().expect("a settle is answered").settles;
         assert!(settled.iter().all(Result::is_ok), "{settled:?}");
     }
 
