@@ -6,6 +6,7 @@
 
 mod backend;
 mod cache;
+mod cold;
 mod commit;
 #[doc(hidden)]
 pub mod disk;

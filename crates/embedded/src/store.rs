@@ -2,9 +2,8 @@
 //!
 //! Under the lock nothing reads the disk, wakes anybody or waits. Deliveries whose batch is
 //! in memory go straight into mailboxes; the others go through the reading thread, and then
-//! all that follow them do, too, so that none overtakes another.
+//! all that follow them to the same consumer do, too, so that none overtakes another.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
@@ -13,13 +12,13 @@ use skep_core::{Clock, Entry, Now, Reply, Write};
 use skep_protocol::{Code, Delivery, Error, Message, Position};
 
 use crate::cache::Cache;
+use crate::cold::{Cold, ColdLines};
 use crate::commit::Preparer;
 use crate::engine::entry::Place;
 use crate::engine::{Due, Effects, Engine, Left, Submission};
 use crate::journal::MessageRecord;
 use crate::limits::{COPY_BYTES_MAX, GIVE_WAY};
 use crate::log::{BatchAt, ReadError, Reader};
-use crate::notice;
 use crate::sync::{Condvar, Mutex, MutexGuard, is_poisoned};
 use crate::unstaged::Unstaged;
 
@@ -29,7 +28,7 @@ pub(crate) struct Store {
     /// The writer sleeps on it.
     pub(crate) to_write: Condvar,
     /// The reading thread sleeps on it.
-    to_read: Condvar,
+    pub(crate) to_read: Condvar,
     pub(crate) clock: Clock,
     pub(crate) reader: Reader,
     /// None where nothing is written.
@@ -49,9 +48,7 @@ pub(crate) struct Shared {
     pub(crate) sleeps_until_ms: Option<u64>,
     /// It knows of records that nobody waits for, and will write them when it wakes.
     pub(crate) knows_staged: bool,
-    cold: VecDeque<Cold>,
-    /// The reading thread works on something that is in `cold` no more.
-    reading: bool,
+    pub(crate) cold: ColdLines,
 }
 
 /// Whether the store serves.
@@ -63,13 +60,6 @@ pub(crate) enum State {
     Closing(Option<Error>),
     /// It takes nothing any more, and why.
     Stopped(Error),
-}
-
-/// Something that needs bytes which are not in memory.
-pub(crate) enum Cold {
-    Due(Due),
-    /// What the sender of a dead letter is owed, and where the message lies.
-    Notice(u64, Place),
 }
 
 impl Store {
@@ -88,8 +78,7 @@ impl Store {
             unstaged: Unstaged::default(),
             sleeps_until_ms: None,
             knows_staged: false,
-            cold: VecDeque::new(),
-            reading: false,
+            cold: ColdLines::default(),
         };
         let (to_write, to_read) = (Condvar::new(), Condvar::new());
         Store { shared: Mutex::new(shared), to_write, to_read, clock, reader, preparer }
@@ -228,103 +217,9 @@ impl Store {
         }
         fx.wakes.wake();
     }
-
-    /// The reading thread: brings messages that are not in memory to their consumers, in order.
-    pub(crate) fn read_cold(&self) {
-        let mut shared = self.lock();
-        loop {
-            let Some(cold) = shared.next_cold() else {
-                if !matches!(shared.state, State::Open) {
-                    return;
-                }
-                shared = self.to_read.wait(shared).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            drop(shared);
-            shared = self.read(cold);
-        }
-    }
-
-    /// What the reading thread is to read next, for who takes its steps.
-    pub(crate) fn next_cold(&self) -> Option<Cold> {
-        self.lock().next_cold()
-    }
-
-    /// Reads what something needs, and brings it to its consumer.
-    pub(crate) fn read(&self, cold: Cold) -> MutexGuard<'_, Shared> {
-        let at = match &cold {
-            Cold::Due(due) => due.place.batch(),
-            Cold::Notice(_, place) => place.batch(),
-        };
-        let cached = self.lock().cache.get(at).cloned();
-        let batch = match cached {
-            Some(batch) => Ok(batch),
-            None => self.reader.batch(at).map(|batch| batch.bytes),
-        };
-        self.bring(cold, at, batch)
-    }
-
-    /// Stops the reading thread once its work is done.
-    pub(crate) fn stop_reading(&self) {
-        self.to_read.notify_all();
-    }
-
-    fn bring(&self, cold: Cold, at: BatchAt, batch: Result<Bytes, ReadError>) -> MutexGuard<'_, Shared> {
-        let mut fx = Effects::default();
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(error) => {
-                self.unread(&cold, at, &error);
-                // Its lease ends at its deadline, and it is tried again.
-                let mut shared = self.lock();
-                match cold {
-                    Cold::Due(due) => shared.engine.begin_lease(due.token, due.lease_ms, self.clock.now()),
-                    Cold::Notice(at, _) => shared.engine.pay_later(at, self.clock.now()),
-                }
-                self.settle_effects(shared, &mut fx);
-                return self.lock();
-            }
-        };
-        let mut shared = self.lock();
-        shared.cache.insert(at, batch.clone());
-        match cold {
-            Cold::Due(due) => shared.hand_over(due, &batch, self.clock.now(), &mut fx),
-            Cold::Notice(at, place) => {
-                let now = self.clock.now();
-                notice::tell(&mut shared.engine, at, record(&batch, &place), now, &mut fx);
-            }
-        }
-        self.settle_effects(shared, &mut fx);
-        self.lock()
-    }
-
-    /// A batch that was to be brought to somebody cannot be read.
-    fn unread(&self, cold: &Cold, at: BatchAt, error: &ReadError) {
-        if let ReadError::Io { .. } = error {
-            // A person must look at the disk.
-            return tracing::error!(%error, "a stored message cannot be read");
-        }
-        let shared = self.lock();
-        // Settled meanwhile, it may have been removed.
-        let needed = match cold {
-            Cold::Due(due) => shared.engine.is_leased(due.token).then_some(due.position),
-            Cold::Notice(dead, _) => shared.engine.owed(*dead).map(|notice| notice.position),
-        };
-        drop(shared);
-        needed.into_iter().for_each(|position| self.damaged(position, at, error));
-    }
 }
 
 impl Shared {
-    fn next_cold(&mut self) -> Option<Cold> {
-        // What has ended meanwhile is not read: its consumer went, or its queue.
-        let is_gone = |cold: &mut Cold| matches!(cold, Cold::Due(due) if !self.engine.is_leased(due.token));
-        while self.cold.pop_front_if(is_gone).is_some() {}
-        let cold = self.cold.pop_front();
-        self.reading = cold.is_some();
-        cold
-    }
-
     /// Why nothing new is taken any more, if so.
     pub(crate) fn refusal(&self) -> Option<Error> {
         match &self.state {
@@ -341,20 +236,20 @@ impl Shared {
         self.engine.dispatch_touched(now, fx);
         while !fx.due.is_empty() {
             for due in std::mem::take(&mut fx.due) {
-                let overtakes = self.reading || !self.cold.is_empty();
+                let overtakes = self.cold.holds(due.consumer);
                 match self.cache.get(due.place.batch()).cloned() {
                     Some(batch) if !overtakes => self.hand_over(due, &batch, now, fx),
-                    _ => self.cold.push_back(Cold::Due(due)),
+                    _ => self.cold.push(Cold::Due(due)),
                 }
             }
             self.engine.dispatch_touched(now, fx);
         }
-        self.cold.extend(fx.notices.drain(..).map(|(at, place)| Cold::Notice(at, place)));
+        fx.notices.drain(..).for_each(|(at, place)| self.cold.push(Cold::Notice(at, place)));
         !self.cold.is_empty()
     }
 
     /// Puts a delivery into its mailbox.
-    fn hand_over(&mut self, due: Due, batch: &Bytes, now: Now, fx: &mut Effects) {
+    pub(crate) fn hand_over(&mut self, due: Due, batch: &Bytes, now: Now, fx: &mut Effects) {
         let Some(message) = message(batch, &due.place) else {
             self.engine.begin_lease(due.token, due.lease_ms, now);
             return tracing::error!(position = due.position, "a stored message is not readable as one");

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::preparer::{Asked, Preparer, refusal};
 use super::{Choice, Committer, Next, engine_failed, failed};
+use crate::cold::Cold;
 use crate::log::{LogBuffer, Written};
 use crate::look;
 use crate::snapshot::Taker;
-use crate::store::{Cold, Store};
+use crate::store::Store;
 
 /// What the threads of a store are to do.
 pub(crate) struct Work {

@@ -129,6 +129,7 @@ impl Engine {
         };
         self.staging.append_at(entry.level, &Record::Lease { lease: lease.of(token), party: &state.party });
         fx.due.push(Due {
+            consumer,
             outlet: state.outlet.clone(),
             queue: queue.name.clone(),
             position: entry.position,

@@ -30,6 +30,7 @@ mod order;
 mod packed;
 mod publish;
 pub(crate) mod queue;
+mod refusals;
 mod replay;
 mod settle;
 mod settled;
@@ -165,6 +166,7 @@ pub(crate) struct Effects {
 /// A message to be handed to a consumer.
 #[derive(Debug)]
 pub(crate) struct Due {
+    pub(crate) consumer: ConsumerId,
     pub(crate) outlet: Outlet,
     pub(crate) queue: QueueName,
     pub(crate) position: u64,

@@ -9,10 +9,11 @@ use skep_protocol::{Code, Error, MessageRef, Position, ProducerId, QueueName, To
 use super::dead::HUB;
 use super::dedup::Seen;
 use super::entry::{Entry, Place};
+use super::refusals::{is_before_window, no_queue, other_payload, queue_full, too_far, window_passed};
 use super::submission::Results;
 use super::{Engine, Pending};
 use crate::journal::{QueueId, message_overhead};
-use crate::limits::{DEDUP_MS, MATCHES_MAX, PENDING_MAX, ROUTE_STEPS_MAX};
+use crate::limits::{MATCHES_MAX, PENDING_MAX, ROUTE_STEPS_MAX};
 use crate::log::RECORD_HEADER_BYTES;
 
 /// What is to become of one publish.
@@ -318,53 +319,4 @@ fn kept(position: Option<u64>, level: Option<Level>, queues: u32, skipped: u32) 
         by_id: false,
         waiting: None,
     }
-}
-
-fn other_payload(outgoing: &Outgoing<'_>, position: u64) -> Error {
-    let id = outgoing.message.id();
-    let text = format!(
-        "a message with the id {id:.64?} and another payload was published exactly once before, at position {position}; \
-         give this one an id of its own, or send it again as it was"
-    );
-    Error::new(Code::Conflict, text)
-}
-
-/// Whether a message says that it was made when ids are known of no more: it may have been stored before.
-fn is_before_window(message: &MessageRef<'_>, now: Now) -> bool {
-    message.made_ms().is_some_and(|made_ms| made_ms.saturating_add(DEDUP_MS) < now.unix_ms)
-}
-
-fn window_passed(message: &MessageRef<'_>) -> Error {
-    let text = format!(
-        "it was made at {}, and ids of exactly_once are known for {} min: nobody knows whether it was stored before. Look for it          (skep trace), and publish it with another id and a time of now if it was not",
-        message.time().unwrap_or_default(),
-        DEDUP_MS / 60_000
-    );
-    Error::new(Code::DedupWindowPassed, text)
-}
-
-fn no_queue(outgoing: &Outgoing<'_>) -> Error {
-    let to = outgoing.message.to().collect::<Vec<_>>().join(", ");
-    let text = format!("no durable queue takes {to}, and at_least_once was asked for; add one: skep queue add {to}");
-    Error::new(Code::NoQueue, text)
-}
-
-fn too_far(atomic: bool) -> Error {
-    let (what, fewer) = match atomic {
-        false => ("message", "it fewer topics"),
-        true => ("atomic step", "its messages fewer topics, or it fewer messages"),
-    };
-    let text = format!(
-        "the topics of this {what} and the filters that match them meet more than {ROUTE_STEPS_MAX} times; give {fewer}, \
-         or the queues fewer filters that overlap"
-    );
-    Error::new(Code::TooLarge, text)
-}
-
-pub(super) fn queue_full(queue: &super::queue::Queue) -> Error {
-    let text = format!(
-        "queue {} is full: it holds {} messages and {} bytes of at most {} and {}",
-        queue.name, queue.held, queue.held_bytes, queue.spec.messages_max, queue.spec.bytes_max
-    );
-    Error::new(Code::QueueFull, text)
 }
