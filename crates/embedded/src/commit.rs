@@ -146,6 +146,9 @@ impl Committer {
                 return Choice::Do(Next::Sync);
             }
             if closing {
+                if shared.full.is_none() && shared.engine.return_leases() {
+                    continue;
+                }
                 return Choice::Do(Next::Close);
             }
             let proof_at = self.unproven_since_ms.map(|since| since + IDLE_PROOF_MS);

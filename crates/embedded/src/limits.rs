@@ -24,6 +24,8 @@ pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
 pub(crate) const FULL_PROGRESS_BYTES_MAX: usize = 256;
 /// Settles remembered; beyond it the oldest is forgotten.
 pub(crate) const SETTLED_MAX: usize = 262_144;
+/// Leases that a store which closes returns at a time.
+pub(crate) const RETURNED_MAX: usize = 8_192;
 /// Leases of which is remembered why they ended without a settle; of older ones nobody is told.
 pub(crate) const LAPSES_MAX: usize = 16_384;
 /// Entries of queues and answers that wait to be durable: everybody who writes waits for those before. Beyond it a publish is

@@ -7,7 +7,10 @@ use skep_protocol::{Code, Error, LeaseToken};
 
 use super::Engine;
 use crate::journal::{QueueId, Token};
-use crate::limits::LAPSES_MAX;
+use crate::limits::{LAPSES_MAX, RETURNED_MAX};
+
+/// More bytes than the record of a return takes.
+const RETURN_BYTES: usize = 128;
 
 /// Why a lease ended that nobody settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(super) enum Lapse {
     NotResumed,
     /// Its queue was deleted.
     Deleted,
+    /// The store closed, in order: that is nobody's failure.
+    Closed,
 }
 
 impl Lapse {
@@ -36,6 +41,7 @@ impl Lapse {
             Lapse::Left => "consumer_left",
             Lapse::NotResumed => "not_resumed",
             Lapse::Deleted => "queue_deleted",
+            Lapse::Closed => "hub_closed",
         }
     }
 
@@ -52,6 +58,7 @@ impl Lapse {
             Lapse::Left => "it ended with its subscription, and its message is delivered again",
             Lapse::NotResumed => "its session came back without naming it, and its message is delivered again",
             Lapse::Deleted => "its queue was deleted, and its message with it",
+            Lapse::Closed => "the hub is closing, and its message is delivered again",
         }
     }
 }
@@ -83,6 +90,24 @@ impl Engine {
         self.lapses.remember(count, why);
         self.give_back(&lease, Token { open: self.open, count }, Some(why));
         Some(lease.queue)
+    }
+
+    /// Before the store closes in order: leases end uncharged, the youngest first, some at a time and as far as there is room for
+    /// it. Answers whether any did. What is left then is charged by the next opening, as after a crash.
+    pub(crate) fn return_leases(&mut self) -> bool {
+        let records = u32::try_from(self.leases.len().min(RETURNED_MAX)).unwrap_or(u32::MAX);
+        if records == 0 || !self.staging.has_spare_room(records as usize * RETURN_BYTES, records) {
+            return false;
+        }
+        let mut counts: Vec<u64> = self.leases.keys().copied().collect();
+        let older = counts.len().saturating_sub(RETURNED_MAX);
+        counts.select_nth_unstable(older);
+        let mut youngest = counts.split_off(older);
+        youngest.sort_unstable();
+        youngest.into_iter().rev().for_each(|count| {
+            self.lapse(count, Lapse::Closed);
+        });
+        true
     }
 
     /// A lease ends with its queue.

@@ -2,7 +2,7 @@
 
 use skep_protocol::{
     Action, Ask, Binding, Code, Command, Filter, Guarantee, Message, MessageId, Page, Position, Priority, ProducerId,
-    QueueName, Settlement, Subscribe,
+    QueueName, QueueSpec, Settlement, Subscribe,
 };
 
 use super::{Opener, close, declare, hub, jobs, peek, peek_from, settle, text};
@@ -30,6 +30,25 @@ pub async fn a_restart_forgets_nothing_and_brings_nothing_back(opener: Opener<'_
     }
     assert!(peer.is_quiet(50).await);
     close(second, peer).await;
+}
+
+/// What somebody works on when the hub stops in order is tried again, and that was nobody's failure: also a message with one
+/// attempt comes again, however often the hub stops.
+pub async fn a_hub_that_stops_in_order_uses_up_no_attempt(opener: Opener<'_>) {
+    let first = hub(opener).await;
+    let mut peer = Peer::attach(&first, None);
+    declare(&mut peer, "jobs", |spec| QueueSpec { attempts_max: 1, ..spec }).await;
+    peer.publish(message("jobs").text("one")).await.expect("a receipt");
+    close(first, peer).await;
+    for _ in 0..3 {
+        let again = hub(opener).await;
+        let mut peer = Peer::attach(&again, None);
+        let keep = |subscribe| Subscribe { binding: Binding::Deadline, ..subscribe };
+        peer.consume_with("jobs", 1, keep).await.expect("a subscription");
+        let delivery = peer.delivery().await;
+        assert_eq!((text(&delivery.message).as_str(), delivery.attempt), ("one", 1));
+        close(again, peer).await;
+    }
 }
 
 /// A resend with the same sequence is answered as it was, also after a restart.

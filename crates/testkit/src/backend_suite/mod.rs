@@ -87,6 +87,7 @@ macro_rules! backend_suite {
             consumers_of_a_deleted_queue_are_told_once
             a_consumer_that_goes_gives_back_what_it_holds
             a_critical_message_goes_before_those_that_wait
+            a_hub_that_stops_in_order_uses_up_no_attempt
             a_resend_is_recognised_by_its_sequence_across_a_restart
             an_exactly_once_message_is_recognised_by_its_id_across_a_restart
             an_id_that_comes_again_with_another_payload_is_refused
