@@ -166,6 +166,8 @@ pub struct Outgoing<'a> {
     pub by_id: bool,
     /// Answer once it is durable; else as soon as it is taken, with neither position nor durability.
     pub waits: bool,
+    /// Why it is refused, unless it is stored already and comes again: then it is answered as it was.
+    pub refusal: Option<&'a Error>,
 }
 
 /// What became of a write.
@@ -219,8 +221,8 @@ pub enum QueueCommand {
     Declare(QueueSpec),
     /// Deletes; with messages only by force.
     Delete(QueueName, bool),
-    /// Drops what is ready.
-    Purge(QueueName),
+    /// Drops what is ready or delayed, the oldest first, at most so many.
+    Purge(QueueName, u32),
     /// Moves at most so many dead letters back to this queue, oldest first.
     Redrive(QueueName, u32),
     /// Moves the dead letters that stand here back to this queue, at most 1,000; what is not there any more is passed over.
@@ -265,6 +267,6 @@ impl<'a> Outgoing<'a> {
     /// A message without sequence, stored if a queue matches, and waited for.
     #[must_use]
     pub fn new(message: &'a Message) -> Self {
-        Outgoing { message: message.view(), sequence: 0, required: false, by_id: false, waits: true }
+        Outgoing { message: message.view(), sequence: 0, required: false, by_id: false, waits: true, refusal: None }
     }
 }

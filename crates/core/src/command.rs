@@ -13,6 +13,8 @@ use crate::policy::{Action, Party};
 
 /// Most messages one look shows; more by asking on from `next`.
 pub(crate) const LOOK_MAX: u32 = 1_000;
+/// Messages that a purge drops at a time.
+const PURGE_PART: u32 = 8_192;
 
 impl Hub {
     /// Runs a command. What it answers is durable.
@@ -27,7 +29,7 @@ impl Hub {
                 check_name(&queue)?;
                 self.change(QueueCommand::Delete(queue, force), now).await.map(done)
             }
-            Command::Purge { queue } => self.change(QueueCommand::Purge(queue), now).await.map(count),
+            Command::Purge { queue } => self.purge(queue, now).await.map(Answer::Count),
             Command::PurgePicked { queue, pick } => self.purge_picked(queue, &pick, now).await.map(Answer::Picked),
             Command::RedrivePicked { queue, pick } => self.redrive_picked(queue, &pick, now).await.map(Answer::Picked),
             Command::Redrive { queue, limit } => self.change(QueueCommand::Redrive(queue, limit), now).await.map(count),
@@ -183,6 +185,19 @@ impl Hub {
 
     fn queue(&self, name: &QueueName) -> Result<QueueInfo, Error> {
         self.backend.info(name).ok_or_else(|| unknown_queue(name))
+    }
+
+    /// Drops what a queue holds now and nobody works on, part by part: others have their turn in between.
+    async fn purge(&self, queue: QueueName, now: Now) -> Result<u64, Error> {
+        let info = self.queue(&queue)?;
+        let (held, mut purged) = (info.ready + info.delayed, 0);
+        loop {
+            let part = self.change(QueueCommand::Purge(queue.clone(), PURGE_PART), now).await?.count;
+            purged += part;
+            if part < u64::from(PURGE_PART) || purged >= held {
+                return Ok(purged);
+            }
+        }
     }
 
     async fn change(&self, command: QueueCommand, now: Now) -> Result<Changed, Error> {

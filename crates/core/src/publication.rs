@@ -26,11 +26,12 @@ impl Session {
             .zip(ways)
             .zip(sequence..)
             .map(|((message, way), sequence)| {
-                let (required, by_id) = match way {
-                    Way::Store { required, by_id } => (*required, *by_id),
-                    _ => (false, false),
+                let (required, by_id, refusal) = match way {
+                    Way::Store { required, by_id } => (*required, *by_id, None),
+                    Way::Refused(error) => (false, false, Some(error)),
+                    Way::Reply | Way::Live | Way::Both => (false, false, None),
                 };
-                Outgoing { sequence, required, by_id, ..Outgoing::new(message) }
+                Outgoing { sequence, required, by_id, refusal, ..Outgoing::new(message) }
             })
             .collect();
         let reply = self.promise(Asked::Publish { sequence }, (0, 0), batch);

@@ -111,8 +111,8 @@ impl Session {
         while let (Some(way), Some(message)) = (ways.get(at), batch.get(at)) {
             let number = sequence + at as u64;
             let result = match way {
-                Way::Store { .. } => {
-                    let run = ways[at..].iter().take_while(|way| matches!(way, Way::Store { .. })).count();
+                way if self.is_stored_or_may_be(way) => {
+                    let run = ways[at..].iter().take_while(|way| self.is_stored_or_may_be(way)).count();
                     self.store(number, &batch[at..at + run], &ways[at..at + run], now);
                     at += run;
                     continue;
@@ -128,6 +128,11 @@ impl Session {
         }
         wakes.wake();
         self.hub.telemetry.published(batch.len());
+    }
+
+    /// Whether the backend is to judge: it alone knows whether what is refused now was stored before, and then it is not refused.
+    fn is_stored_or_may_be(&self, way: &Way) -> bool {
+        matches!(way, Way::Store { .. }) || matches!(way, Way::Refused(_) if self.producer.is_some())
     }
 
     /// Settles leases; with publishes, as one atomic step guarded by every lease.

@@ -114,6 +114,10 @@ impl Inner {
     fn store(&mut self, write: &Write<'_>, wakes: &mut Wakes) -> Vec<Run> {
         let mut runs = Vec::new();
         for publish in write.publishes {
+            if let Some(error) = publish.refusal {
+                runs.push(Run { count: 1, result: Err(error.clone()) });
+                continue;
+            }
             let number = self.number();
             let topics: Vec<&str> = publish.message.to().collect();
             let mut queues = 0;
@@ -232,7 +236,7 @@ impl Backend for Memory {
                 u64::from(inner.queues.insert(fresh.spec.name.clone(), fresh).is_none())
             }
             QueueCommand::Delete(queue, _) => u64::from(inner.queues.remove(&queue).is_some()),
-            QueueCommand::Purge(queue) => {
+            QueueCommand::Purge(queue, _) => {
                 inner.queues.get_mut(&queue).map_or(0, |queue| queue.ready.drain(..).count() as u64)
             }
             QueueCommand::Redrive(..) | QueueCommand::RedriveAt(..) | QueueCommand::PurgeAt(..) => 0,

@@ -59,6 +59,7 @@ struct Kept {
     required: bool,
     by_id: bool,
     waits: bool,
+    refusal: Option<Error>,
 }
 
 impl Unstaged {
@@ -153,14 +154,15 @@ impl Owned {
 
 impl Kept {
     fn of(outgoing: &Outgoing<'_>) -> Self {
-        let Outgoing { message, sequence, required, by_id, waits } = *outgoing;
+        let Outgoing { message, sequence, required, by_id, waits, refusal } = *outgoing;
         let message = Message::parse(Bytes::copy_from_slice(message.bytes())).expect("it was read as a message before");
-        Kept { message, sequence, required, by_id, waits }
+        Kept { message, sequence, required, by_id, waits, refusal: refusal.cloned() }
     }
 
     fn outgoing(&self) -> Outgoing<'_> {
-        let Kept { message, sequence, required, by_id, waits } = self;
-        Outgoing { message: message.view(), sequence: *sequence, required: *required, by_id: *by_id, waits: *waits }
+        let Kept { message, sequence, required, by_id, waits, refusal } = self;
+        let (sequence, required, by_id, waits) = (*sequence, *required, *by_id, *waits);
+        Outgoing { message: message.view(), sequence, required, by_id, waits, refusal: refusal.as_ref() }
     }
 }
 

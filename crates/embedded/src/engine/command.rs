@@ -45,7 +45,7 @@ impl Engine {
         match command {
             QueueCommand::Declare(spec) => self.declare(spec, now, fx),
             QueueCommand::Delete(name, force) => self.delete(name, *force),
-            QueueCommand::Purge(name) => self.purge(name),
+            QueueCommand::Purge(name, limit) => self.purge(name, *limit),
             QueueCommand::Redrive(name, limit) => self.redrive(name, *limit, now),
             QueueCommand::RedriveAt(name, positions) => self.redrive_at(name, positions, now),
             QueueCommand::PurgeAt(name, positions) => self.purge_at(name, positions),
@@ -62,7 +62,7 @@ impl Engine {
             }
             QueueCommand::Redrive(name, limit) => self.info(name).map_or(0, |info| info.dead.min(u64::from(*limit))),
             QueueCommand::RedriveAt(_, positions) => positions.len() as u64,
-            QueueCommand::Delete(..) | QueueCommand::Purge(_) | QueueCommand::PurgeAt(..) => 0,
+            QueueCommand::Delete(..) | QueueCommand::Purge(..) | QueueCommand::PurgeAt(..) => 0,
         };
         let moved = moved.min(REDRIVE_MAX as u64) as u32;
         (moved as usize * REDRIVE_BYTES, moved)
@@ -207,25 +207,33 @@ impl Engine {
         self.consumers.retain(|_, consumer| consumer.queue != id);
     }
 
-    fn purge(&mut self, name: &QueueName) -> Result<u64, Error> {
+    fn purge(&mut self, name: &QueueName, limit: u32) -> Result<u64, Error> {
         let id = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
-        let Some(queue) = self.queues.get_mut(&id) else { return Err(unknown_queue(name)) };
-        let mut entries = queue.take_all();
-        entries.append(&mut self.end_delays(id));
-        Ok(self.drop_entries(id, &entries))
+        let Some(queue) = self.queues.get(&id) else { return Err(unknown_queue(name)) };
+        let limit = limit as usize;
+        let ready = queue.ready_from(0, limit).map(|entry| entry.position);
+        let delayed = self.delayed.range((id, 0)..=(id, u64::MAX)).map(|((_, at), _)| *at).take(limit);
+        let mut positions: Vec<u64> = ready.chain(delayed).collect();
+        positions.sort_unstable();
+        positions.truncate(limit);
+        Ok(self.purge_these(id, positions))
     }
 
     /// Drops what stands here and is not leased.
     fn purge_at(&mut self, name: &QueueName, positions: &[Position]) -> Result<u64, Error> {
         let id = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
+        Ok(self.purge_these(id, numbers(positions)))
+    }
+
+    fn purge_these(&mut self, id: QueueId, positions: Vec<u64>) -> u64 {
         let mut entries = Vec::new();
-        for position in numbers(positions) {
+        for position in positions {
             let ready = self.queues.get_mut(&id).and_then(|queue| queue.take_at(position));
             entries.extend(ready.or_else(|| self.end_delay(id, position)));
         }
         // Where a head of a key goes, the next one is ready.
         self.touched.push(id);
-        Ok(self.drop_entries(id, &entries))
+        self.drop_entries(id, &entries)
     }
 
     /// What was taken out of a queue is held no more; answers how many.

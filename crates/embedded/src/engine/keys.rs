@@ -135,12 +135,6 @@ impl Keys {
         self.change(key, |chain| chain.waiting.remove(&rank))
     }
 
-    /// Takes all that wait for their turn.
-    pub(super) fn take_all(&mut self) -> Vec<Entry> {
-        let waiting: Vec<u64> = self.iter().map(|entry| entry.position).collect();
-        waiting.into_iter().filter_map(|position| self.take(position)).collect()
-    }
-
     /// A message is no more in its queue; answers the one that is ready by that, if any.
     pub(super) fn leave(&mut self, position: u64) -> Option<Entry> {
         let key = self.of.remove(&position)?;

@@ -52,6 +52,9 @@ impl Engine {
             Ok(Seen::Other(position)) => return Plan::Refused(other_payload(outgoing, position)),
             Ok(Seen::New) => {}
         }
+        if let Some(refusal) = outgoing.refusal {
+            return Plan::Refused(refusal.clone());
+        }
         if let Err(expired) = check_expiry(&outgoing.message, now) {
             return Plan::Refused(expired);
         }

@@ -347,13 +347,6 @@ impl Queue {
         waiting.or_else(|| self.ready.iter_mut().flatten().find_map(|line| line.take_at(position)))
     }
 
-    /// Takes all that are ready or wait behind others of their key.
-    pub(super) fn take_all(&mut self) -> Vec<Entry> {
-        let mut all = self.keys.as_mut().map(|keys| keys.take_all()).unwrap_or_default();
-        all.extend(std::iter::from_fn(|| self.take()));
-        all
-    }
-
     /// Whether the message at a position is ready, or waits behind others of its key.
     pub(crate) fn has_ready(&self, position: u64) -> bool {
         self.ready_from(position, 1).any(|entry| entry.position == position)

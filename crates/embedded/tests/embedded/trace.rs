@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use skep_core::{Backend, Hub};
-use skep_embedded::disk::recording::RecordingDisk;
+use skep_embedded::disk::recording::{Image, RecordingDisk};
 use skep_embedded::disk::{Disk, DiskFile};
 use skep_protocol::{
     Action, Ask, Command, Expired, Fate, Message, MessageId, Page, Position, QueueName, QueueSpec, Search, Traced,
@@ -129,6 +129,7 @@ async fn what_expired_is_told_so_whether_it_was_dropped_or_died() {
 #[tokio::test]
 async fn a_restart_that_ended_a_lease_is_a_row_and_so_is_a_reply() {
     let disk = RecordingDisk::new();
+    let killed;
     {
         let (store, hub) = hub_on(&disk).await;
         let mut peer = Peer::attach(&hub, None);
@@ -141,15 +142,18 @@ async fn a_restart_that_ended_a_lease_is_a_row_and_so_is_a_reply() {
         peer.publish_at(2, &reply).await.expect("a receipt");
         let found = traced(&mut peer, "m-1").await;
         assert_eq!((what(&found[0]), found[0].state), (vec!["accepted", "stored", "leased", "replied"], Fate::Leased));
+        killed = disk.crash(disk.operations(), Image::AllWritten);
         store.close().await.expect("closed");
     }
-    let (_store, hub) = hub_on(&disk).await;
-    let mut peer = Peer::attach(&hub, None);
-    let found = traced(&mut peer, "m-1").await;
-    assert_eq!(what(&found[0]), ["accepted", "stored", "leased", "replied", "returned"]);
-    let last = found[0].events.last().expect("events");
-    assert_eq!((last.detail.as_deref(), last.attempt), (Some("hub_restarted"), Some(1)));
-    assert_eq!((found[0].state, found[0].reason.as_deref()), (Fate::Retrying, Some("hub_restarted")));
+    for (disk, why, state) in [(&killed, "hub_restarted", Fate::Retrying), (&disk, "hub_closed", Fate::Waiting)] {
+        let (_store, hub) = hub_on(disk).await;
+        let mut peer = Peer::attach(&hub, None);
+        let found = traced(&mut peer, "m-1").await;
+        assert_eq!(what(&found[0]), ["accepted", "stored", "leased", "replied", "returned"]);
+        let last = found[0].events.last().expect("events");
+        assert!(last.detail.as_deref().is_some_and(|detail| detail.contains(why)), "{last:?}");
+        assert_eq!((last.attempt, found[0].state), (Some(1), state), "{why}");
+    }
 }
 
 /// A disk that counts what is read of segments.

@@ -1,6 +1,7 @@
 //! What every backend must do, seen through sessions of a hub on it.
 
 mod dead;
+mod dedup;
 mod delivery;
 mod durability;
 mod facts;
@@ -12,6 +13,7 @@ use skep_core::{Backend, Clock, Facts, Guards, Hub, HubOptions};
 use skep_protocol::{Action, Ask, Command, Message, Page, Position, QueueName, QueueSpec, Settle, Stored};
 
 pub use self::dead::*;
+pub use self::dedup::*;
 pub use self::delivery::*;
 pub use self::durability::*;
 pub use self::facts::*;
@@ -89,6 +91,7 @@ macro_rules! backend_suite {
             a_critical_message_goes_before_those_that_wait
             a_hub_that_stops_in_order_uses_up_no_attempt
             a_resend_is_recognised_by_its_sequence_across_a_restart
+            a_resend_of_what_is_stored_is_not_refused_for_what_holds_now
             an_exactly_once_message_is_recognised_by_its_id_across_a_restart
             an_id_that_comes_again_with_another_payload_is_refused
             settle_and_publish_are_one_step

@@ -42,7 +42,7 @@ fn spec(queue: usize) -> QueueSpec {
 /// What was used until here leaves its room behind, so that it is not counted with what comes.
 fn warm(bench: &mut Bench, to: &str) {
     publish(bench, to, 10 * WRITE);
-    bench.command(&QueueCommand::Purge(name(to)));
+    bench.command(&QueueCommand::Purge(name(to), u32::MAX));
 }
 
 fn publish(bench: &mut Bench, to: &str, count: usize) {
@@ -109,7 +109,7 @@ fn a_queue_that_has_drained_takes_512_bytes_beside_its_filter() {
     let taken = taken(&mut bench, QUEUES, |bench| {
         (0..QUEUES).for_each(|n| bench.declare(QueueSpec { filters: filter(n), ..spec(n) }));
         (0..10 * QUEUES).step_by(WRITE).for_each(|n| bench.publish(&topic(n % QUEUES)));
-        (0..QUEUES).for_each(|n| bench.command(&QueueCommand::Purge(spec(n).name)));
+        (0..QUEUES).for_each(|n| bench.command(&QueueCommand::Purge(spec(n).name, u32::MAX)));
     });
     taken.check("a queue that has drained", 512.0);
 }

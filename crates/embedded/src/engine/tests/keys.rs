@@ -229,7 +229,7 @@ fn a_key_goes_on_when_its_dead_letter_is_purged_settled_trimmed_or_deleted() {
     for how in ["purged", "acked", "rejected", "trimmed", "deleted"] {
         let (mut bench, [_, second, third]) = with_a_dead_head(None);
         match how {
-            "purged" => bench.command(&QueueCommand::Purge(name("$dead.jobs"))),
+            "purged" => bench.command(&QueueCommand::Purge(name("$dead.jobs"), u32::MAX)),
             "deleted" => bench.command(&QueueCommand::Delete(name("$dead.jobs"), true)),
             "trimmed" => {
                 bench.declare(QueueSpec { messages_max: 1, filters: Vec::new(), ..spec("$dead.jobs") });
@@ -324,7 +324,7 @@ fn the_next_consumer_waits_for_leases_that_outlive_the_single_active_one() {
 fn a_purge_takes_those_that_wait_for_their_key_too() {
     let (mut bench, _) = with_a_dead_head(None);
     let _: [u64; 2] = many(&mut bench, "other");
-    bench.command(&QueueCommand::Purge(name("jobs")));
+    bench.command(&QueueCommand::Purge(name("jobs"), u32::MAX));
     bench.check();
     let info = bench.engine.info(&name("jobs")).expect("a queue");
     assert_eq!((info.ready, info.leased, info.parked), (0, 1, 0), "what is leased stays");

@@ -119,6 +119,6 @@ fn what_is_deleted_or_purged_is_counted_no_more() {
     publish(&mut bench, "mail").expect("there is room");
     publish(&mut bench, "jobs").expect("there is room");
     bench.command(&skep_core::QueueCommand::Delete(name("mail"), true));
-    bench.command(&skep_core::QueueCommand::Purge(name("jobs")));
+    bench.command(&skep_core::QueueCommand::Purge(name("jobs"), u32::MAX));
     assert_eq!(bench.engine.memory().0, empty);
 }

@@ -97,7 +97,7 @@ fn delayed_messages_count_and_go_with_a_purge_and_with_their_queue() {
     send(&mut bench, Some(5_000), Some(9_000)).expect("stored");
     send(&mut bench, None, None).expect("stored");
     assert_eq!(send(&mut bench, None, None), Err(Code::QueueFull));
-    bench.command(&QueueCommand::Purge(name("jobs")));
+    bench.command(&QueueCommand::Purge(name("jobs"), u32::MAX));
     assert_eq!(bench.held("jobs", 9).len(), 0);
     bench.check();
     send(&mut bench, Some(5_000), Some(9_000)).expect("there is room");
@@ -211,4 +211,19 @@ fn many_that_expire_at_once_are_taken_in_slices_and_none_is_handed_out() {
     bench.flush();
     assert_eq!((bench.take(0).len(), slices), (0, 3));
     assert_eq!((counts(&bench, "jobs").0, counts(&bench, "$dead.jobs").0), (0, 3_000));
+}
+
+#[test]
+fn a_purge_drops_the_oldest_first_and_no_more_than_it_is_asked_to() {
+    let mut bench = Bench::with_jobs();
+    for after_ms in [None, Some(5_000), None, None] {
+        let message = bench.timed("jobs", after_ms, None);
+        bench.write(&[], &[Outgoing::new(&message)], "agent/alice", None);
+    }
+    bench.flush();
+    let before: Vec<u64> = bench.held("jobs", 9).iter().map(|(held, _)| held.position).collect();
+    bench.command(&QueueCommand::Purge(name("jobs"), 3));
+    let after: Vec<u64> = bench.held("jobs", 9).iter().map(|(held, _)| held.position).collect();
+    assert_eq!((before.len(), after), (4, before[3..].to_vec()));
+    bench.check();
 }

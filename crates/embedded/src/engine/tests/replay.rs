@@ -229,7 +229,7 @@ impl Life {
                 bench.declare(declaration(queue, attempts_max, small, goes_on));
             }
             Op::Delete { queue, force } => bench.command(&QueueCommand::Delete(name(QUEUES[queue]), force)),
-            Op::Purge { queue } => bench.command(&QueueCommand::Purge(name(QUEUES[queue]))),
+            Op::Purge { queue } => bench.command(&QueueCommand::Purge(name(QUEUES[queue]), u32::MAX)),
             Op::Redrive { queue, limit } => bench.command(&QueueCommand::Redrive(name(QUEUES[queue]), limit)),
             Op::Pick { queue, every, back } => self.pick(queue, every, back),
             Op::Put { key, ttl_ms } => {
