@@ -47,7 +47,8 @@ Exit codes
     5  no hub: nobody answers; start one with `skep serve --detach`
     6  timeout, or nothing there: no reply, no message, no such thing in time
     7  damaged: something durable in the store cannot be read, and nothing was changed; see
-       `skep verify` and `skep repair`
+       `skep verify` and `skep repair` (also of `skep status`, which ends with 3 where the hub
+       refuses publishes for another reason, such as a full disk)
   130  interrupted by Ctrl-C
 
 An error is one line on standard error, `error <code>: <what, what was expected, what to do>`; a
@@ -61,6 +62,13 @@ pub(crate) struct Usage(pub(crate) String);
 /// Somebody pressed Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
+
+/// The hub answers, and does not take what it should.
+#[derive(Debug)]
+pub(crate) struct NotReady {
+    pub(crate) text: String,
+    pub(crate) is_damage: bool,
+}
 
 /// The hub that was started in the background did not start, and has said why itself.
 #[derive(Debug)]
@@ -81,6 +89,12 @@ impl fmt::Display for Interrupted {
     }
 }
 
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl fmt::Display for Relayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -88,6 +102,7 @@ impl fmt::Display for Relayed {
 }
 
 impl std::error::Error for Usage {}
+impl std::error::Error for NotReady {}
 impl std::error::Error for Relayed {}
 impl std::error::Error for Interrupted {}
 
@@ -137,6 +152,9 @@ fn judge(error: &anyhow::Error) -> (Exit, Shown) {
     }
     if error.is::<Interrupted>() {
         return own(Exit::Interrupted, "interrupted");
+    }
+    if let Some(NotReady { is_damage, .. }) = error.downcast_ref() {
+        return own(if *is_damage { Exit::Damaged } else { Exit::Refused }, "not_ready");
     }
     if error.is::<Damaged>() {
         return own(Exit::Damaged, "damaged");

@@ -7,6 +7,7 @@ mod connect;
 mod context;
 mod duration;
 mod exit;
+mod health;
 mod logging;
 mod message;
 mod offline;

@@ -121,7 +121,7 @@ impl Hub {
             None => String::new(),
         };
         let text = format!("no agent {agent:?}.{near} Add it: skep agents add {agent}");
-        Error::new(Code::UnknownAgent, text)
+        self.damaged_or(Error::new(Code::UnknownAgent, text))
     }
 }
 

@@ -53,7 +53,10 @@ impl Hub {
                 return Ok(Page::QueuesPart { queues, next });
             }
             Ask::Queue { queue } => return Ok(Page::Queues(vec![self.queue(&queue)?])),
-            Ask::Peek { queue, limit, from } => self.backend.read(Read::Peek(queue, from, limit.min(LOOK_MAX))).await?,
+            Ask::Peek { queue, limit, from } => {
+                let seen = self.backend.read(Read::Peek(queue, from, limit.min(LOOK_MAX))).await;
+                seen.map_err(|error| self.damaged_or(error))?
+            }
             Ask::Replay { filter, from, limit } => {
                 self.backend.read(Read::Replay(filter, from, limit.min(LOOK_MAX))).await?
             }
@@ -184,7 +187,7 @@ impl Hub {
     }
 
     fn queue(&self, name: &QueueName) -> Result<QueueInfo, Error> {
-        self.backend.info(name).ok_or_else(|| unknown_queue(name))
+        self.backend.info(name).ok_or_else(|| self.damaged_or(unknown_queue(name)))
     }
 
     /// Drops what a queue holds now and nobody works on, part by part: others have their turn in between.

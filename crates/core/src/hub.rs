@@ -142,6 +142,13 @@ impl Hub {
         self.backend.trouble()
     }
 
+    /// What nobody knows in a damaged store may be among what is lost: then the damage is the answer, not that it is unknown.
+    pub(crate) fn damaged_or(&self, unknown: Error) -> Error {
+        let is_unknown = matches!(unknown.code, Code::UnknownAgent | Code::UnknownQueue);
+        let damage = || self.trouble().filter(|error| error.code == Code::ReadOnly);
+        is_unknown.then(damage).flatten().unwrap_or(unknown)
+    }
+
     /// What its backend measures of itself just now.
     #[must_use]
     pub fn gauges(&self) -> Vec<Gauge> {

@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     fn hub(pid: u32) -> HubFile {
-        HubFile { pid, version: "0".into(), http: Some("127.0.0.1:1".into()), unix: None, started_ms: 1 }
+        HubFile { pid, version: "0".into(), http: Some("127.0.0.1:1".into()), unix: None, started_ms: 1, trouble: None }
     }
 
     #[test]

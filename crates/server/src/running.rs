@@ -238,6 +238,7 @@ fn hub_file(addresses: &Addresses, hub: &Hub) -> HubFile {
         http: addresses.http.map(|address| address.to_string()),
         unix: addresses.unix.clone(),
         started_ms: hub.now().unix_ms,
+        trouble: hub.trouble().map(|error| error.to_string()),
     }
 }
 

@@ -6,6 +6,7 @@ use skep_protocol::{AgentId, AgentInfo, Answer, Ask, Command, QueueName, Workspa
 use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::exit::Usage;
+use crate::health::warn_if_damaged;
 use crate::output::Table;
 use crate::receipt::presence;
 
@@ -131,7 +132,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
     context.attached(async |client| {
         let agents = client.agents().await?;
         let table = table(&agents);
-        if table.is_empty() {
+        if table.is_empty() && !warn_if_damaged(context, client).await {
             let add = context.command("agents add bob");
             context.output().note(format!("no agents yet. Add one: {add}"));
         }

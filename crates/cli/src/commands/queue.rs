@@ -16,6 +16,7 @@ use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::duration;
 use crate::exit::Usage;
+use crate::health::warn_if_damaged;
 use crate::output::{Table, counted};
 use crate::stored::{peek, unexpected};
 
@@ -176,7 +177,7 @@ fn terms(spec: &QueueSpec) -> String {
 fn ls(context: &Context) -> anyhow::Result<()> {
     context.attached(async |client| {
         let queues = client.queues().await?;
-        if queues.is_empty() {
+        if queues.is_empty() && !warn_if_damaged(context, client).await {
             context.output().note(format!("no queues yet. Add one: {}", context.command("queue add jobs")));
         }
         Ok(context.output().answer(&queues, list(&queues))?)

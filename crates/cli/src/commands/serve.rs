@@ -2,6 +2,8 @@
 
 mod detach;
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
@@ -12,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config_flags::ConfigFlags;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::health::is_damage;
 use crate::logging;
 use crate::output::path;
 
@@ -66,7 +69,8 @@ async fn serve(context: &Context, config: Config) -> anyhow::Result<()> {
         running = Server::start(config) => running?,
         () = signals.next() => return Ok(()),
     };
-    tell_ready(context, running.addresses(), &data)?;
+    let trouble = running.hub().trouble().map(|error| error.to_string());
+    tell_ready(context, running.addresses(), &data, trouble.as_deref())?;
     let failed = tokio::select! {
         () = signals.next() => None,
         error = running.failed() => Some(error),
@@ -115,19 +119,21 @@ impl Signals {
     }
 }
 
-/// `ready 127.0.0.1:7537  data ./.skep`
-fn tell_ready(context: &Context, addresses: &Addresses, data: &std::path::Path) -> std::io::Result<()> {
+/// `ready 127.0.0.1:7537  data ./.skep`, and if it takes nothing new, why.
+fn tell_ready(context: &Context, addresses: &Addresses, data: &Path, trouble: Option<&str>) -> std::io::Result<()> {
     #[derive(Serialize)]
     struct Ready<'a> {
         ready: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trouble: Option<&'a str>,
         #[serde(flatten)]
         at: Place<'a>,
-        data: &'a std::path::Path,
+        data: &'a Path,
     }
     #[derive(Serialize)]
     struct Place<'a> {
         http: Option<String>,
-        unix: Option<&'a std::path::Path>,
+        unix: Option<&'a Path>,
     }
     let (http, unix) = (addresses.http.map(|http| http.to_string()), addresses.unix.as_deref());
     let place = match (&http, unix) {
@@ -136,5 +142,13 @@ fn tell_ready(context: &Context, addresses: &Addresses, data: &std::path::Path) 
         (None, None) => "nowhere".into(),
     };
     let words = format!("ready {place}  data {}", path(data));
-    context.output().answer(&Ready { ready: true, at: Place { http, unix }, data }, words)
+    context.output().answer(&Ready { ready: true, trouble, at: Place { http, unix }, data }, words)?;
+    if let Some(why) = trouble {
+        let words = match is_damage(why) {
+            true => format!("read-only: the store is damaged, see {}: {why}", context.command("verify")),
+            false => format!("not ready: {why}"),
+        };
+        context.output().warning(&words);
+    }
+    Ok(())
 }

@@ -3,10 +3,15 @@
 use skep_protocol::{Ask, Page, Status};
 
 use crate::context::Context;
+use crate::exit::NotReady;
+use crate::health::is_damage;
 use crate::output::age;
 use crate::stored::unexpected;
 
 /// Show how the hub is
+///
+/// Exit code 0 if it is ready; 7 if the store is damaged and takes nothing new; 3 if it refuses publishes for another reason,
+/// such as a full disk.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {}
@@ -19,7 +24,10 @@ Examples:
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
         context.attached(async |client| match client.query(Ask::Status).await? {
-            Page::Status(status) => Ok(context.output().answer(&status, words(&status))?),
+            Page::Status(status) => {
+                context.output().answer(&status, words(&status))?;
+                status.not_ready.map_or(Ok(()), |why| Err(NotReady::new(context, &why).into()))
+            }
             other => Err(unexpected(&other).into()),
         })
     }
@@ -34,4 +42,16 @@ fn words(status: &Status) -> String {
          agents    {agents}\nqueues    {queues}\nmessages  {messages}\nsessions  {sessions}\n\
          store     {recovery}"
     )
+}
+
+/// What the exit code says, too.
+impl NotReady {
+    fn new(context: &Context, why: &str) -> Self {
+        let is_damage = is_damage(why);
+        let text = match is_damage {
+            true => format!("the hub is read-only, its store is damaged; see {}", context.command("verify")),
+            false => "the hub refuses publishes, see above".into(),
+        };
+        NotReady { text, is_damage }
+    }
 }

@@ -57,8 +57,10 @@ fn a_damaged_store_is_named_verified_and_repaired_and_loses_only_what_was_damage
     assert!(sound.contains("closed     in order") && sound.trim_end().ends_with("sound"), "{sound}");
     flip(&place, "needle-4");
 
-    place.serve().done();
-    let status = place.skep(&["status"]).done().out;
+    let ready = place.serve().done();
+    assert!(ready.err.starts_with("warning: read-only: the store is damaged, see skep verify: "), "{ready:?}");
+    assert!(ready.out.starts_with("ready ") && ready.err.contains(".seg: bytes"), "{ready:?}");
+    let status = place.skep(&["status"]).failed(7, "error not_ready: the hub is read-only, its store is damaged").out;
     assert!(status.contains("not ready: read_only") && status.contains(".seg: bytes"), "{status}");
     assert!(status.contains("`skep verify`") && status.contains("`skep repair`"), "{status}");
     place.skep(&["send", "bob", "more"]).failed(3, "read_only");
@@ -150,4 +152,42 @@ fn a_foreign_segment_is_refused_and_what_to_do_is_said() {
     let before = bytes_below(place.path());
     place.skep(&["repair", "--accept-loss"]).failed(7, "rename it, or remove the copy");
     assert_eq!(bytes_below(place.path()), before);
+}
+
+#[test]
+fn what_a_damaged_store_does_not_show_is_not_told_to_be_unknown() {
+    let place = Place::with_hub();
+    place.skep(&["agents", "add", "bob"]).done();
+    place.skep(&["queue", "add", "jobs"]).done();
+    place.skep(&["publish", "jobs", "needle"]).done();
+    place.skep(&["stop"]).done();
+    // Before anything that was declared: the agents are lost with it.
+    flip(&place, "agent.bob.inbox");
+    let warns = "read-only: the store is damaged, see skep verify: ";
+    let json = place.skep(&["serve", "--detach", "--listen", "127.0.0.1:0", "--json"]).done();
+    assert!(json.err.starts_with(&format!("{{\"warning\":\"{warns}")), "{json:?}");
+    assert!(json.json()["trouble"].as_str().unwrap().starts_with("read_only: "), "{json:?}");
+    place.skep(&["status"]).failed(7, "skep verify");
+    for args in [&["agents", "ls"][..], &["queue", "ls"], &["trace", "--to", "bob"]] {
+        let empty = place.skep(args).done();
+        assert!(empty.err.starts_with("warning: the store is damaged, so what it held may be missing"), "{empty:?}");
+        assert!(!empty.err.contains("no agents yet") && !empty.err.contains("no queues yet"), "{empty:?}");
+    }
+    for args in [
+        &["send", "bob", "x"][..],
+        &["request", "agent.bob.inbox", "x"],
+        &["inbox", "bob"],
+        &["receive", "bob"],
+        &["receive", "jobs", "--wait", "0s"],
+        &["queue", "show", "jobs"],
+        &["queue", "peek", "jobs"],
+        &["agents", "add", "eve"],
+        &["agents", "join", "bob", "docs"],
+        &["agents", "rm", "bob"],
+        &["queue", "add", "more"],
+        &["publish", "jobs", "x"],
+    ] {
+        place.skep(args).failed(3, "error read_only: ");
+    }
+    place.skep(&["trace", "no-such-id"]).failed(6, "warning: the store is damaged");
 }

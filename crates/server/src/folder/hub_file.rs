@@ -34,6 +34,9 @@ pub struct HubFile {
     pub unix: Option<PathBuf>,
     /// Since when it is ready, in unix milliseconds.
     pub started_ms: u64,
+    /// Why it takes nothing new, or no publishes, as `code: text`; none if it took all when it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl HubFile {

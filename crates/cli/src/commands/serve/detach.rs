@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context, config: &Config) -> anyhow::Result<()> {
         waited => waited?,
     };
     let http = hub.http.as_deref().and_then(|http| http.parse().ok());
-    Ok(tell_ready(context, &Addresses { http, unix: hub.unix }, &config.data)?)
+    Ok(tell_ready(context, &Addresses { http, unix: hub.unix }, &config.data, hub.trouble.as_deref())?)
 }
 
 /// One that was told to stop, or was killed an instant ago, is given time to be gone.

@@ -9,6 +9,7 @@ use super::list::who;
 use super::verdict::{self, Verdict};
 use super::{search, unstored_note};
 use crate::context::Context;
+use crate::health::warn_if_damaged;
 use crate::output::{Table, one_line, plain, word};
 
 /// Messages of one id that are shown.
@@ -31,6 +32,7 @@ pub(super) async fn show(context: &Context, client: &Client, message: &MessageId
     let which = Search { whole: true, ..which };
     let found = search(client, message.as_str(), which, SAME_ID_MAX).await?;
     if found.messages.is_empty() {
+        warn_if_damaged(context, client).await;
         return Err(not_found(message, found.unstored_since_ms).into());
     }
     let events: Vec<&Event> = found.messages.iter().flat_map(|traced| &traced.events).collect();
