@@ -1,10 +1,11 @@
 //! Messages as a look at a queue or a replay shows them.
 
 use skep_client::Client;
-use skep_protocol::{Ask, Code, Error, Page, Position, QueueName, Stored, format_time};
+use skep_protocol::{Ask, Behind, Code, Error, Page, Position, QueueName, Stored, format_time};
 
 use crate::advice::{Named, advise};
 use crate::context::Context;
+use crate::health::warn_if_damaged;
 use crate::output::{Table, age, one_line, until};
 
 /// Shows the messages of a queue, from a position on if one is said; nothing is taken.
@@ -31,10 +32,15 @@ pub(crate) async fn peek(
         }
         from = next;
     };
+    let is_empty = found.is_empty() && next.is_none();
+    let is_damaged = is_empty && warn_if_damaged(context, client).await;
     if output.is_json() {
         return Ok(output.value(&found)?);
     }
-    if found.is_empty() && next.is_none() {
+    if is_damaged {
+        return Ok(());
+    }
+    if is_empty {
         output.note(match queue.origin() {
             Some(origin) => format!("{origin} has no dead letters"),
             None => format!("nothing waits in {queue}"),
@@ -59,7 +65,7 @@ async fn has_no_dead_letters(client: &Client, queue: &QueueName, error: &Error) 
 }
 
 fn table(queue: &QueueName, messages: &[Stored]) -> Table {
-    let mut table = Table::new(["position", "id", "stored", "from", "type", "state", "payload"]);
+    let mut table = Table::new(["position", "id", "stored", "from", "type", "key", "state", "payload"]);
     for stored in messages {
         let view = stored.message.view();
         table.row([
@@ -68,11 +74,22 @@ fn table(queue: &QueueName, messages: &[Stored]) -> Table {
             age(stored.time_ms),
             view.source().into(),
             view.kind().into(),
+            one_line(view.text_attribute("partitionkey").unwrap_or_default().as_bytes()),
             state(queue, stored),
             one_line(view.payload().unwrap_or_default()),
         ]);
     }
-    table
+    table.without_if_empty("key")
+}
+
+/// The one of its key that a message waits for, in few words.
+pub(crate) fn waits_for(behind: &Behind) -> String {
+    let position = behind.position;
+    match &behind.holder {
+        _ if behind.dead => format!("parked behind the dead letter {position}"),
+        Some(holder) => format!("waits behind {position}, leased to {}", holder.party),
+        None => format!("waits behind {position}"),
+    }
 }
 
 /// Dead letters: why and when each died, after how many attempts, and how far the last of them came.
@@ -105,6 +122,9 @@ fn state(queue: &QueueName, stored: &Stored) -> String {
     }
     if let Some(due_ms) = stored.due_ms {
         return format!("delayed until {}, {} left", format_time(due_ms), until(due_ms));
+    }
+    if let Some(behind) = &stored.behind {
+        return waits_for(behind);
     }
     let ended = stored.previous.as_ref().map(|ended| one_line(ended.reason.as_bytes()));
     match ended {

@@ -147,6 +147,7 @@ impl Record {
             message: None,
             events: if whole { vec![event] } else { Vec::new() },
             due_ms: None,
+            behind: None,
         }
     }
 }

@@ -265,6 +265,7 @@ impl Backend for Memory {
                     holder: None,
                     due_ms: None,
                     died_ms: None,
+                    behind: None,
                 };
                 Seen::Messages(queue.ready.iter().take(limit as usize).map(stored).collect(), None)
             }),

@@ -62,6 +62,7 @@ pub(crate) fn replay(store: &Store, filter: &Filter, from: Position, limit: u32)
                 holder: None,
                 due_ms: None,
                 died_ms: None,
+                behind: None,
             });
         }
     }

@@ -90,7 +90,15 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let now = store.clock.now();
     // One more, to know whether there are more.
-    let held = store.lock().engine.held(queue, from, limit.saturating_add(1), now)?;
+    let (id, held, behind) = {
+        let engine = &store.lock().engine;
+        let held = engine.held(queue, from, limit.saturating_add(1), now)?;
+        let id = engine.queue_id(queue);
+        let waiting = held.iter().filter(|held| held.holder.is_none() && held.due_ms.is_none());
+        let waiting: Vec<_> = waiting.filter_map(|held| Some((id?, held.entry.position))).collect();
+        let behind = engine.behind(&waiting, now);
+        (id, held, behind)
+    };
     let (mut messages, mut bytes) = (Vec::new(), 0);
     let mut read: Option<Batch> = None;
     for Held { entry, previous, holder, due_ms, died_ms } in held {
@@ -110,7 +118,8 @@ fn peek(store: &Store, queue: &QueueName, from: Option<Position>, limit: u32) ->
             let position = Position::Number(entry.position);
             let time_ms = batch.header.time_ms;
             let attempts = entry.attempts;
-            messages.push(Stored { position, time_ms, attempts, previous, message, holder, due_ms, died_ms });
+            let behind = id.and_then(|id| behind.get(&(id, entry.position)).cloned());
+            messages.push(Stored { position, time_ms, attempts, previous, message, holder, due_ms, died_ms, behind });
         }
         read = Some(batch);
     }

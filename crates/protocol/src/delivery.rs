@@ -61,6 +61,9 @@ pub struct Stored {
     /// When it died, in unix milliseconds, if it is a dead letter.
     #[serde(default)]
     pub died_ms: Option<u64>,
+    /// Which one of its key it waits for, if it waits for one.
+    #[serde(default)]
+    pub behind: Option<Behind>,
 }
 
 impl Serialize for Stored {
@@ -68,10 +71,11 @@ impl Serialize for Stored {
     /// that is none before one that is not stays.
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let is_compact = !s.is_human_readable();
-        let dies = self.died_ms.is_some();
+        let waits_for_one = self.behind.is_some();
+        let dies = self.died_ms.is_some() || (waits_for_one && is_compact);
         let waits = self.due_ms.is_some() || (dies && is_compact);
         let holds = self.holder.is_some() || (waits && is_compact);
-        let count = 5 + usize::from(holds) + usize::from(waits) + usize::from(dies);
+        let count = 5 + usize::from(holds) + usize::from(waits) + usize::from(dies) + usize::from(waits_for_one);
         let mut out = s.serialize_struct("Stored", count)?;
         out.serialize_field("position", &self.position)?;
         out.serialize_field("time_ms", &self.time_ms)?;
@@ -87,6 +91,9 @@ impl Serialize for Stored {
         if dies {
             out.serialize_field("died_ms", &self.died_ms)?;
         }
+        if waits_for_one {
+            out.serialize_field("behind", &self.behind)?;
+        }
         out.end()
     }
 }
@@ -98,6 +105,17 @@ pub struct Holder {
     pub party: String,
     /// When the lease ends unless it is extended, in unix milliseconds.
     pub until_ms: u64,
+}
+
+/// The one that a message waits for because both have the same key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Where it stands.
+    pub position: Position,
+    /// Whether it is a dead letter: then the key is parked until it comes back or is dropped.
+    pub dead: bool,
+    /// Who has it.
+    pub holder: Option<Holder>,
 }
 
 /// What is to become of a lease.

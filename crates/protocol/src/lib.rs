@@ -30,7 +30,7 @@ mod queue;
 mod stream;
 mod topic;
 
-pub use delivery::{Action, Delivery, Ended, Holder, Settle, Stored};
+pub use delivery::{Action, Behind, Delivery, Ended, Holder, Settle, Stored};
 pub use error::{Code, Error, Outcome, Retry};
 pub use frame::{
     Accepted, AgentInfo, Answer, Ask, Binding, Command, Connect, Encoding, Event, FEATURES, Fate, Found, Frame,

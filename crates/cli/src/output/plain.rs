@@ -45,9 +45,15 @@ pub(crate) fn age(unix_ms: u64) -> String {
 pub(crate) fn until(unix_ms: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let left = unix_ms.saturating_sub(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-    match left.div_ceil(1000) {
+    rest(left)
+}
+
+fn rest(ms: u64) -> String {
+    match ms.div_ceil(1000) {
         seconds @ ..120 => format!("{seconds} s"),
-        seconds => format!("{} min", seconds / 60),
+        seconds @ ..7_200 => format!("{} min", seconds / 60),
+        seconds @ ..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
     }
 }
 
@@ -106,6 +112,11 @@ mod tests {
             [(0, "now"), (59_999, "59 s ago"), (60_000, "1 min ago"), (7_200_000, "2 h ago"), (172_800_000, "2 d ago")]
         {
             assert_eq!(span(ms), expected);
+        }
+        for (ms, expected) in
+            [(0, "0 s"), (1, "1 s"), (119_000, "119 s"), (120_000, "2 min"), (7_200_000, "2 h"), (833_400_000, "9 d")]
+        {
+            assert_eq!(rest(ms), expected);
         }
     }
 }

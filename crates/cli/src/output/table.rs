@@ -20,6 +20,18 @@ impl Table {
         self.rows.push(cells.map(|text| plain::cell(&text)).into());
     }
 
+    /// The same without a column in which nothing stands.
+    pub(crate) fn without_if_empty(mut self, head: &str) -> Self {
+        let head = head.to_uppercase();
+        let column = self.rows.first().and_then(|row| row.iter().position(|cell| *cell == head));
+        if let Some(column) = column
+            && self.rows.iter().skip(1).all(|row| row.get(column).is_none_or(String::is_empty))
+        {
+            self.rows.iter_mut().filter(|row| column < row.len()).for_each(|row| drop(row.remove(column)));
+        }
+        self
+    }
+
     /// Whether it has only a head.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.len() < 2
@@ -51,6 +63,18 @@ mod tests {
         let mut table = Table::new(["id"]);
         table.row(["a\u{1b}]0;x\u{7}\u{9b}2J\nb\u{202e}c".into()]);
         assert_eq!(table.to_string(), "ID\na\\u{1b}]0;x\\u{7}\\u{9b}2J\\nb\\u{202e}c\n");
+    }
+
+    #[test]
+    fn a_column_is_left_out_only_if_nothing_stands_in_it() {
+        let table = |key: &str| {
+            let mut table = Table::new(["id", "key", "state"]);
+            table.row(["a".into(), String::new(), "waits".into()]);
+            table.row(["b".into(), key.into(), "waits".into()]);
+            table.without_if_empty("key").to_string()
+        };
+        assert_eq!(table(""), "ID  STATE\na   waits\nb   waits\n");
+        assert!(table("k").starts_with("ID  KEY  STATE\n"));
     }
 
     #[test]

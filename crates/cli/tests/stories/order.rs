@@ -54,3 +54,38 @@ fn who_finds_an_exclusive_queue_taken_is_told_to_try_again_and_not_how_to_remove
     let ran = ran.failed(3, "\"in_use\"").failed(3, "local consumes from it; try again when it has gone");
     assert!(ran.err.contains("{\"after\":1000}") && !ran.err.contains("queue rm"), "{ran:?}");
 }
+
+#[test]
+fn a_message_that_waits_for_another_of_its_key_is_told_with_which_and_what_brings_that_one_on() {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "kk"]).done();
+    let publish = |text: &str, key: &str| {
+        let stored = place.skep(&["publish", "kk", text, "--key", key, "--json"]).done().json();
+        (stored["id"].as_str().unwrap().to_owned(), stored["position"].to_string())
+    };
+    let (first, second) = (publish("k1", "A"), publish("k2", "A"));
+    let taken = place.skep(&["receive", "kk", "--json"]).done().json();
+    let lease = taken["delivery"]["lease"].as_str().unwrap();
+    let said = place.skep(&["trace", &second.0]).done().out;
+    let expected = format!("behind position {} of the same key, leased to local for another ", first.1);
+    assert!(said.contains(&expected) && said.trim_end().ends_with("next: skep queue peek kk"), "{said}");
+    let peeked = place.skep(&["queue", "peek", "kk"]).done().out;
+    let (head, last) = (peeked.lines().next().unwrap(), peeked.lines().last().unwrap());
+    assert!(head.contains("  KEY  ") && last.contains("  A  "), "{peeked}");
+    assert!(last.contains(&format!("waits behind {}, leased to local", first.1)), "{peeked}");
+
+    place.skep(&["reject", lease, "--reason", "no such invoice"]).done();
+    // Another key goes on, and says nothing of this one.
+    let other = publish("b1", "B");
+    let said = place.skep(&["trace", &second.0]).done().out;
+    let expected = format!("its key is parked behind the dead letter at position {}", first.1);
+    assert!(said.contains(&expected), "{said}");
+    assert!(said.trim_end().ends_with("next: skep queue redrive kk --key A"), "{said}");
+    let list = place.skep(&["trace", "--to", "kk", "--undelivered", "--json"]).done().json();
+    assert_eq!(list["messages"][1]["behind"]["dead"], true, "{list}");
+    let peeked = place.skep(&["queue", "peek", "kk"]).done().out;
+    assert!(peeked.contains(&format!("parked behind the dead letter {}", first.1)), "{peeked}");
+    assert!(place.skep(&["trace", &other.0]).done().out.contains("no consumer is attached"));
+    place.skep(&["queue", "redrive", "kk", "--key", "A"]).done();
+    assert!(!place.skep(&["queue", "peek", "kk"]).done().out.contains("parked"));
+}

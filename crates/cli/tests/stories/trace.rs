@@ -179,7 +179,7 @@ fn a_message_that_waits_is_told_with_who_could_take_it_and_a_delayed_one_with_wh
     let id = published(&place);
     let traced = place.skep(&["trace", &id]).done().out;
     assert!(traced.contains("\nIt waits in jobs; nobody has taken it yet: no consumer is attached.\n"), "{traced}");
-    let json = place.skep(&["publish", "jobs", "later", "--delay", "2h", "--json"]).done().json();
+    let json = place.skep(&["publish", "jobs", "later", "--delay", "15m", "--json"]).done().json();
     let delayed = json["id"].as_str().unwrap();
     let traced = place.skep(&["trace", delayed]).done().out;
     assert!(traced.contains("Z  delayed   jobs "), "{traced}");

@@ -29,6 +29,15 @@ pub(super) struct Died {
     pub(super) expires_ms: u64,
 }
 
+/// What a message waits for that is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WaitsFor {
+    /// The one of its key that is on its way, which stands here.
+    Head(u64),
+    /// The dead letters of its key.
+    Dead(Key),
+}
+
 /// The messages of one key.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
@@ -89,6 +98,16 @@ impl Keys {
 
     pub(super) fn key_of(&self, position: u64) -> Option<Key> {
         self.of.get(&position).copied()
+    }
+
+    /// What a message waits for because of its key; none if it waits for nothing.
+    pub(super) fn waits_for(&self, position: u64) -> Option<WaitsFor> {
+        let key = self.key_of(position)?;
+        let chain = self.chains.get(&key)?;
+        match chain.head {
+            Some(head) => (head != position).then_some(WaitsFor::Head(head)),
+            None => (self.parks && chain.dead > 0).then_some(WaitsFor::Dead(key)),
+        }
     }
 
     /// A message is due, or comes back; answers the one that is ready by that, if any. One that was delayed

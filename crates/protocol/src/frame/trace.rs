@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Event;
-use crate::{Code, Error, Holder, Message, MessageRef, Position, QueueName, Topic};
+use crate::{Behind, Code, Error, Holder, Message, MessageRef, Position, QueueName, Topic};
 
 /// Which messages are meant; what is unsaid holds of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,8 +80,12 @@ pub struct Traced {
     /// What happened to it, in order, if it was asked for whole; of very many the first and the last.
     pub events: Vec<Event>,
     /// When it will be delivered at the earliest, in unix milliseconds, if it waits for that moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub due_ms: Option<u64>,
+    /// Which one of its key it waits for, if it waits for one. It is left out of the compact form where there is none, so
+    /// nothing before it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
 }
 
 macro_rules! fates {

@@ -1,10 +1,10 @@
 //! Of many messages: why those that stand worst stand so, in one sentence, and what to run next.
 
 use skep_client::Client;
-use skep_protocol::{Ask, Consumers, Error, Fate, Page, QueueInfo, Topic, Traced};
+use skep_protocol::{Ask, Behind, Consumers, Error, Fate, Page, QueueInfo, QueueName, Topic, Traced};
 
-use super::verdict::{Takers, Verdict, due, next, origin, place, why};
-use crate::output::{counted, word};
+use super::verdict::{Takers, Verdict, due, look, next, origin, place, why};
+use crate::output::{counted, until, word};
 use crate::receipt::presence;
 
 /// The verdict on some messages, which may be not all that are meant; none on none.
@@ -26,6 +26,9 @@ pub(super) async fn of(client: &Client, found: &[Traced], is_all: bool) -> Resul
 /// Why nobody takes a message that waits; none of one that does not, or if nothing is known.
 pub(super) async fn takers_of(client: &Client, traced: &Traced) -> Option<Takers> {
     let queue = traced.queue.clone().filter(|_| traced.state == Fate::Waiting)?;
+    if let Some(behind) = &traced.behind {
+        return Some(held_by(&queue, behind, key(traced)));
+    }
     // A queue that has gone meanwhile has no takers either.
     let Ok(Page::Queues(queues)) = client.query(Ask::Queue { queue }).await else { return None };
     takers(client, queues.first()).await
@@ -37,7 +40,7 @@ async fn takers(client: &Client, queue: Option<&QueueInfo>) -> Option<Takers> {
         return Some(held_back);
     }
     let said = if queue.consumers > 0 {
-        // They may be busy, or wait for their turn: for the message ahead of it with the same key, for the one that is active.
+        // They may be busy, or wait for the one that is active.
         format!("{} attached", counted(queue.consumers, "consumer is", "consumers are"))
     } else if let Some(agent) = Topic::agent_of(queue.spec.name.as_str()) {
         let Ok(Page::Agents(agents)) = client.query(Ask::Agents).await else { return None };
@@ -52,24 +55,36 @@ async fn takers(client: &Client, queue: Option<&QueueInfo>) -> Option<Takers> {
     Some(Takers { said, next: None })
 }
 
+/// The one of its key that a message waits for, and what brings that one on.
+fn held_by(queue: &QueueName, behind: &Behind, key: Option<&str>) -> Takers {
+    let position = behind.position;
+    let (said, next) = match &behind.holder {
+        _ if behind.dead => {
+            let of = key.map(|key| format!(" --key {}", word(key))).unwrap_or_default();
+            let next = format!("queue redrive {}{of}", word(queue.as_str()));
+            (format!("its key is parked behind the dead letter at position {position}"), next)
+        }
+        Some(holder) => {
+            let (party, left) = (&holder.party, until(holder.until_ms));
+            (format!("behind position {position} of the same key, leased to {party} for another {left}"), look(queue))
+        }
+        None => (format!("behind position {position} of the same key, which waits itself"), look(queue)),
+    };
+    Takers { said, next: Some(next) }
+}
+
+/// Its key, if it was asked for whole.
+fn key(traced: &Traced) -> Option<&str> {
+    traced.message.as_ref()?.view().text_attribute("partitionkey")
+}
+
 /// What stands before messages that nobody could take now.
 fn held_back(queue: &QueueInfo) -> Option<Takers> {
-    let name = &queue.spec.name;
-    if queue.ready > 0 {
+    if queue.ready > 0 || queue.leased == 0 || queue.spec.consumers == Consumers::Shared {
         return None;
     }
-    let (said, next) = if queue.parked > 0 {
-        let parked = counted(queue.parked_keys, "key is", "keys are");
-        (format!("{parked} parked behind a dead letter"), format!("queue redrive {}", word(name.as_str())))
-    } else if queue.leased > 0 && queue.spec.consumers != Consumers::Shared {
-        (
-            "only one may take from it, and leases on it are open".to_owned(),
-            format!("queue show {}", word(name.as_str())),
-        )
-    } else {
-        return None;
-    };
-    Some(Takers { said, next: Some(next) })
+    let said = "only one may take from it, and leases on it are open".to_owned();
+    Some(Takers { said, next: Some(format!("queue show {}", word(queue.spec.name.as_str()))) })
 }
 
 /// Those that stand where another does: only of them is the sentence true. What is done is done anywhere.
@@ -141,25 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_letter_holds_back_is_not_to_be_received() {
-        let spec = skep_protocol::QueueSpec::new("jobs".parse().expect("a name"));
-        let open = QueueInfo {
-            spec,
-            ready: 0,
-            leased: 0,
-            delayed: 0,
-            bytes: 9,
-            consumers: 1,
-            dead: 1,
-            parked: 2,
-            parked_keys: 1,
-            active: None,
-        };
-        let takers = held_back(&open).expect("it is parked");
-        assert_eq!(takers.said, "1 key is parked behind a dead letter");
-        assert_eq!(takers.next.as_deref(), Some("queue redrive jobs"));
-        assert_eq!(held_back(&QueueInfo { ready: 1, ..open.clone() }), None);
-        assert_eq!(held_back(&QueueInfo { parked: 0, leased: 1, ..open }), None, "it is shared");
+    fn what_waits_for_another_of_its_key_is_not_to_be_received() {
+        let queue = "jobs".parse().expect("a name");
+        let behind = |dead, holder| Behind { position: skep_protocol::Position::Number(7), dead, holder };
+        let parked = held_by(&queue, &behind(true, None), Some("a b"));
+        assert_eq!(parked.said, "its key is parked behind the dead letter at position 7");
+        assert_eq!(parked.next.as_deref(), Some("queue redrive jobs --key 'a b'"));
+        let holder = Some(skep_protocol::Holder { party: "agent/eve".into(), until_ms: 0 });
+        let leased = held_by(&queue, &behind(false, holder), None);
+        assert_eq!(leased.said, "behind position 7 of the same key, leased to agent/eve for another 0 s");
+        assert_eq!(leased.next.as_deref(), Some("queue peek jobs"));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use super::{SINCE, Which, cause, search, unix_ms, unstored_note};
 use crate::advice::near_receiver;
 use crate::context::Context;
 use crate::duration::millis;
+use crate::health::warn_if_damaged;
 use crate::output::{Table, age, one_line, plain, until};
+use crate::stored::waits_for;
 
 /// Messages that are shown unless it is said: one screen.
 const LIST: u32 = 20;
@@ -57,6 +59,7 @@ pub(super) async fn tell(
         context.output().note(format!("there are more: {}", context.command(&which.typed(more))));
     }
     if found.messages.is_empty() {
+        warn_if_damaged(context, client).await;
         let near = match &which.to {
             Some(to) if !context.output().is_json() => near_receiver(client, to).await.unwrap_or_default(),
             _ => String::new(),
@@ -80,7 +83,8 @@ fn table(messages: &[Traced]) -> Table {
         };
         let holder = traced.holder.as_ref().map(|holder| format!("leased to {}", holder.party));
         let due = traced.due_ms.map(|due_ms| format!("due in {}", until(due_ms)));
-        let reason = holder.or_else(|| traced.reason.clone()).or(due).unwrap_or_default();
+        let behind = traced.behind.as_ref().map(waits_for);
+        let reason = holder.or_else(|| traced.reason.clone()).or(due).or(behind).unwrap_or_default();
         let to: Vec<&str> = traced.to.iter().map(|topic| short(topic)).collect();
         table.row([
             if traced.id.is_empty() { "(unreadable)".into() } else { traced.id.clone() },

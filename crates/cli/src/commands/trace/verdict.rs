@@ -173,6 +173,7 @@ pub(super) mod tests {
             message: None,
             events: vec![leased],
             due_ms: None,
+            behind: None,
         }
     }
 

@@ -201,8 +201,17 @@ fn pick() -> Pick {
 
 fn picked(previous: Option<Ended>) -> Picked {
     let (position, time_ms, message) = (Position::Number(9), 5, message(2));
-    let dead =
-        Stored { position, time_ms, attempts: 1, previous, message, holder: None, due_ms: None, died_ms: Some(6) };
+    let dead = Stored {
+        position,
+        time_ms,
+        attempts: 1,
+        previous,
+        message,
+        holder: None,
+        due_ms: None,
+        died_ms: Some(6),
+        behind: None,
+    };
     Picked { count: 2, skipped: 1, next: Some(Position::Number(10)), first: vec![dead] }
 }
 
@@ -249,6 +258,7 @@ fn found(queue: QueueName) -> Found {
         message: Some(message(1)),
         events: vec![event],
         due_ms: Some(11),
+        behind: None,
     };
     Found { messages: vec![traced], next: Some(Position::Number(10)), unstored_since_ms: 3 }
 }
