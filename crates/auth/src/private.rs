@@ -18,6 +18,7 @@ pub const FOLDER_MODE: u32 = 0o700;
 pub const FILE_MODE: u32 = 0o600;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const OPEN_TO_OTHERS: u32 = 0o077;
+const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// Why a folder or file is not used.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +127,21 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File, PrivateError
     }
     owned(path, &found)?;
     Ok(file)
+}
+
+/// Checks that a file that was found, not named, was put there by us or by root, and that not everybody may change it. It may
+/// lie in a project that a group shares, and may be a link, if we or root made that, too.
+///
+/// # Errors
+/// When it is not so, or cannot be looked at.
+pub fn found_file(path: &Path) -> Result<(), PrivateError> {
+    let link = fs::symlink_metadata(path).map_err(PrivateError::io(path))?;
+    let found = fs::metadata(path).map_err(PrivateError::io(path))?;
+    for found in [&link, &found].into_iter().filter(|found| found.uid() != 0) {
+        owned(path, found)?;
+    }
+    let mode = permissions(&found);
+    if mode & WRITABLE_BY_ALL == 0 { Ok(()) } else { Err(open_to_others(path, mode, mode & !WRITABLE_BY_OTHERS)) }
 }
 
 /// Opens a secret to read it: as [`open`], and nobody else may read or change it.

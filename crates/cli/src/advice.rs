@@ -42,7 +42,21 @@ pub(crate) async fn advise(context: &Context, client: &Client, named: Named<'_>,
     // A hub that cannot be asked has at least said something itself.
     let Ok(Page::Queues(queues)) = client.query(Ask::Queues).await else { return error };
     let text = Names { queues: &queues, global: context.global() }.tell(error.code, named);
-    Error { text: text.unwrap_or(error.text), ..error }
+    // An agent that nobody knows is told by one code, whether one wrote to it or looked into its inbox.
+    let code =
+        if error.code == Code::UnknownQueue && named.may_be_an_agent() { Code::UnknownAgent } else { error.code };
+    Error { code, text: text.unwrap_or(error.text), ..error }
+}
+
+impl Named<'_> {
+    fn may_be_an_agent(self) -> bool {
+        match self {
+            Named::Agent(_) => true,
+            Named::Either(name) => AgentId::new(name.as_str()).is_ok(),
+            Named::Queue(name) => Topic::agent_of(name.as_str()).is_some(),
+            Named::Topic(_) => false,
+        }
+    }
 }
 
 /// What was probably meant by a topic that nobody takes; none if nothing is near.

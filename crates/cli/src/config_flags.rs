@@ -54,7 +54,7 @@ impl Args for ConfigFlags {
     fn augment_args(command: Command) -> Command {
         let file = Arg::new(CONFIG).long(CONFIG).value_name("FILE").help_heading(HEADING);
         let file = file.value_parser(clap::value_parser!(PathBuf));
-        let file = file.help("The configuration file [default: <data>/skep.toml, else ./skep.toml]");
+        let file = file.help("The configuration file [default: <data>/skep.toml, else the one beside a .skep/ found upward, else ./skep.toml]");
         keys().fold(command.arg(file), |command, key| command.arg(flag(key)))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use skep_client::{Client, Error, Options};
 use skep_protocol::{AgentId, Code};
-use skep_server::config;
+use skep_server::config::{self, PassedOver};
 use skep_server::folder::{self, HubFile, Seen, look};
 
 use crate::context::Global;
@@ -60,10 +60,10 @@ pub(crate) fn data_folder(global: &Global) -> anyhow::Result<PathBuf> {
     Ok(found.folder.ok_or_else(none)?)
 }
 
-/// Says which data folders are nearer than the one that is used, and why they are not.
-pub(crate) fn warn_passed_over(global: &Global, passed_over: &[String]) {
-    for why in passed_over {
-        Output::new(global.json).warning(&format!("passed over a data folder: {why}"));
+/// Says what is nearer than what is used, and why it is not used.
+pub(crate) fn warn_passed_over(global: &Global, passed_over: &[PassedOver]) {
+    for passed in passed_over {
+        Output::new(global.json).warning(&passed.to_string());
     }
 }
 
@@ -74,9 +74,12 @@ pub(crate) fn folder_meant(global: &Global) -> PathBuf {
     if let Some(named) = named {
         return here.join(named);
     }
-    let found = config::data_folder(&here);
-    warn_passed_over(global, &found.passed_over);
-    found.folder.unwrap_or_else(|| config::new_data_folder(&here))
+    let config::Found { folder, mut passed_over } = config::data_folder(&here);
+    let folder = folder.unwrap_or_else(|| config::new_data_folder(&here));
+    // Of the one that is meant after all, whoever opens it says what is wrong.
+    passed_over.retain(|passed| passed.path != folder);
+    warn_passed_over(global, &passed_over);
+    folder
 }
 
 /// Waits while the hub in a data folder is starting.
@@ -122,7 +125,7 @@ fn unanswered(global: &Global, url: &str, error: Error) -> Error {
     // The client's advice, after the last semicolon, is for a hub that would be found here.
     let what = error.text.rsplit_once("; ").map_or(error.text.as_str(), |(what, _)| what);
     let source = if global.url_is_typed() { "--url" } else { "SKEP_URL" };
-    let text = match url.strip_prefix("ws://") {
+    let text = match url.split_once("://").map_or(Some(url), |(scheme, at)| (scheme != "unix").then_some(at)) {
         Some(at) if at.starts_with("127.") || at.starts_with("localhost") => {
             let at = at.split('/').next().unwrap_or(at);
             format!("{what}. Correct {source}, or start one there: skep serve --detach --listen {at}")

@@ -27,7 +27,7 @@ pub(crate) struct Global {
     /// Act as this agent: messages name it as their sender, and `inbox` and `receive` mean its inbox
     #[arg(id = "as", long = "as", value_name = "AGENT", global = true)]
     pub(crate) agent: Option<AgentId>,
-    /// The hub's address, ws://host:port or unix:/path; unsaid, the hub in the data folder.
+    /// The hub's address, ws://host:port, host:port or unix:/path; unsaid, the hub in the data folder.
     /// It goes before --data, whose token is not sent there: say --token, too
     #[arg(long, value_name = "URL", env = "SKEP_URL", hide_env_values = true, global = true)]
     pub(crate) url: Option<String>,
@@ -95,7 +95,7 @@ impl Context {
         let Some(agent) = self.global.agent.as_ref().filter(|_| !self.output.is_json()) else { return };
         let inbox = QueueName::inbox(agent);
         if let Err(error) = advised(self, client, Named::Agent(agent), client.query(Ask::Queue { queue: inbox })).await
-            && error.code == Code::UnknownQueue
+            && error.code == Code::UnknownAgent
         {
             self.output.note(format!("--as {agent}: {}. Nobody can send to it until then", error.text));
         }

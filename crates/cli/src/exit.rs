@@ -41,7 +41,8 @@ Exit codes
     0  done: what was printed is true
     1  internal: a fault of this program or of this machine
     2  usage: the command or the configuration is not understood; nothing was done
-    3  refused: the hub did not do it, and says why (unknown_agent, queue_full, lease_lost, ...)
+    3  refused: the hub did not do it, and says why (unknown_agent, queue_full, lease_lost, ...),
+       or a reply reached nobody
     4  outcome unknown: it may have happened; look with `skep trace`, or send again with the same
        --id and --guarantee exactly_once, so that it is recognised
     5  no hub: nobody answers; start one with `skep serve --detach`
@@ -63,11 +64,12 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
-/// The hub answers, and does not take what it should.
+/// The hub did what it could, and it is not what was wanted.
 #[derive(Debug)]
-pub(crate) struct NotReady {
+pub(crate) struct Fell {
+    pub(crate) exit: Exit,
+    pub(crate) code: &'static str,
     pub(crate) text: String,
-    pub(crate) is_damage: bool,
 }
 
 /// The hub that was started in the background did not start, and has said why itself.
@@ -89,7 +91,7 @@ impl fmt::Display for Interrupted {
     }
 }
 
-impl fmt::Display for NotReady {
+impl fmt::Display for Fell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -102,7 +104,7 @@ impl fmt::Display for Relayed {
 }
 
 impl std::error::Error for Usage {}
-impl std::error::Error for NotReady {}
+impl std::error::Error for Fell {}
 impl std::error::Error for Relayed {}
 impl std::error::Error for Interrupted {}
 
@@ -146,15 +148,17 @@ pub(crate) fn report(output: &Output, done: anyhow::Result<()>) -> ExitCode {
 }
 
 fn judge(error: &anyhow::Error) -> (Exit, Shown) {
-    let own = |exit, code| (exit, Shown { code, text: words(error), outcome: None, retry: None, misuse: None });
+    let own = |exit: Exit, code: &'static str| {
+        (exit, Shown { code, text: words(error), outcome: None, retry: None, misuse: None })
+    };
     if let Some(error) = error.downcast_ref::<Error>() {
         return (exit_of(error), coded(error));
     }
     if error.is::<Interrupted>() {
         return own(Exit::Interrupted, "interrupted");
     }
-    if let Some(NotReady { is_damage, .. }) = error.downcast_ref() {
-        return own(if *is_damage { Exit::Damaged } else { Exit::Refused }, "not_ready");
+    if let Some(Fell { exit, code, .. }) = error.downcast_ref() {
+        return own(*exit, *code);
     }
     if error.is::<Damaged>() {
         return own(Exit::Damaged, "damaged");
@@ -202,6 +206,7 @@ fn exit_of(error: &Error) -> Exit {
     match error.code {
         Code::NoHub => Exit::NoHub,
         Code::Timeout | Code::NotFound => Exit::Nothing,
+        Code::InvalidArgument | Code::InvalidName | Code::InvalidTopic | Code::InvalidFilter => Exit::Usage,
         _ if error.outcome == Outcome::Unknown => Exit::Unknown,
         _ => Exit::Refused,
     }
@@ -226,6 +231,7 @@ mod tests {
             (Code::NoHub, Exit::NoHub),
             (Code::Timeout, Exit::Nothing),
             (Code::NotFound, Exit::Nothing),
+            (Code::InvalidArgument, Exit::Usage),
         ] {
             assert_eq!(exit(Error::new(code, "x")), expected, "{code}");
         }

@@ -4,13 +4,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skep_client::Client;
 use skep_protocol::{
-    Attribute, Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, Tries, format_time,
+    Attribute, Durability, Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, Tries, format_time,
 };
 use tokio::sync::mpsc;
 
 use crate::advice::{Named, advised, near_topic};
 use crate::context::Context;
 use crate::duration;
+use crate::exit::{Exit, Fell};
 use crate::payload::{Payload, PayloadArgs};
 use crate::receipt::Receipt;
 
@@ -28,6 +29,9 @@ pub(crate) struct MessageArgs {
     /// best_effort, at_least_once or exactly_once; unsaid, as strong as the receiver
     #[arg(long, help_heading = "Message")]
     guarantee: Option<Guarantee>,
+    /// fsync, interval, os or memory: at least so durable; the topic may ask for more. The receipt names what was reached
+    #[arg(long, value_name = "LEVEL", help_heading = "Message")]
+    durability: Option<Durability>,
     /// A free header; may be repeated
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Message", value_parser = parse_header)]
     header: Vec<(String, String)>,
@@ -60,7 +64,7 @@ struct MomentArgs {
     #[arg(long, value_name = "DURATION", help_heading = "Message", value_parser = duration::parse, conflicts_with = "not_before")]
     delay: Option<Duration>,
     /// Keep it in its queues and deliver it not before this time, such as 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME", help_heading = "Message")]
+    #[arg(long, value_name = "TIME", help_heading = "Message", value_parser = parse_time)]
     not_before: Option<String>,
     /// Deliver it no more after so long; it then goes where its queue says, the dead letters by default
     #[arg(long, value_name = "DURATION", help_heading = "Message", value_parser = duration::parse)]
@@ -97,13 +101,10 @@ impl MessageArgs {
             let accepted = advised(context, client, named, client.publish(message.clone())).await?;
             let receipt = Receipt::new(message.id(), &accepted);
             context.output().answer(&receipt, receipt.words())?;
-            if let Named::Topic(topic) = named
-                && receipt.reached_nobody()
-                && let Some(near) = near_topic(client, topic.as_str()).await
-            {
-                context.output().note(near);
+            match named {
+                Named::Topic(topic) if receipt.reached_nobody() => tell_nobody(context, client, kind, topic).await,
+                _ => Ok(()),
             }
-            Ok(())
         })
     }
 
@@ -134,6 +135,9 @@ impl MessageArgs {
         if let Some(guarantee) = self.guarantee {
             message = message.guarantee(guarantee);
         }
+        if let Some(durability) = self.durability {
+            message = message.durability(durability);
+        }
         if let Some(key) = &self.key {
             message = message.attribute("partitionkey", Attribute::Text(key));
         }
@@ -156,6 +160,40 @@ impl MessageArgs {
     }
 }
 
+/// That nobody took a message is news; of a reply it is a failure, because somebody waits for it.
+async fn tell_nobody(context: &Context, client: &Client, kind: Kind, topic: &Topic) -> anyhow::Result<()> {
+    if kind == Kind::RESPONSE {
+        return Err(unheard(topic).into());
+    }
+    if let Some(near) = near_topic(client, topic.as_str()).await {
+        context.output().note(near);
+    }
+    Ok(())
+}
+
+/// A reply that nobody heard.
+pub(crate) fn unheard(to: &Topic) -> Fell {
+    let text = match to.as_str() {
+        "null" => {
+            "the reply reached nobody: null is no topic; a request whose replyto is null wants no reply".to_owned()
+        }
+        to => format!(
+            "the reply reached nobody: nobody listens at {to}, and no queue takes it. --to wants the request's replyto, as \
+             receive and subscribe show it"
+        ),
+    };
+    Fell { exit: Exit::Refused, code: "unmatched", text }
+}
+
+/// A time as the hub will read it; it stays as it is.
+fn parse_time(text: &str) -> Result<String, String> {
+    let id = MessageId::new("1").map_err(|error| error.text)?;
+    let message = Message::build(&id, "client/skep", Kind::MESSAGE.as_str());
+    let message = message.attribute("notbefore", Attribute::Text(text)).finish();
+    let read = message.and_then(|message| message.view().not_before_ms());
+    read.map(|_| text.to_owned()).map_err(|_| "expected a time such as 2026-01-31T12:00:00Z, or say --delay 2h".into())
+}
+
 fn parse_header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
@@ -171,6 +209,16 @@ fn unix_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_one_that_the_hub_reads() {
+        for time in ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.5+01:00"] {
+            assert_eq!(parse_time(time).as_deref(), Ok(time));
+        }
+        for text in ["tomorrow", "", "12:00", "2026-01-31"] {
+            assert!(parse_time(text).unwrap_err().contains("--delay"), "{text}");
+        }
+    }
 
     #[test]
     fn a_header_is_a_name_and_a_value() {

@@ -23,17 +23,22 @@ pub(crate) enum Address {
 impl Address {
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         let invalid = |why: &str| {
-            let rule = "expected ws://host:port or unix:/path/hub.sock";
+            let rule = "expected ws://host:port, host:port or unix:/path/hub.sock";
             Error::new(Code::InvalidArgument, format!("address {url:?}: {why}; {rule}"))
         };
         if let Some(path) = url.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.is_empty() { Err(invalid("it names no path")) } else { Ok(Address::Unix(path.into())) };
         }
-        if url.starts_with("wss:") {
+        if url.starts_with("wss:") || url.starts_with("https:") {
             return Err(invalid("this client does not speak TLS itself; put a TLS tunnel before it"));
         }
-        let rest = url.strip_prefix("ws://").ok_or_else(|| invalid("its scheme is not known"))?;
+        // What people copy from a ready line, or from what they gave curl, means the same hub.
+        let rest = match url.split_once("://") {
+            Some(("ws" | "http", rest)) => rest,
+            None if url.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => url,
+            _ => return Err(invalid("its scheme is not known")),
+        };
         let bare = rest.strip_suffix('/').unwrap_or(rest);
         let whole = if bare.contains('/') { format!("ws://{rest}") } else { format!("ws://{bare}/ws") };
         let uri: Uri = whole.parse().map_err(|e| invalid(&format!("{e}")))?;
@@ -200,12 +205,22 @@ mod tests {
             ("ws://127.0.0.1:7537/", "ws://127.0.0.1:7537/ws"),
             ("ws://[::1]:7537/ws", "ws://[::1]:7537/ws"),
             ("ws://hub.example/teams/ws", "ws://hub.example/teams/ws"),
+            ("http://127.0.0.1:7537/", "ws://127.0.0.1:7537/ws"),
+            ("127.0.0.1:7537", "ws://127.0.0.1:7537/ws"),
+            ("[::1]:7537", "ws://[::1]:7537/ws"),
             ("unix:/tmp/hub.sock", "unix:/tmp/hub.sock"),
             ("unix:///tmp/hub.sock", "unix:/tmp/hub.sock"),
         ] {
             assert_eq!(Address::parse(url).unwrap().to_string(), expected);
         }
-        for (url, why) in [("wss://hub", "TLS"), ("unix:", "no path"), ("hub:1", "scheme"), ("ws://", "address")] {
+        for (url, why) in [
+            ("wss://hub", "TLS"),
+            ("https://hub", "TLS"),
+            ("unix:", "no path"),
+            ("hub:x", "scheme"),
+            ("ftp://hub:1", "scheme"),
+            ("ws://", "address"),
+        ] {
             let error = Address::parse(url).unwrap_err();
             assert!(error.code == Code::InvalidArgument && error.text.contains(why), "{error}");
         }

@@ -153,6 +153,8 @@ fn check_source(party: &Party, message: &MessageRef<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let who = party.agent.as_ref().map_or_else(|| "no agent".into(), |agent| format!("agent {agent}"));
-    let text = format!("source agent/{named} is not yours: this session acts as {who}; connect as {named}");
+    let text = format!(
+        "source agent/{named} is not yours: this session acts as {who}; connect as {named}, over HTTP with the header Skep-Agent: {named}"
+    );
     Err(Error::new(Code::Forbidden, text))
 }

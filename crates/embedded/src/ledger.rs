@@ -149,7 +149,7 @@ fn shown(store: &Store, sought: &Sought, history: History<'_>) -> Result<Option<
             at(queue).or_else(|| at(*dead.get(&queue)?).filter(|_| position < gap))
         };
         let Some(traced) = one.shown(&names, |queue| sought.counts(queue), stand, position < gap) else { continue };
-        if sought.search.outcome.is_some_and(|outcome| !outcome.takes(traced.state)) {
+        if sought.search.outcome.is_some_and(|outcome| !outcome.means(traced.state, traced.reason.as_deref())) {
             continue;
         }
         bytes += weight(&traced);

@@ -26,7 +26,7 @@ use skep_protocol::limits::PAYLOAD_BYTES_MAX;
 
 pub use environment::CLIENT_VARIABLES;
 pub use error::{ConfigError, Problem};
-pub use find::{Found, data_folder, new_data_folder};
+pub use find::{Found, PassedOver, data_folder, new_data_folder};
 use given::Given;
 pub use key::{KEYS, Key, Takes};
 pub use retention::RetentionTree;
@@ -137,8 +137,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
-    /// Why data folders were passed over that are nearer than the one that is used.
-    pub passed_over: Vec<String>,
+    /// Data folders and files that were passed over and are nearer than those that are used.
+    pub passed_over: Vec<PassedOver>,
     sources: Vec<(&'static str, Source)>,
 }
 
@@ -166,14 +166,15 @@ impl Loaded {
 pub fn load(said: &Said) -> Result<Loaded, ConfigError> {
     let mut problems = Vec::new();
     let Found { folder, passed_over } = data_folder(&said.folder);
-    let config = Config::new(folder.unwrap_or_else(|| new_data_folder(&said.folder)));
+    let config = Config::new(folder.clone().unwrap_or_else(|| new_data_folder(&said.folder)));
     let mut loaded = Loaded { config, file: None, passed_over, sources: Vec::new() };
     // The data folder may hold the file, so what is said of it elsewhere comes first.
     let mut preview = loaded.clone();
     let _ = environment::read(said, &mut preview);
     let _ = read_flags(said, &mut preview);
     let data = preview.config.data;
-    loaded.file = find::file(said, &data);
+    let (file, files_passed_over) = find::file(said, &data, folder.as_deref());
+    loaded.file = file;
     if let Some(path) = loaded.file.clone() {
         problems.extend(file::read(&path, &mut loaded));
         problems.extend(moves_itself(&path, &data, &loaded));
@@ -184,6 +185,9 @@ pub fn load(said: &Said) -> Result<Loaded, ConfigError> {
     if loaded.sources.iter().any(|(name, _)| *name == "data") {
         loaded.passed_over.clear();
     }
+    // Of the folder that is used after all, or refused, whoever takes it says so.
+    loaded.passed_over.retain(|passed| passed.path != loaded.config.data);
+    loaded.passed_over.extend(files_passed_over);
     if problems.is_empty() { Ok(loaded) } else { Err(ConfigError { problems }) }
 }
 

@@ -1,6 +1,7 @@
 //! `skep agents`: who is known to the hub.
 
 use clap::Subcommand;
+use serde_json::Value;
 use skep_protocol::{AgentId, AgentInfo, Answer, Ask, Command, QueueName, WorkspaceId};
 
 use crate::advice::{Named, advised};
@@ -123,7 +124,7 @@ fn tell(context: &Context, answer: &Answer, [changed, unchanged]: [String; 2]) -
 }
 
 fn checked(metadata: String) -> Result<String, Usage> {
-    let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(&metadata);
+    let object: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(&metadata);
     object.map_err(|error| Usage(format!("--metadata: {error}; expected a JSON object")))?;
     Ok(metadata)
 }
@@ -136,8 +137,18 @@ fn list(context: &Context) -> anyhow::Result<()> {
             let add = context.command("agents add bob");
             context.output().note(format!("no agents yet. Add one: {add}"));
         }
-        Ok(context.output().answer(&agents, if table.is_empty() { String::new() } else { table.to_string() })?)
+        let values: Vec<Value> = agents.iter().map(shown).collect::<Result<_, _>>()?;
+        Ok(context.output().answer(&values, if table.is_empty() { String::new() } else { table.to_string() })?)
     })
+}
+
+/// An agent as it is shown over HTTP, too: what it says of itself is the object that it is, not a text that holds one.
+fn shown(info: &AgentInfo) -> serde_json::Result<Value> {
+    let mut shown = serde_json::to_value(info)?;
+    if let (Some(metadata), Ok(object)) = (shown.get_mut("metadata"), serde_json::from_str(&info.metadata)) {
+        *metadata = object;
+    }
+    Ok(shown)
 }
 
 fn table(agents: &[AgentInfo]) -> Table {

@@ -1,12 +1,13 @@
 //! `skep reply`: the answer to a request that was received.
 
 use skep_client::Client;
-use skep_protocol::{Kind, Message, Topic};
+use skep_protocol::{Accepted, Kind, Message, Topic};
 
 use crate::advice::Named;
 use crate::context::{Context, Global};
-use crate::message::MessageArgs;
+use crate::message::{MessageArgs, unheard};
 use crate::output::{counted, word};
+use crate::receipt::Receipt;
 
 /// Answer a request
 ///
@@ -53,7 +54,8 @@ impl Args {
         while let Some(line) = lines.recv().await {
             let sent = match line {
                 Ok(line) => {
-                    stream.send(|part| self.message.dress(part, line)).await.map(drop).map_err(anyhow::Error::from)
+                    let sent = stream.send(|part| self.message.dress(part, line)).await;
+                    sent.map_err(anyhow::Error::from).and_then(|accepted| self.heard(&accepted))
                 }
                 Err(error) => Err(error),
             };
@@ -64,9 +66,13 @@ impl Args {
             }
         }
         let parts = stream.sent();
-        stream.end(|end| end).await?;
+        self.heard(&stream.end(|end| end).await?)?;
         let words = format!("sent {} and the end -> {}", counted(parts.into(), "part", "parts"), self.to);
         Ok(context.output().answer(&serde_json::json!({ "parts": parts, "to": self.to.as_str() }), words)?)
+    }
+
+    fn heard(&self, accepted: &Accepted) -> anyhow::Result<()> {
+        if Receipt::new("", accepted).reached_nobody() { Err(unheard(&self.to).into()) } else { Ok(()) }
     }
 }
 

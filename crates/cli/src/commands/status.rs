@@ -3,7 +3,7 @@
 use skep_protocol::{Ask, Page, Status};
 
 use crate::context::Context;
-use crate::exit::NotReady;
+use crate::exit::{Exit, Fell};
 use crate::health::is_damage;
 use crate::output::age;
 use crate::stored::unexpected;
@@ -26,7 +26,7 @@ impl Args {
         context.attached(async |client| match client.query(Ask::Status).await? {
             Page::Status(status) => {
                 context.output().answer(&status, words(&status))?;
-                status.not_ready.map_or(Ok(()), |why| Err(NotReady::new(context, &why).into()))
+                status.not_ready.map_or(Ok(()), |why| Err(not_ready(context, &why).into()))
             }
             other => Err(unexpected(&other).into()),
         })
@@ -45,13 +45,13 @@ fn words(status: &Status) -> String {
 }
 
 /// What the exit code says, too.
-impl NotReady {
-    fn new(context: &Context, why: &str) -> Self {
-        let is_damage = is_damage(why);
-        let text = match is_damage {
-            true => format!("the hub is read-only, its store is damaged; see {}", context.command("verify")),
-            false => "the hub refuses publishes, see above".into(),
-        };
-        NotReady { text, is_damage }
-    }
+fn not_ready(context: &Context, why: &str) -> Fell {
+    let (exit, text) = match is_damage(why) {
+        true => {
+            let verify = context.command("verify");
+            (Exit::Damaged, format!("the hub is read-only, its store is damaged; see {verify}"))
+        }
+        false => (Exit::Refused, "the hub refuses publishes, as said above".to_owned()),
+    };
+    Fell { exit, code: "not_ready", text }
 }

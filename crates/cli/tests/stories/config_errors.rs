@@ -55,3 +55,18 @@ fn what_would_mean_something_else_is_refused_by_its_source_before_anything_is_ma
     place.skep(&["status", "--data", ""]).failed(2, "--data");
     assert!(!place.path().join(".skep").exists());
 }
+
+#[test]
+fn a_hub_started_further_down_is_told_what_the_file_beside_its_data_folder_says() {
+    let place = Place::with_hub();
+    place.skep(&["stop"]).done();
+    fs::create_dir_all(place.path().join("src/deep")).unwrap();
+    fs::write(place.path().join("skep.toml"), "payload_bytes_max = 9\n").unwrap();
+    let checked = place.skep_in("src/deep", &["config", "check"]).done().out;
+    assert!(checked.trim_end().ends_with("skep.toml") && checked.starts_with("ok: /"), "{checked}");
+    let shown = place.skep_in("src/deep", &["config", "show", "--json"]).done().json();
+    assert_eq!(shown["payload_bytes_max"]["value"], 9);
+    place.skep_in("src/deep", &["serve", "--detach", "--listen", "127.0.0.1:0"]).done();
+    place.skep(&["agents", "add", "bob"]).done();
+    place.skep(&["send", "bob", "more than nine bytes"]).failed(3, "error too_large: ");
+}

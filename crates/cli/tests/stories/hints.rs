@@ -117,7 +117,7 @@ fn what_was_changed_is_told_in_one_line() {
     assert_eq!(said(&["queue", "rm", "jobs"]), "removed jobs\n");
     assert_eq!(said(&["agents", "add", "bob", "--metadata", "{\"a\":1}"]), "added bob; it has an inbox now\n");
     assert_eq!(said(&["agents", "add", "bob"]), "bob was there already\n");
-    assert_eq!(place.skep(&["agents", "ls", "--json"]).done().json()[0]["metadata"], "{\"a\":1}");
+    assert_eq!(place.skep(&["agents", "ls", "--json"]).done().json()[0]["metadata"], serde_json::json!({ "a": 1 }));
     assert!(said(&["agents", "join", "bob", "docs"]).starts_with("bob joined docs"));
     assert_eq!(said(&["agents", "leave", "bob", "docs"]), "bob left docs\n");
     assert_eq!(said(&["agents", "rm", "bob"]), "removed bob and its inbox\n");

@@ -44,3 +44,12 @@ fn an_error_is_one_json_value_on_standard_error() {
     assert_eq!((ran.code, ran.out.as_str(), error["exit"].as_i64()), (3, "", Some(3)));
     assert_eq!((&error["error"]["code"], &error["error"]["outcome"]), (&"unknown_agent".into(), &"refused".into()));
 }
+
+#[test]
+fn what_an_agent_says_of_itself_is_shown_as_the_object_that_it_is() {
+    let place = Place::with_hub();
+    place.skep(&["agents", "add", "coder", "--metadata", "{\"model\":\"small\"}"]).done();
+    let agents = place.skep(&["agents", "ls", "--json"]).done().json();
+    assert_eq!(agents[0]["metadata"], serde_json::json!({ "model": "small" }), "{agents}");
+    assert_eq!(agents[0]["connected"], false);
+}

@@ -76,6 +76,13 @@ impl Place {
         Ran::from(command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped()).output().unwrap())
     }
 
+    /// By a script that holds a file open, as by `exec 9< FILE`.
+    pub(crate) fn skep_holding(&self, args: &[&str], file: std::fs::File) -> Ran {
+        let mut script = self.clean(Command::new("sh"));
+        script.args(["-c", "exec 9<&0 </dev/null; exec \"$@\"", "sh"]).arg(binary()).args(args);
+        Ran::from(script.stdin(file).output().unwrap())
+    }
+
     /// Starts a command that goes on; whoever starts it ends it.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
         self.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -87,12 +94,18 @@ impl Place {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = self.clean(Command::new(binary()));
+        command.args(args);
+        command
+    }
+
+    /// In this folder, with nothing said by the environment.
+    fn clean(&self, mut command: Command) -> Command {
         let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SKEP_"));
         for name in ours {
             command.env_remove(name);
         }
-        command.args(args).current_dir(self.path());
+        command.current_dir(self.path());
         command
     }
 }

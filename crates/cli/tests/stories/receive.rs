@@ -46,7 +46,7 @@ fn a_lease_outlives_the_command_that_took_it() {
 fn a_queue_or_an_agent_that_is_not_there_is_told_with_what_to_add() {
     let place = Place::with_hub();
     let ran =
-        place.skep(&["receive", "job", "--wait", "0s"]).failed(3, "error unknown_queue: no queue and no agent \"job\"");
+        place.skep(&["receive", "job", "--wait", "0s"]).failed(3, "error unknown_agent: no queue and no agent \"job\"");
     assert!(ran.err.contains("skep queue add job, or skep agents add job"), "{ran:?}");
     place.skep(&["receive"]).failed(2, "error usage: name a queue or an agent");
 }

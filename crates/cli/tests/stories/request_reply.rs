@@ -117,3 +117,19 @@ fn who_asked_for_one_message_is_told_how_to_get_a_stream() {
     let many = ["reply", "--to", "a", "--correlation", "1", "--stream", "--id", "2", "x"];
     place.skep(&many).failed(2, "cannot be used with");
 }
+
+#[test]
+fn a_reply_that_reaches_nobody_fails_and_says_so() {
+    let place = Place::with_hub();
+    let reply = |to: &str, more: &[&str]| {
+        place.skep(&[&["reply", "--to", to, "--correlation", "1", "--as", "bob"], more].concat())
+    };
+    reply("servce.replies", &["yes"])
+        .failed(3, "error unmatched: the reply reached nobody: nobody listens at servce.replies");
+    reply("null", &["yes"]).failed(3, "a request whose replyto is null wants no reply");
+    reply("servce.replies", &["--stream", "yes"]).failed(3, "error unmatched: ");
+    reply("$reply.00000000000000000000000000000000.1", &["yes"]).failed(3, "error ");
+    // A queue that takes it keeps it for whoever asked.
+    place.skep(&["queue", "add", "replies"]).done();
+    reply("replies", &["yes"]).done();
+}

@@ -41,3 +41,14 @@ fn a_data_folder_with_a_long_path_has_its_socket_elsewhere() {
     place.skep(&["status", "--data", &data]).done();
     place.skep(&["stop", "--data", &data]).done();
 }
+
+#[test]
+fn a_detached_hub_holds_nothing_open_that_a_script_left_it() {
+    let place = Place::empty();
+    let held = std::fs::File::create(place.path().join("mine.lock")).unwrap();
+    held.lock().unwrap();
+    place.skep_holding(&["serve", "--detach", "--listen", "127.0.0.1:0"], held).done();
+    let again = std::fs::File::open(place.path().join("mine.lock")).unwrap();
+    again.try_lock().expect("the hub does not hold the lock of the script");
+    assert!(place.hub().is_some());
+}

@@ -30,7 +30,8 @@ fn a_strangers_data_folder_is_passed_over_with_a_warning_and_refused_by_name() {
         place.skep(&["status", "--data", ".skep"]).failed(3, "error data_folder: ").failed(3, why);
         place.skep_with(&["status"], &[("SKEP_DATA", ".skep")], b"").failed(3, "error data_folder: ");
         for serve in [&["serve", "--data", ".skep"][..], &["serve", "--detach", "--data", ".skep"], &["serve"]] {
-            place.skep(serve).failed(3, "error data_folder: ").failed(3, why);
+            let refused = place.skep(serve).failed(3, "error data_folder: ").failed(3, why);
+            assert_eq!(refused.err.lines().count(), 1, "it is refused, and not passed over: {refused:?}");
         }
         place.skep(&["stop"]).failed(5, "no_hub").failed(5, "passed over");
         let json = place.skep(&["status", "--json"]).failed(5, "{\"warning\":\"passed over a data folder: ");
@@ -40,6 +41,17 @@ fn a_strangers_data_folder_is_passed_over_with_a_warning_and_refused_by_name() {
     chown(&folder, Some(us), None).unwrap();
     set_mode(&folder, 0o700);
     place.skep(&["status"]).done();
+}
+
+#[test]
+fn an_empty_folder_that_was_open_to_others_is_closed_and_used_without_a_word_of_passing_it_over() {
+    let place = Place::empty();
+    let folder = place.path().join(".skep");
+    fs::create_dir(&folder).unwrap();
+    set_mode(&folder, 0o777);
+    let ready = place.serve().done();
+    assert_eq!(ready.err, "");
+    assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
 }
 
 #[test]

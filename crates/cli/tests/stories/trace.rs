@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use crate::place::Place;
 
 fn published(place: &Place) -> String {
@@ -204,4 +206,19 @@ fn messages_that_share_an_id_are_told_one_after_the_other() {
     let end = "\nOf 2 messages with this id, that from bob stands worst: it waits in jobs; nobody has taken it yet: \
                no consumer is attached.\nnext: skep receive jobs\n";
     assert!(traced.ends_with(end), "{traced}");
+}
+
+#[test]
+fn an_expired_dead_letter_is_found_as_expired_and_nobody_is_told_to_redrive_it() {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "jobs"]).done();
+    let id = place.skep(&["publish", "jobs", "late", "--expires", "50ms", "--json"]).done().json()["id"].clone();
+    let until = Instant::now() + Duration::from_secs(20);
+    while !place.skep(&["queue", "peek", "$dead.jobs"]).done().out.contains("expired") {
+        assert!(Instant::now() < until, "it waits for ever");
+    }
+    let one = place.skep(&["trace", id.as_str().unwrap()]).done().out;
+    assert!(one.contains("send it again") && one.trim_end().ends_with("next: skep queue peek '$dead.jobs'"), "{one}");
+    let list = place.skep(&["trace", "--to", "jobs", "--outcome", "expired"]).done().out;
+    assert!(list.contains("dead") && list.contains("send it again") && !list.contains("redrive jobs"), "{list}");
 }

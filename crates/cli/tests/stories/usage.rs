@@ -48,3 +48,47 @@ fn help_and_version_are_answers_and_the_program_alone_shows_its_first_hour() {
     }
     place.skep(&[]).failed(2, "A first hour:");
 }
+
+#[test]
+fn a_value_out_of_its_range_is_misuse_also_where_only_the_hub_notices_it() {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "jobs", "--lease", "0s"]).failed(2, "error invalid_argument: ").failed(2, "lease");
+    place.skep(&["queue", "add", "agent.x"]).failed(2, "error invalid_name: ");
+    place.skep(&["publish", "jobs", "x", "--durability", "disk"]).failed(2, "error usage: ");
+}
+
+#[test]
+fn the_address_of_a_hub_may_be_given_as_the_ready_line_and_curl_have_it() {
+    let place = Place::with_hub();
+    let (hub, token) = (place.hub().unwrap(), std::fs::read_to_string(place.path().join(".skep/token")).unwrap());
+    let at = hub["http"].as_str().unwrap();
+    for url in [at.to_owned(), format!("http://{at}"), format!("http://{at}/"), format!("ws://{at}")] {
+        place.skep(&["status", "--token", token.trim(), "--url", &url]).done();
+    }
+    for url in ["ftp://127.0.0.1:1", "hub", "https://127.0.0.1:1"] {
+        place.skep(&["status", "--url", url]).failed(2, "error invalid_argument: ");
+    }
+}
+
+#[test]
+fn an_agent_that_nobody_knows_is_told_by_the_same_code_whatever_one_wants_of_it() {
+    let place = Place::with_hub();
+    for args in
+        [&["send", "nobody", "x"][..], &["inbox", "nobody"], &["receive", "nobody"], &["receive", "--as", "nobody"]]
+    {
+        place.skep(args).failed(3, "error unknown_agent: ");
+    }
+    place.skep(&["receive", "no.such.queue"]).failed(3, "error unknown_queue: ");
+}
+
+#[test]
+fn a_message_asks_for_its_durability_on_the_command_line_too() {
+    let place = Place::empty();
+    std::fs::write(place.path().join("skep.toml"), "durability = [\"logs.> memory\"]\n").unwrap();
+    place.serve().done();
+    place.skep(&["queue", "add", "logs.a"]).done();
+    let reached = |more: &[&str]| {
+        place.skep(&[&["publish", "logs.a", "x", "--json"], more].concat()).done().json()["durability"].clone()
+    };
+    assert_eq!((reached(&[]), reached(&["--durability", "fsync"])), ("memory".into(), "fsync".into()));
+}

@@ -111,7 +111,13 @@ struct Nack {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Reject {
+    #[serde(default = "no_reason")]
     reason: String,
+}
+
+/// What whoever looks at the dead letters is told where the worker said nothing.
+fn no_reason() -> String {
+    "rejected".into()
 }
 
 #[derive(Deserialize)]

@@ -209,6 +209,11 @@ async fn what_is_received_is_leased_until_it_is_settled() {
     let atomic = json!({"settles": [{"lease": lease(0), "action": "ack"}], "atomic": true});
     assert_eq!(house.call("POST /v1/settle", &atomic.to_string()).await.0, StatusCode::GONE);
     assert_eq!(house.memory.count("jobs"), (2, 0));
+    // As the README says it: with no body, and so with no reason.
+    let (_, received) = house.call("POST /v1/queues/jobs/receive", "").await;
+    let lease = received["deliveries"][0]["lease"].as_str().unwrap();
+    let (status, done) = house.call(&format!("POST /v1/reject/{lease}"), "").await;
+    assert_eq!((status, &done["settled"]), (StatusCode::OK, &json!("rejected")), "{done}");
 }
 
 /// What is leased is told, however long it lasts: nobody else gets it, and it would end charged.

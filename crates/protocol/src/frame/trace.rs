@@ -166,6 +166,13 @@ impl Wanted {
         }
     }
 
+    /// Whether a message is meant that stands so for this reason: a dead letter that expired has expired, too.
+    #[must_use]
+    pub fn means(self, fate: Fate, reason: Option<&str>) -> bool {
+        let has_expired = fate == Fate::Dead && reason == Some(Fate::Expired.as_str());
+        self.takes(fate) || (self == Wanted::Fate(Fate::Expired) && has_expired)
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Wanted::Undelivered => "undelivered",
@@ -259,6 +266,14 @@ mod tests {
             assert!(Wanted::Fate(*fate).takes(*fate));
         }
         assert!(Wanted::Undelivered.takes(Fate::Dead) && Wanted::Delivered.takes(Fate::Leased));
+    }
+
+    #[test]
+    fn a_dead_letter_that_expired_is_found_as_dead_and_as_expired() {
+        let [dead, expired] = [Fate::Dead, Fate::Expired].map(Wanted::Fate);
+        assert!(dead.means(Fate::Dead, Some("expired")) && expired.means(Fate::Dead, Some("expired")));
+        assert!(!expired.means(Fate::Dead, Some("no such customer")) && !expired.means(Fate::Dead, None));
+        assert!(expired.means(Fate::Expired, None) && !expired.means(Fate::Acked, Some("expired")));
     }
 
     #[test]

@@ -8,11 +8,17 @@ const TREES_MAX: usize = 64;
 
 /// Reads them, each a filter and a level.
 pub(super) fn parse(trees: &[String]) -> Option<Vec<(Filter, Level)>> {
-    let tree = |text: &String| {
-        let (filter, level) = text.split_once(char::is_whitespace)?;
-        Some((Filter::new(filter).ok()?, level.trim().parse().ok()?))
-    };
     trees.iter().map(tree).collect::<Option<Vec<_>>>().filter(|trees| trees.len() <= TREES_MAX)
+}
+
+fn tree(text: &String) -> Option<(Filter, Level)> {
+    let (filter, level) = text.split_once(char::is_whitespace)?;
+    Some((Filter::new(filter).ok()?, level.trim().parse().ok()?))
+}
+
+/// The first that is none.
+pub(super) fn first_bad(trees: &[String]) -> Option<&String> {
+    trees.iter().find(|text| tree(text).is_none())
 }
 
 /// As one would write them.

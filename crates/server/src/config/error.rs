@@ -4,6 +4,7 @@ use std::fmt;
 
 use skep_protocol::nearest;
 
+use super::durability;
 use super::given::Given;
 use super::key::{KEYS, Key};
 use super::source::Source;
@@ -41,7 +42,11 @@ impl Problem {
     }
 
     pub(super) fn bad_value(key: &Key, source: &Source, given: &Given<'_>) -> Self {
-        Problem::new(source, format!("{} is {given}; expected {}", key.name, key.expected))
+        let parts = (key.name == "durability").then(|| given.phrases()).flatten().unwrap_or_default();
+        match durability::first_bad(&parts) {
+            Some(bad) => Problem::new(source, format!("{} is wrong at {bad:?}; expected {}", key.name, key.expected)),
+            None => Problem::new(source, format!("{} is {given}; expected {}", key.name, key.expected)),
+        }
     }
 
     pub(super) fn unknown_key(name: &str, source: &Source) -> Self {

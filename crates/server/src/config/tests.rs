@@ -62,6 +62,12 @@ fn durability_is_a_list_of_filters_each_with_a_level() {
         let problems = place().with_flag("durability", bad).problems();
         assert!(problems.len() == 1 && problems[0].contains("expected up to 64 filters"), "{problems:?}");
     }
+    let list = "durability = [\"ticks.* os\", \"logs.> interval(100)\"]\n";
+    let problems = place().with_file("skep.toml", list).problems();
+    assert!(
+        problems[0].starts_with("skep.toml:1:14: durability is wrong at \"logs.> interval(100)\"; expected"),
+        "{problems:?}"
+    );
     let many = vec!["a os"; 65].join(",");
     assert_eq!(place().with_flag("durability", &many).problems().len(), 1);
 }
@@ -322,7 +328,9 @@ fn a_data_folder_of_another_user_or_open_to_others_is_passed_over_and_told() {
         let loaded = load(&said).unwrap();
         assert_eq!((&loaded.config.data, loaded.config.log.as_str()), (&ours, "info"));
         let [passed] = &loaded.passed_over[..] else { panic!("{:?}", loaded.passed_over) };
-        assert!(passed.contains(why) && passed.contains(&near.display().to_string()), "{passed}");
+        let said_of_it = passed.to_string();
+        assert!(passed.path == near && said_of_it.contains(why), "{said_of_it}");
+        assert!(said_of_it.starts_with("passed over a data folder: "), "{said_of_it}");
         let named = Said { flags: vec![("data", "other".into())], ..said.clone() };
         assert!(load(&named).unwrap().passed_over.is_empty());
         if rustix::process::geteuid().is_root() {
@@ -355,4 +363,51 @@ fn a_guard_that_is_none_is_told_with_its_place_and_the_nearest_key() {
     }
     let whole = place().with_file(".skep/skep.toml", "guards = 5\n").problems();
     assert!(whole.first().is_some_and(|problem| problem.contains("unknown key \"guards\"")), "{whole:?}");
+}
+
+#[test]
+fn the_file_beside_the_data_folder_that_was_found_counts_wherever_below_one_stands() {
+    let place = place().with_file(".skep/x", "").with_file("skep.toml", "log = \"warn\"").with_file("a/b/x", "");
+    let below = Said { folder: place.folder.path().join("a/b"), ..Said::default() };
+    let loaded = load(&below).unwrap();
+    assert_eq!((loaded.config.log.as_str(), loaded.file), ("warn", Some(place.folder.path().join("skep.toml"))));
+    // One in the data folder goes before it, and one of the folder one stands in comes last.
+    let place = place.with_file("a/b/skep.toml", "log = \"error\"");
+    assert_eq!(load(&below).unwrap().config.log, "warn");
+    let place = place.with_file(".skep/skep.toml", "log = \"debug\"");
+    assert_eq!(load(&below).unwrap().config.log, "debug");
+    // What lies beside a folder that was named is nobody's business.
+    let named = Said { flags: vec![("data", "../../.other/x".into())], ..below };
+    let place = place.with_file(".other/skep.toml", "log = \"trace\"");
+    assert_eq!(load(&named).unwrap().config.log, "error");
+    drop(place);
+}
+
+#[test]
+fn a_file_that_another_user_can_have_written_is_passed_over_and_told() {
+    let place = place().with_file(".skep/x", "").with_file("skep.toml", "log = \"trace\"").with_file("a/x", "");
+    let file = place.folder.path().join("skep.toml");
+    let said = Said { folder: place.folder.path().join("a"), ..Said::default() };
+    let mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o664);
+    assert_eq!(load(&said).unwrap().config.log, "trace");
+    mode(0o666);
+    let mut why = vec!["can be changed by others (mode 0666)"];
+    // Only root can give a file away.
+    if rustix::process::geteuid().is_root() {
+        why.push("belongs to user 65534");
+    }
+    for why in why {
+        for said in [&said, &place.said] {
+            let loaded = load(said).unwrap();
+            assert_eq!((loaded.config.log.as_str(), &loaded.file), ("info", &None));
+            let [passed] = &loaded.passed_over[..] else { panic!("{:?}", loaded.passed_over) };
+            assert!(passed.to_string().starts_with("passed over a configuration file: "), "{passed}");
+            assert!(passed.path == file && passed.why.contains(why), "{passed}");
+        }
+        if rustix::process::geteuid().is_root() {
+            mode(0o644);
+            chown(&file, Some(65534), None).unwrap();
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -27,6 +28,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 const TAIL_BYTES: u64 = 2048;
 
 pub(super) fn run(context: &Context, config: &Config) -> anyhow::Result<()> {
+    // Before anything of ours is open: what a script left open for us would stay open as long as the hub lives, and a lock held.
+    close_inherited();
     refuse_second(&config.data)?;
     let made = create(&config.data)?;
     let log = config.data.join(folder::LOG);
@@ -43,6 +46,18 @@ pub(super) fn run(context: &Context, config: &Config) -> anyhow::Result<()> {
     };
     let http = hub.http.as_deref().and_then(|http| http.parse().ok());
     Ok(tell_ready(context, &Addresses { http, unix: hub.unix }, &config.data, hub.trouble.as_deref())?)
+}
+
+/// Closes what this process was left beside its standard streams. Where the system does not list it, it stays.
+fn close_inherited() {
+    let Ok(open) = fs::read_dir("/dev/fd") else { return };
+    let named = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok();
+    // All are read before one is closed: the list itself is open, too, and closed by then.
+    let inherited: Vec<RawFd> = open.filter_map(named).filter(|fd| *fd > 2).collect();
+    for fd in inherited {
+        // Fails for the one by which the list was read.
+        let _ = nix::unistd::close(fd);
+    }
 }
 
 /// One that was told to stop, or was killed an instant ago, is given time to be gone.

@@ -3,7 +3,7 @@
 use skep_client::Client;
 use skep_protocol::{Ask, Behind, Consumers, Error, Fate, Page, QueueInfo, QueueName, Topic, Traced};
 
-use super::verdict::{Takers, Verdict, due, look, next, origin, place, why};
+use super::verdict::{Takers, Verdict, due, has_expired, look, next, origin, place, why};
 use crate::output::{counted, until, word};
 use crate::receipt::presence;
 
@@ -109,6 +109,14 @@ fn say(state: Fate, last: &Traced, many: &str, takers: Option<&str>) -> String {
     let because = if many == "The message" || many.starts_with("1 of") { ":" } else { ", the last one because:" };
     let queue = place(last);
     match state {
+        Fate::Dead if has_expired(last) => {
+            let of = origin(last);
+            let last = if because == ":" { "it" } else { "the last one" };
+            format!(
+                "{many} {} in the dead letters of {of}; {last} expired, and no redrive brings it back: send it again.",
+                is("is", "are")
+            )
+        }
         Fate::Dead => {
             let of = origin(last);
             format!("{many} {} in the dead letters of {of}{because} {why}.", is("is", "are"))

@@ -24,6 +24,12 @@ pub(super) fn of(traced: &Traced, takers: Option<&Takers>) -> Verdict {
     let who = holder(traced).unwrap_or("somebody");
     let why = why(traced);
     let said = match traced.state {
+        Fate::Dead if has_expired(traced) => {
+            format!(
+                "It is in the dead letters of {}: it expired, and no redrive brings it back; send it again.",
+                origin(traced)
+            )
+        }
         Fate::Dead => format!("It is in the dead letters of {}: {why}.", origin(traced)),
         Fate::Refused => format!("It was refused and is stored nowhere: {why}."),
         Fate::Unmatched => format!("It reached nobody: {why}."),
@@ -81,6 +87,7 @@ pub(super) fn next(traced: &Traced) -> String {
         };
     };
     match traced.state {
+        Fate::Dead if has_expired(traced) => look(queue),
         Fate::Dead => format!("queue redrive {}", word(&origin(traced))),
         Fate::Waiting => format!("receive {}", word(name(queue))),
         Fate::Retrying if restarted(traced) => format!("receive {}", word(name(queue))),
@@ -93,6 +100,11 @@ pub(super) fn next(traced: &Traced) -> String {
 pub(super) fn due(traced: &Traced) -> String {
     let due = |due_ms| format!(", due in {}, at {}", until(due_ms), format_time(due_ms));
     traced.due_ms.map(due).unwrap_or_default()
+}
+
+/// Whether it died because nobody had done it in time: then it stays where it is.
+pub(super) fn has_expired(traced: &Traced) -> bool {
+    traced.state == Fate::Dead && traced.reason.as_deref() == Some(Fate::Expired.as_str())
 }
 
 /// Whether nothing but a new start of the hub ended the last attempt.
@@ -220,6 +232,13 @@ pub(super) mod tests {
         let (said, next) = said(&traced(Fate::Dead, "$dead.jobs", Some("no such customer")));
         assert_eq!(said, "It is in the dead letters of jobs: no such customer.");
         assert_eq!(next, "queue redrive jobs");
+    }
+
+    #[test]
+    fn an_expired_dead_letter_is_not_to_be_redriven() {
+        let (said, next) = said(&traced(Fate::Dead, "$dead.jobs", Some("expired")));
+        assert!(said.contains("it expired, and no redrive brings it back; send it again"), "{said}");
+        assert_eq!(next, "queue peek '$dead.jobs'");
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) fn every_frame() -> Vec<(&'static str, Frame)> {
         holder: None,
         due_ms: None,
         died_ms: None,
+        behind: None,
     };
     let settles = vec![
         Settle { lease, action: Action::Ack },
