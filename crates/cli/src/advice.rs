@@ -66,17 +66,25 @@ pub(crate) async fn near_topic(client: &Client, topic: &str) -> Option<String> {
     did_you_mean(topic, filters.map(Filter::as_str))
 }
 
-/// What was probably meant by an agent, queue or topic that nobody has; none if there is one, or
-/// nothing is near.
-pub(crate) async fn near_receiver(client: &Client, name: &str) -> Option<String> {
+/// That nobody has a name, agent, queue or topic, and what was probably meant by it; none if somebody has it, or that is not known.
+pub(crate) async fn unknown_receiver(client: &Client, name: &str) -> Option<String> {
     let Ok(Page::Queues(queues)) = client.query(Ask::Queues).await else { return None };
+    let takes = |filter: &Filter| filter.matches(name);
+    if queues.iter().any(|info| info.spec.filters.iter().any(takes)) {
+        return None;
+    }
     let known = queues.iter().flat_map(|info| {
         let filters = info.spec.filters.iter().filter(|filter| filter.is_literal()).map(Filter::as_str);
         let queue = info.spec.name.as_str();
         filters.chain([queue]).map(|name| Topic::agent_of(name).unwrap_or(name)).chain([queue])
     });
-    let known: Vec<&str> = known.filter(|name| !name.starts_with('$')).collect();
-    if known.contains(&name) { None } else { did_you_mean(name, known.into_iter()) }
+    let known: Vec<&str> = known.collect();
+    if known.contains(&name) {
+        return None;
+    }
+    let near = did_you_mean(name, known.into_iter().filter(|name| !name.starts_with('$')));
+    let text = format!("no agent and no queue is called {name:?}, and none takes that topic.");
+    Some(near.map_or(text.clone(), |near| format!("{text} {near}")))
 }
 
 /// The names that there are.

@@ -42,6 +42,18 @@ pub(crate) async fn connect(global: &Global, agent: Option<AgentId>) -> anyhow::
     Ok(Client::connect(&address(&hub, &folder)?, Options { token, ..options }).await?)
 }
 
+/// The hub that runs in the data folder that is meant, and that folder; none if an address was said.
+pub(crate) fn hub_of_folder(global: &Global) -> anyhow::Result<Option<(HubFile, PathBuf)>> {
+    if said(global.url.clone()).is_some() {
+        return Ok(None);
+    }
+    let folder = data_folder(global)?;
+    Ok(match look(&folder)? {
+        Seen::Ready(hub) => Some((hub, folder)),
+        Seen::Nobody | Seen::Unready => None,
+    })
+}
+
 /// The data folder that is meant; it must be there. One that is named and is not ours is refused by whoever looks at it.
 pub(crate) fn data_folder(global: &Global) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().unwrap_or_default();

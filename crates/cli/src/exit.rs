@@ -158,7 +158,7 @@ fn judge(error: &anyhow::Error) -> (Exit, Shown) {
         return own(Exit::Interrupted, "interrupted");
     }
     if let Some(Fell { exit, code, .. }) = error.downcast_ref() {
-        return own(*exit, *code);
+        return own(*exit, code);
     }
     if error.is::<Damaged>() {
         return own(Exit::Damaged, "damaged");

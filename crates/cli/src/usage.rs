@@ -99,8 +99,16 @@ fn short(rendered: &str) -> String {
     });
     let first = paragraphs.next().unwrap_or_default();
     let tips = paragraphs.filter_map(|paragraph| paragraph.strip_prefix("tip: ").map(|tip| format!("; {tip}")));
+    let first = PARSERS_WORDS.iter().fold(first, |first, (theirs, ours)| first.replace(theirs, ours));
     format!("{}{}", first.trim_start_matches("error: "), tips.collect::<String>())
 }
+
+/// What number parsers say, and what that means to who typed it.
+const PARSERS_WORDS: [(&str, &str); 3] = [
+    ("invalid digit found in string", "expected a whole number"),
+    ("cannot parse integer from empty string", "expected a whole number"),
+    ("number too large to fit in target type", "expected a smaller number"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -131,6 +139,8 @@ mod tests {
     fn what_was_probably_meant_is_told_on_the_same_line() {
         let text = misused("skep sned bob hi").text;
         assert_eq!(text, "unrecognized subcommand 'sned'; a similar subcommand exists: 'send'");
+        let text = misused("skep queue peek jobs -n x").text;
+        assert!(text.ends_with("expected a whole number"), "{text}");
         let text = misused("skep receive bob --wait foo").text;
         assert!(text.contains("'foo'") && text.contains("30s") && !text.contains('\n'), "{text}");
     }

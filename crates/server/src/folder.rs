@@ -38,12 +38,12 @@ pub struct DataFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Another hub owns it.
-    #[error("a hub already runs in {folder}{}; use it, stop it with `skep stop`, or choose another folder with --data", whom(.hub.as_ref()))]
+    #[error("a hub already runs in {folder}{}; use it, stop it with `skep stop`, or choose another folder with --data", whom(.hub.as_deref()))]
     Taken {
         /// The folder.
         folder: PathBuf,
         /// What it says of itself, once it is ready.
-        hub: Option<HubFile>,
+        hub: Option<Box<HubFile>>,
     },
     /// It was in use, and its log is not there any more.
     #[error(
@@ -238,7 +238,9 @@ fn lock(folder: &Path) -> Result<Option<File>, FolderError> {
     };
     match try_lock(&lock) {
         Ok(()) => Ok(is_still_there(&lock, folder).then_some(lock)),
-        Err(TryLockError::WouldBlock) => Err(FolderError::Taken { hub: HubFile::read(folder), folder: folder.into() }),
+        Err(TryLockError::WouldBlock) => {
+            Err(FolderError::Taken { hub: HubFile::read(folder).map(Box::new), folder: folder.into() })
+        }
         Err(TryLockError::Error(source)) => Err(FolderError::Io { path: folder.join(LOCK), source }),
     }
 }

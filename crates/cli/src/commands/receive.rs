@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use skep_client::{Client, Deliveries, Error, Leased, ReceiveOptions};
-use skep_protocol::{Action, AgentId, Binding, Code, Delivery, Outcome, QueueName, Retry};
+use skep_protocol::{Action, AgentId, Ask, Binding, Code, Delivery, Outcome, Page, QueueInfo, QueueName, Retry};
 use tokio::time::timeout;
 
 use super::reply;
@@ -96,7 +96,10 @@ impl Args {
             }
             (deliveries, _) => deliveries?,
         };
-        let taken = self.gather(context, &mut deliveries, queue).await?;
+        let taken = match self.gather(context, &mut deliveries, queue).await {
+            Err(error) if is_timeout(&error) => return Err(with_what_is_held(client, queue, error).await),
+            taken => taken?,
+        };
         drop(deliveries);
         let mut taken = taken.into_iter();
         while let Some(mut leased) = taken.next() {
@@ -180,6 +183,29 @@ fn show(context: &Context, delivery: &Delivery, ack: bool) -> anyhow::Result<()>
 
 fn is_unknown_queue(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Error>().is_some_and(|error| error.code == Code::UnknownQueue)
+}
+
+fn is_timeout(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| error.code == Code::Timeout)
+}
+
+/// That nothing came, with what the queue holds that could not be handed out.
+async fn with_what_is_held(client: &Client, queue: &QueueName, error: anyhow::Error) -> anyhow::Error {
+    let asked = client.query(Ask::Queue { queue: queue.clone() }).await;
+    let (Ok(Page::Queues(queues)), Some(told)) = (asked, error.downcast_ref::<Error>()) else { return error };
+    let held = queues.first().map(held).unwrap_or_default();
+    if held.is_empty() {
+        error
+    } else {
+        Error { text: format!("{}; it holds {held}", told.text), ..told.clone() }.into()
+    }
+}
+
+fn held(info: &QueueInfo) -> String {
+    let counts = [(info.ready, "ready"), (info.leased, "leased"), (info.delayed, "delayed"), (info.parked, "parked")];
+    let held: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, how)| format!("{count} {how}")).collect();
+    held.join(", ")
 }
 
 fn nothing(queue: &QueueName, wait: Duration) -> Error {

@@ -44,3 +44,14 @@ fn the_first_hour_goes_as_the_readme_says() {
     assert!(stopped.starts_with("stopped, pid "), "{stopped}");
     assert_eq!(place.hub(), None);
 }
+
+#[test]
+fn a_status_says_where_the_hub_is() {
+    let place = Place::with_hub();
+    let hub = place.hub().unwrap();
+    let (said, json) = (place.skep(&["status"]).done().out, place.skep(&["status", "--json"]).done().json());
+    let http = hub["http"].as_str().unwrap();
+    assert!(said.contains(&format!("address   {http}, unix:")) && said.contains("data      ./.skep\n"), "{said}");
+    assert!(said.contains(&format!("pid       {}\n", hub["pid"])), "{said}");
+    assert_eq!((&json["http"], &json["pid"]), (&hub["http"], &hub["pid"]));
+}

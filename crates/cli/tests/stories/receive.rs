@@ -67,3 +67,15 @@ fn what_cannot_be_printed_is_not_taken() {
     assert_eq!((ran.code, counts(&place)), (1, (2, 0)), "{ran:?}");
     assert_eq!(place.skep(&["receive", "jobs", "-n", "2", "--ack"]).done().out, "a\nb\n");
 }
+
+#[test]
+fn who_is_given_nothing_is_told_what_the_queue_holds() {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "jobs"]).done();
+    place.skep(&["publish", "jobs", "now"]).done();
+    place.skep(&["publish", "jobs", "later", "--delay", "1h"]).done();
+    place.skep(&["receive", "jobs"]).done();
+    place
+        .skep(&["receive", "jobs", "--wait", "0s"])
+        .failed(6, "nothing came from jobs within 0s; it holds 1 leased, 1 delayed");
+}

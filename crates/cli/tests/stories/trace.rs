@@ -85,7 +85,8 @@ fn why_an_agent_did_not_get_its_messages_is_told_in_one_screen_with_one_cause_an
     // What the next command takes is not there any more.
     place.skep(&["receive", "coder-2", "--ack"]).done();
     let traced = place.skep(&["trace", "--to", "coder-2", "--undelivered"]).done();
-    assert!(traced.out.is_empty() && traced.err.starts_with("no such message."), "{traced:?}");
+    let expected = "nothing undelivered to coder-2 in the last 24h; 1 delivered.";
+    assert!(traced.out.is_empty() && traced.err.starts_with(expected), "{traced:?}");
     let all = place.skep(&["trace", "--from", "alice"]).done().out;
     assert!(all.contains("\nAll 2 are done.\nnext: skep trace "), "{all}");
     let near = place.skep(&["trace", "--to", "codr-2"]).done().err;
@@ -221,4 +222,17 @@ fn an_expired_dead_letter_is_found_as_expired_and_nobody_is_told_to_redrive_it()
     assert!(one.contains("send it again") && one.trim_end().ends_with("next: skep queue peek '$dead.jobs'"), "{one}");
     let list = place.skep(&["trace", "--to", "jobs", "--outcome", "expired"]).done().out;
     assert!(list.contains("dead") && list.contains("send it again") && !list.contains("redrive jobs"), "{list}");
+}
+
+#[test]
+fn where_nothing_is_found_it_is_told_whether_the_name_is_known_or_all_is_delivered() {
+    let place = Place::with_hub();
+    place.skep(&["agents", "add", "bob"]).done();
+    place.skep(&["send", "bob", "hi"]).done();
+    place.skep(&["receive", "bob", "--ack"]).done();
+    let said = |to: &str| place.skep(&["trace", "--to", to, "--since", "1h", "--undelivered"]).done().err;
+    let unknown = said("bbo");
+    assert!(unknown.starts_with("no such message: no agent and no queue is called \"bbo\""), "{unknown}");
+    assert!(unknown.contains("Did you mean \"bob\"?"), "{unknown}");
+    assert!(said("bob").starts_with("nothing undelivered to bob in the last 1h; 1 delivered."), "{}", said("bob"));
 }

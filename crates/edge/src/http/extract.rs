@@ -84,9 +84,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(asked)) => Ok(Asked(asked)),
-            Err(rejection) => Err(Problem::argument(format!("query: {}", rejection.body_text()))),
+            Err(rejection) => Err(Problem::argument(format!("query: {}", in_words(&rejection.body_text())))),
         }
     }
+}
+
+/// What is wrong, without the words of who reads it.
+fn in_words(text: &str) -> String {
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    text.replace("invalid digit found in string", "expected a whole number")
 }
 
 /// A body that is a JSON object, or none.

@@ -157,6 +157,13 @@ async fn unknown_paths_methods_and_arguments_are_named() {
 }
 
 #[tokio::test]
+async fn a_query_that_is_not_understood_is_told_without_the_words_of_its_reader() {
+    let house = House::new().await;
+    let (status, problem) = house.call("POST /v1/queues/jobs/receive?max=x", "").await;
+    assert_eq!((status, &problem["detail"]), (StatusCode::BAD_REQUEST, &json!("query: max: expected a whole number")));
+}
+
+#[tokio::test]
 async fn a_sent_message_has_a_receipt_and_is_seen_in_the_inbox() {
     let house = House::new().await;
     let (status, receipt) = house.call("POST /v1/send/bob", r#"{"data":{"n":1.0e5}}"#).await;

@@ -8,10 +8,10 @@ const TREES_MAX: usize = 64;
 
 /// Reads them, each a filter and a level.
 pub(super) fn parse(trees: &[String]) -> Option<Vec<(Filter, Level)>> {
-    trees.iter().map(tree).collect::<Option<Vec<_>>>().filter(|trees| trees.len() <= TREES_MAX)
+    trees.iter().map(|text| tree(text)).collect::<Option<Vec<_>>>().filter(|trees| trees.len() <= TREES_MAX)
 }
 
-fn tree(text: &String) -> Option<(Filter, Level)> {
+fn tree(text: &str) -> Option<(Filter, Level)> {
     let (filter, level) = text.split_once(char::is_whitespace)?;
     Some((Filter::new(filter).ok()?, level.trim().parse().ok()?))
 }

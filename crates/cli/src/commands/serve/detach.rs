@@ -70,7 +70,7 @@ fn refuse_second(folder: &Path) -> Result<(), FolderError> {
             Seen::Unready => None,
         };
         if since.elapsed() > ENDING_MAX {
-            return Err(FolderError::Taken { folder: folder.into(), hub });
+            return Err(FolderError::Taken { folder: folder.into(), hub: hub.map(Box::new) });
         }
         std::thread::sleep(LOOK_PAUSE);
     }

@@ -82,7 +82,11 @@ fn words(messages: &[Traced]) -> String {
 }
 
 fn not_found(message: &MessageId, since_ms: u64) -> Error {
-    let text = format!("no message with the id {:?} is known {}", message.as_str(), unstored_note(since_ms));
+    let text = format!(
+        "no message with the id {:?} is known; what was heard live only is not stored {}",
+        message.as_str(),
+        unstored_note(since_ms)
+    );
     Error::new(Code::NotFound, text)
 }
 

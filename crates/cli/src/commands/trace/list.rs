@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 use skep_client::Client;
-use skep_protocol::{Found, Position, Search, Topic, Traced};
+use skep_protocol::{Error, Found, Position, Search, Topic, Traced, Wanted};
 
 use super::{SINCE, Which, cause, search, unix_ms, unstored_note};
-use crate::advice::near_receiver;
+use crate::advice::unknown_receiver;
 use crate::context::Context;
-use crate::duration::millis;
+use crate::duration::{millis, show as span};
 use crate::health::warn_if_damaged;
 use crate::output::{Table, age, one_line, plain, until};
 use crate::stored::waits_for;
@@ -15,12 +15,25 @@ use crate::stored::waits_for;
 /// Messages that are shown unless it is said: one screen.
 const LIST: u32 = 20;
 
+/// Delivered messages that are counted where none is undelivered.
+const DELIVERED: u32 = 1_000;
+
+impl Which {
+    /// From when on a list is looked for.
+    fn since_ms(&self) -> Option<u64> {
+        let unsaid = || self.begins_unsaid().then(|| unix_ms().saturating_sub(millis(SINCE)));
+        self.search().since_ms.or_else(unsaid)
+    }
+
+    fn begins_unsaid(&self) -> bool {
+        self.since.is_none() && self.after.is_none() && self.until.is_none()
+    }
+}
+
 pub(super) async fn show(context: &Context, client: &Client, which: &Which) -> anyhow::Result<()> {
-    let since_ms = which.search().since_ms.or_else(|| {
-        let has_start = which.after.is_some() || which.until.is_some();
-        (!has_start).then(|| unix_ms().saturating_sub(millis(SINCE)))
-    });
-    let found = search(client, "", Search { since_ms, ..which.search() }, which.count.unwrap_or(LIST)).await?;
+    let found =
+        search(client, "", Search { since_ms: which.since_ms(), ..which.search() }, which.count.unwrap_or(LIST))
+            .await?;
     let mut words = if found.messages.is_empty() { String::new() } else { table(&found.messages).to_string() };
     tell(context, client, which, &found, &mut words).await
 }
@@ -60,11 +73,9 @@ pub(super) async fn tell(
     }
     if found.messages.is_empty() {
         warn_if_damaged(context, client).await;
-        let near = match &which.to {
-            Some(to) if !context.output().is_json() => near_receiver(client, to).await.unwrap_or_default(),
-            _ => String::new(),
-        };
-        context.output().note(format!("no such message. {near}").trim_end());
+        if !context.output().is_json() {
+            context.output().note(nothing_found(client, which).await?);
+        }
     }
     // Only where one would look for them.
     let looks_for_them = which.undelivered || found.messages.iter().any(|traced| traced.position.is_none());
@@ -72,6 +83,26 @@ pub(super) async fn tell(
         context.output().note(unstored_note(found.unstored_since_ms));
     }
     Ok(())
+}
+
+/// Why a search found nothing, as far as that is known: nobody is called so, or all is as it should be.
+async fn nothing_found(client: &Client, which: &Which) -> Result<String, Error> {
+    if let Some(to) = &which.to
+        && let Some(unknown) = unknown_receiver(client, to).await
+    {
+        return Ok(format!("no such message: {unknown}"));
+    }
+    if which.search().outcome != Some(Wanted::Undelivered) {
+        return Ok("no such message.".into());
+    }
+    let since_ms = which.since_ms();
+    let delivered = Search { since_ms, outcome: Some(Wanted::Delivered), ..which.search() };
+    let delivered = search(client, "", delivered, DELIVERED).await?;
+    let more = if delivered.next.is_some() { " or more" } else { "" };
+    let to = which.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+    let since = which.since.or_else(|| which.begins_unsaid().then_some(SINCE));
+    let within = since.map(|since| format!(" in the last {}", span(millis(since)))).unwrap_or_default();
+    Ok(format!("nothing undelivered{to}{within}; {}{more} delivered.", delivered.messages.len()))
 }
 
 fn table(messages: &[Traced]) -> Table {
