@@ -30,7 +30,7 @@ pub enum Command {
         /// Even if it holds messages.
         force: bool,
     },
-    /// Drops what is ready in a queue.
+    /// Drops what waits in a queue, ready or delayed, and nobody works on.
     Purge {
         /// Which.
         queue: QueueName,
