@@ -38,7 +38,9 @@ impl House {
     }
 
     fn xtask(&self, args: &[&str]) -> Command {
-        let mut xtask = Command::new(self.root.join("target/debug/xtask"));
+        // Who runs the tests in the background may have made them deaf to Ctrl-C, and what they start with them.
+        let mut xtask = Command::new("env");
+        xtask.args(["--default-signal=INT,TERM", "--"]).arg(self.root.join("target/debug/xtask"));
         let path = format!("{}:{}", self.root.join("tools").display(), std::env::var("PATH").expect("a path"));
         xtask.args(args).env("PATH", path).env("CARGO", self.root.join("tools/cargo"));
         xtask.env("CARGO_MANIFEST_DIR", self.root.join("xtask")).env("NOTES", self.notes()).stdin(Stdio::null());
