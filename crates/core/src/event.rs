@@ -11,7 +11,7 @@ use crate::backend::{Kept, Run};
 use crate::clock::Now;
 use crate::hub::Hub;
 use crate::live::LiveMessage;
-use crate::reply::{Answer, Asked};
+use crate::reply::{Answer, Asked, LeftOut};
 
 /// Something that happened to a session.
 #[derive(Debug)]
@@ -70,11 +70,16 @@ impl Hub {
 
     /// Of what no queue took, a record is kept.
     fn keep_unstored(&self, party: &str, index: u32, run: &Run, answer: &Answer, now: Now) {
-        let here = index..index + run.count;
-        for (at, message) in answer.left.iter().filter(|(at, _)| here.contains(at)) {
+        // They stand in order: of many runs none looks at all of them.
+        let place = |index: u32| answer.left.partition_point(|left| left.index < index);
+        for LeftOut { index: at, message, was_admitted } in
+            answer.left.get(place(index)..place(index + run.count)).unwrap_or_default()
+        {
             match &run.result {
                 Err(error) => {
-                    self.guard.take_back(&message.view(), now);
+                    if *was_admitted {
+                        self.guard.take_back(&message.view(), now);
+                    }
                     self.unstored.refused(now.unix_ms, party, Some(message), error);
                 }
                 Ok(_) if answer.live.iter().any(|(heard, _)| heard == at) => {}

@@ -20,12 +20,23 @@ pub struct Answer {
     pub live: Vec<(u32, u32)>,
     /// Those that live listeners were to hear, and did not for want of room.
     pub(crate) missed: Vec<Message>,
-    /// Those of its messages that no queue took, by their index in the write, without payload.
-    pub(crate) left: Vec<(u32, Message)>,
+    /// Those of its messages that no queue took, in order.
+    pub(crate) left: Vec<LeftOut>,
     /// Bytes of messages that were unanswered until now.
     pub(crate) bytes: usize,
     /// How many messages and settles.
     pub(crate) messages: usize,
+}
+
+/// A message of a write that no queue took.
+#[derive(Debug)]
+pub(crate) struct LeftOut {
+    /// In the write.
+    pub(crate) index: u32,
+    /// Without payload.
+    pub(crate) message: Message,
+    /// The hub let it pass, and its guards counted it.
+    pub(crate) was_admitted: bool,
 }
 
 /// What was asked of a backend.
@@ -60,7 +71,7 @@ pub(crate) struct Promise {
     pub(crate) settles: usize,
     /// How many messages. They are not kept until then: each would keep what was read with it.
     pub(crate) messages: usize,
-    pub(crate) left: Vec<(u32, Message)>,
+    pub(crate) left: Vec<LeftOut>,
     pub(crate) bytes: usize,
     /// Messages to copy to live listeners once they are stored: index, listeners, message.
     pub(crate) copies: Vec<(u32, u32, Message)>,
@@ -88,8 +99,14 @@ impl Reply {
             let end = begin.saturating_add(run.count);
             let is_left = run.result.as_ref().map_or_else(|error| error.outcome == Outcome::Refused, Kept::is_left);
             if is_left {
-                let these = (first..).zip(publishes).filter(|(index, _)| (begin..end).contains(index));
-                promise.left.extend(these.map(|(index, outgoing)| (index, outgoing.message.bare())));
+                let here = begin.max(first)..end;
+                let (skip, count) = ((here.start - first) as usize, here.len());
+                let these = here.zip(publishes.iter().skip(skip).take(count));
+                promise.left.extend(these.map(|(index, outgoing)| LeftOut {
+                    index,
+                    message: outgoing.message.bare(),
+                    was_admitted: outgoing.refusal.is_none(),
+                }));
             }
             begin = end;
         }

@@ -123,3 +123,20 @@ async fn what_is_refused_after_all_uses_up_no_conversation() {
     peer.publish(talk()).await.expect("the second that is taken");
     assert_eq!(peer.publish(talk()).await.expect_err("of two").code, Code::ConversationExhausted);
 }
+
+#[tokio::test]
+async fn what_a_guard_refuses_gives_no_conversation_back() {
+    let house = House::guarded(Guards { conversation_messages: 2, ..Guards::default() }).await;
+    let mut peer = Peer::attach(&house.hub, None);
+    let spec = QueueSpec::new(QueueName::new("talks").expect("a name"));
+    peer.manage(Command::Declare(spec)).await.expect("a queue");
+    let talk = || message("talks").conversation("talk");
+    let known = talk().finish().expect("a message");
+    peer.publish_at(1, &known).await.expect("the first");
+    peer.publish_at(2, &talk().finish().expect("a message")).await.expect("the second");
+    // Under an id that was counted, as another message.
+    for (sequence, sent) in [(3, known.clone()), (4, talk().finish().expect("a message"))] {
+        let refused = peer.publish_at(sequence, &sent).await.expect_err("one too many");
+        assert_eq!(refused.code, Code::ConversationExhausted, "{sequence}");
+    }
+}
