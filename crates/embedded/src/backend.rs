@@ -15,11 +15,11 @@ use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, Que
 use crate::commit::steps::{Steps, Work, Writing};
 use crate::commit::{Committer, Preparer};
 use crate::disk::{Disk, is_full, is_out_of_files, real::RealDisk};
-use crate::durably::{durably_grown, durably_with};
-use crate::engine::{ConsumerId, Effects, Engine};
+use crate::durably::durably_staged;
+use crate::engine::{ConsumerId, Engine};
 use crate::journal::QueueId;
 use crate::limits::{MEMORY_BYTES, ROUTE_STEPS_MAX};
-use crate::log::{Corruption, Mode, OpenError, OpenWith, SegmentSizes};
+use crate::log::{Corruption, Mode, OpenError, OpenWith, SegmentSizes, give_up_ballast};
 use crate::look::{self, Looks};
 use crate::retained::{TreeRetention, Trees};
 use crate::snapshot::{Recovered, Retention, Taker, recover};
@@ -142,10 +142,15 @@ impl Embedded {
         let seed = seed.iter().fold(0, |sum, b| sum << 8 | u64::from(*b));
         let sizes = options.retention.sizes(options.sizes);
         let with = OpenWith { sizes, ..OpenWith::new(new_store_id, now.unix_ms) };
-        let (recovered, full) = match recover(disk, with, seed) {
-            Err(OpenError::DiskFull { .. }) => (recover(disk, OpenWith { full: true, ..with }, seed), true),
-            recovered => (recovered, false),
-        };
+        let is_full = |recovered: &Result<Recovered, OpenError>| matches!(recovered, Err(OpenError::DiskFull { .. }));
+        let mut recovered = recover(disk, with, seed);
+        let full = is_full(&recovered);
+        if full && give_up_ballast(disk) {
+            recovered = recover(disk, with, seed);
+        }
+        if is_full(&recovered) {
+            recovered = recover(disk, OpenWith { full: true, ..with }, seed);
+        }
         let Recovered { mut engine, opened, newest } = recovered.map_err(|error| unopened(&error))?.begin(now);
         engine.set_levels(options.durability.clone());
         let trees = Arc::new(Trees::new(options.retained.clone()));
@@ -174,11 +179,11 @@ impl Embedded {
         let is_read_only = writer.is_none();
         let preparer = writer.as_ref().map(|writer| Arc::new(Preparer::new(writer.spares())));
         if let Some(writer) = &writer {
-            engine.staging().written(writer.room());
+            engine.written(writer.room());
         }
         let store = Arc::new(Store::new(engine, clock, opened.reader, preparer.clone(), state));
         // From the first publish on, not from when the next segment could not be prepared.
-        store.lock().full = full.then(|| Error::new(Code::DiskFull, FULL));
+        store.lock().short.growth = full.then(|| Error::new(Code::DiskFull, FULL));
         let writing = writer.zip(preparer).map(|(writer, preparer)| {
             let (every, retention) = (options.snapshot_bytes, options.retention);
             let taker = Arc::new(Taker::new(opened.follower, newest, every, retention, trees, seed));
@@ -240,14 +245,9 @@ impl Backend for Embedded {
         if let Some(error) = self.refusal(false) {
             return Box::pin(async move { Err(error) });
         }
-        let grows =
-            matches!(command, QueueCommand::Declare(_) | QueueCommand::Redrive(..) | QueueCommand::RedriveAt(..));
         let asked = command.clone();
-        let step = move |engine: &mut Engine, fx: &mut Effects| engine.command(&command, now, fx);
-        let done = match grows {
-            true => durably_grown(self, move |engine| engine.log_room(&asked), step),
-            false => durably_with(self, step),
-        };
+        let need = move |engine: &Engine| engine.log_room(&asked);
+        let done = durably_staged(self, need, move |engine, fx| engine.command(&command, now, fx));
         Box::pin(async move { done.await.map(|count| Changed { count }) })
     }
 
@@ -310,7 +310,7 @@ impl Embedded {
     /// Why a verb is refused now, if it is; with a full disk only what grows the store is.
     pub(crate) fn refusal(&self, grows: bool) -> Option<Error> {
         let shared = self.store.lock();
-        shared.refusal().or_else(|| shared.full.clone().filter(|_| grows))
+        shared.refusal().or_else(|| shared.short.growth.clone().filter(|_| grows))
     }
 }
 

@@ -130,6 +130,14 @@ impl Committer {
                 continue;
             }
             let closing = !matches!(shared.state, State::Open);
+            if shared.rolls && !closing && !shared.engine.has_staged() {
+                shared.rolls = false;
+                self.writer.roll();
+                shared.engine.roll();
+                if let Some(buffer) = shared.engine.staging().take() {
+                    return Choice::Do(self.taken(&mut shared.engine, buffer, true, now));
+                }
+            }
             // Leases wait for no sync of their own, but not for ever: a restart must know of them.
             let flush_at =
                 shared.engine.has_staged().then(|| *self.staged_since_ms.get_or_insert(now.mono_ms) + IDLE_PROOF_MS);
@@ -146,7 +154,7 @@ impl Committer {
                 return Choice::Do(Next::Sync);
             }
             if closing {
-                if shared.full.is_none() && shared.engine.return_leases() {
+                if shared.short.growth.is_none() && shared.engine.return_leases() {
                     continue;
                 }
                 return Choice::Do(Next::Close);
@@ -234,8 +242,10 @@ impl Committer {
 
     /// Says how much room the log has now.
     fn tell_room(&mut self, mut shared: MutexGuard<'_, Shared>) {
-        shared.engine.staging().written(self.writer.room());
+        shared.engine.written(self.writer.room());
         self.others_wait = !shared.unstaged.is_empty();
+        // What waited for room may be handed out now.
+        self.store.settle_effects(shared, &mut Effects::default());
     }
 
     /// Lets some of what is durable take effect; answers whether there is more.
@@ -282,7 +292,7 @@ impl Committer {
     /// no room by then stays unwritten, and whoever waits for it is told.
     fn waits_for_room(&self, error: &LogError) -> bool {
         let mut shared = self.store.lock();
-        shared.full = Some(refusal(error));
+        shared.short.growth = Some(refusal(error));
         if !matches!(shared.state, State::Open) {
             return false;
         }

@@ -6,7 +6,8 @@ use skep_core::{BoxFuture, Fact, FactPage, Facts, Now, Watch};
 use skep_protocol::Error;
 
 use crate::backend::Embedded;
-use crate::durably::{durably, durably_grown};
+use crate::durably::{durably, durably_staged};
+use crate::engine::{Claim, FACT_END_BYTES, Need};
 
 /// More bytes than the record of a fact takes beside key and value.
 const FACT_PUT_BYTES: usize = 64;
@@ -36,12 +37,15 @@ impl Facts for Embedded {
         now: Now,
     ) -> BoxFuture<'_, Result<u64, Error>> {
         let (key, value) = (key.to_owned(), value.to_owned());
-        let need = (key.len() + value.len() + FACT_PUT_BYTES, 1);
-        durably_grown(self, move |_| need, move |engine, _| engine.put_fact(&key, &value, expected, ttl, now))
+        // One whose time is over ends before.
+        let bytes = 2 * key.len() + FACT_END_BYTES + value.len() + FACT_PUT_BYTES;
+        let need = Need { claim: Claim::Growth, bytes, records: 2 };
+        durably_staged(self, move |_| need, move |engine, _| engine.put_fact(&key, &value, expected, ttl, now))
     }
 
     fn delete(&self, key: &str, now: Now) -> BoxFuture<'_, Result<bool, Error>> {
         let key = key.to_owned();
-        durably(self, move |engine| Ok(engine.delete_fact(&key, now)))
+        let need = Need { claim: Claim::Clearing, bytes: key.len() + FACT_END_BYTES, records: 1 };
+        durably_staged(self, move |_| need, move |engine, _| Ok(engine.delete_fact(&key, now)))
     }
 }

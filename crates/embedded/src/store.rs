@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::cold::{Cold, ColdLines};
 use crate::commit::Preparer;
 use crate::engine::entry::Place;
-use crate::engine::{Due, Effects, Engine, Left, Submission};
+use crate::engine::{Due, Effects, Engine, Left, Shortage, Submission};
 use crate::journal::MessageRecord;
 use crate::limits::{COPY_BYTES_MAX, GIVE_WAY};
 use crate::log::{BatchAt, ReadError, Reader};
@@ -40,8 +40,10 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) cache: Cache,
     pub(crate) state: State,
-    /// The disk has no room: what is new and grows the store is refused, acks are taken.
-    pub(crate) full: Option<Error>,
+    /// What is refused while the disk has no room.
+    pub(crate) short: Shortage,
+    /// The writer is to begin the next segment: a snapshot is to cover this one.
+    pub(crate) rolls: bool,
     /// What waits until it is known whether it has.
     pub(crate) unstaged: Unstaged,
     /// The writer sleeps until this moment, or for ever (`u64::MAX`); none while it is awake.
@@ -74,7 +76,8 @@ impl Store {
             engine,
             cache: Cache::default(),
             state,
-            full: None,
+            short: Shortage::default(),
+            rolls: false,
             unstaged: Unstaged::default(),
             sleeps_until_ms: None,
             knows_staged: false,
@@ -106,7 +109,7 @@ impl Store {
     /// Whether files that are derived from the log may be written: not where nothing is, nor on a full disk.
     pub(crate) fn may_derive(&self) -> bool {
         let shared = self.lock();
-        shared.refusal().is_none() && shared.full.is_none()
+        shared.refusal().is_none() && shared.short.growth.is_none()
     }
 
     /// Takes nothing new; the threads finish what was accepted and end.
@@ -182,8 +185,8 @@ impl Store {
                 }
                 _ => {}
             }
-            let Shared { engine, full, unstaged, .. } = &mut *shared;
-            left = match engine.submit(submission, full.as_ref(), !unstaged.is_empty(), &mut fx) {
+            let Shared { engine, short, unstaged, .. } = &mut *shared;
+            left = match engine.submit(submission, short, !unstaged.is_empty(), &mut fx) {
                 Left::Nothing => None,
                 Left::More(left) => Some(left),
                 Left::Waits(rest, need) => {
@@ -280,6 +283,7 @@ impl Shared {
     fn is_wanted(&self, now: Now) -> bool {
         let Some(until) = self.sleeps_until_ms else { return false };
         self.engine.is_due()
+            || self.rolls
             || (self.engine.has_staged() && !self.knows_staged)
             || self.engine.next_tick(now).is_some_and(|at| at < until)
     }

@@ -1,8 +1,8 @@
 //! What waits for room in the log, before anything of it is staged: what is staged cannot be taken back, and nobody knows yet
 //! whether the disk has room.
 //!
-//! It goes on, in the order in which it came, when room was prepared; it is refused when there is none. Settles pass it by: they have
-//! room of their own.
+//! It goes on, in the order in which it came, when room was prepared; it is refused when there is none. Settles that find room pass it
+//! by.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,15 +11,18 @@ use bytes::Bytes;
 use skep_core::{Now, Outgoing, Reply, Wakes, Write};
 use skep_protocol::{Code, Error, Message, ProducerId, Settle};
 
-use crate::engine::{Begun, Effects, Engine, Left, Need, Results, Submission};
+use crate::engine::{Begun, Claim, Effects, Engine, Left, Need, Results, Shortage, Submission};
 use crate::limits::UNSTAGED_BYTES_MAX;
 use crate::store::{Shared, State, Store};
 
-/// A step that grows the store, or is refused.
+/// A step that stages something, or is refused.
 pub(crate) type Step = Box<dyn FnOnce(Result<(&mut Engine, &mut Effects), Error>) + Send>;
 
 /// Bytes that a message is counted beside its own.
 const MESSAGE_BYTES: usize = 256;
+
+/// And a settle.
+const SETTLE_BYTES: usize = 64;
 
 /// All that waits, in order.
 #[derive(Default)]
@@ -30,7 +33,7 @@ pub(crate) struct Unstaged {
 
 struct Item {
     what: What,
-    need: Need,
+    need: Option<Need>,
     /// In memory.
     bytes: usize,
 }
@@ -68,9 +71,16 @@ impl Unstaged {
     }
 
     /// Keeps what is left of a write; refuses it where too much waits already.
-    pub(crate) fn keep(&mut self, write: &Write<'_>, submission: Submission<'_>, need: Need, wakes: &mut Wakes) {
+    pub(crate) fn keep(
+        &mut self,
+        write: &Write<'_>,
+        submission: Submission<'_>,
+        need: Option<Need>,
+        wakes: &mut Wakes,
+    ) {
         let (settles, publishes) = submission.left();
-        let bytes = publishes.iter().map(|outgoing| outgoing.message.bytes().len() + MESSAGE_BYTES).sum::<usize>();
+        let bytes = publishes.iter().map(|outgoing| outgoing.message.bytes().len() + MESSAGE_BYTES).sum::<usize>()
+            + settles.iter().map(|settle| settle.action.text_bytes() + SETTLE_BYTES).sum::<usize>();
         if !self.is_empty() && self.bytes + bytes > UNSTAGED_BYTES_MAX {
             return submission.refuse_rest(&too_much(), wakes);
         }
@@ -113,18 +123,16 @@ impl Item {
     }
 
     /// Goes on with it; answers what is left, and whether that waits again.
-    fn go_on(self, engine: &mut Engine, full: Option<&Error>, now: Now, fx: &mut Effects) -> Option<(Item, bool)> {
+    fn go_on(self, engine: &mut Engine, short: &Shortage, now: Now, fx: &mut Effects) -> Option<(Item, bool)> {
         let Item { what, need, bytes } = self;
         match what {
-            What::Step(step) => match (full, need) {
-                (Some(full), _) => step(Err(full.clone())),
-                (None, Some((size, records))) if !engine.staging().has_spare_room(size, records) => {
-                    return Some((Item { what: What::Step(step), need, bytes }, true));
-                }
-                _ => step(Ok((engine, fx))),
+            What::Step(step) => match judge(need, engine, short) {
+                Judged::Refused(error) => step(Err(error)),
+                Judged::Waits => return Some((Item { what: What::Step(step), need, bytes }, true)),
+                Judged::Goes => step(Ok((engine, fx))),
             },
             What::Write(write) => {
-                let (write, need) = write.go_on(engine, full, now, fx)?;
+                let (write, need) = write.go_on(engine, short, now, fx)?;
                 let waits = need.is_some();
                 return Some((Item { what: What::Write(Box::new(write)), need, bytes }, waits));
             }
@@ -134,12 +142,12 @@ impl Item {
 }
 
 impl Owned {
-    fn go_on(self, engine: &mut Engine, full: Option<&Error>, now: Now, fx: &mut Effects) -> Option<(Self, Need)> {
+    fn go_on(self, engine: &mut Engine, short: &Shortage, now: Now, fx: &mut Effects) -> Option<(Self, Option<Need>)> {
         let Owned { mut settles, mut publishes, atomic, party, producer, reply, results, is_begun } = self;
         let outgoing: Vec<Outgoing<'_>> = publishes.iter().map(Kept::outgoing).collect();
         let write = Write { settles: &settles, publishes: &outgoing, atomic, party: &party, producer };
         let submission = Submission::resumed(&write, now, reply, results);
-        let (left, need) = match engine.submit(submission, full, false, fx) {
+        let (left, need) = match engine.submit(submission, short, false, fx) {
             Left::Nothing => return None,
             Left::More(left) => (left, None),
             Left::Waits(left, need) => (left, need),
@@ -167,25 +175,31 @@ impl Kept {
 }
 
 impl Store {
-    /// Takes a step that stages so many records of so many bytes and can wait, once there is room for them; or has it refused.
-    pub(crate) fn grow(&self, need: impl FnOnce(&Engine) -> (usize, u32), step: Step) {
+    /// Takes a step that stages so much, once there is room for it; or has it refused.
+    pub(crate) fn stage(&self, need: impl FnOnce(&Engine) -> Need, step: Step) {
         let mut shared = self.lock();
-        if let Some(error) = shared.refusal().or_else(|| shared.full.clone()) {
+        if let Some(error) = shared.refusal() {
             drop(shared);
             return step(Err(error));
         }
         let mut fx = Effects::default();
-        let (size, records) = need(&shared.engine);
-        let has_room = shared.unstaged.is_empty() && shared.engine.staging().has_spare_room(size, records);
-        if has_room {
-            step(Ok((&mut shared.engine, &mut fx)));
-        } else if shared.unstaged.bytes + size > UNSTAGED_BYTES_MAX {
-            drop(shared);
-            return step(Err(too_much()));
-        } else {
-            let item = Item { what: What::Step(step), need: Some((size, records)), bytes: size };
-            shared.unstaged.push(item);
-            self.ask_for_room(&mut shared);
+        let need = need(&shared.engine);
+        let judged = match judge(Some(need), &shared.engine, &shared.short) {
+            // What grows the store waits behind others that do.
+            Judged::Goes if need.claim == Claim::Growth && !shared.unstaged.is_empty() => Judged::Waits,
+            Judged::Waits if shared.unstaged.bytes + need.bytes > UNSTAGED_BYTES_MAX => Judged::Refused(too_much()),
+            judged => judged,
+        };
+        match judged {
+            Judged::Goes => step(Ok((&mut shared.engine, &mut fx))),
+            Judged::Refused(error) => {
+                drop(shared);
+                return step(Err(error));
+            }
+            Judged::Waits => {
+                shared.unstaged.push(Item { what: What::Step(step), need: Some(need), bytes: need.bytes });
+                self.ask_for_room(&mut shared);
+            }
         }
         self.settle_effects(shared, &mut fx);
     }
@@ -211,8 +225,8 @@ impl Store {
             match shared.refusal() {
                 Some(error) if is_stopped || !item.is_begun() => item.refuse(&error, &mut fx.wakes),
                 _ => {
-                    let Shared { engine, full, unstaged, .. } = &mut *shared;
-                    if let Some((item, waits)) = item.go_on(engine, full.as_ref(), self.clock.now(), &mut fx) {
+                    let Shared { engine, short, unstaged, .. } = &mut *shared;
+                    if let Some((item, waits)) = item.go_on(engine, short, self.clock.now(), &mut fx) {
                         unstaged.bytes += item.bytes;
                         unstaged.items.push_front(item);
                         if waits {
@@ -237,7 +251,25 @@ impl Shared {
     /// How large a batch the spare is to take for what waits longest; 0 where it is large enough.
     pub(crate) fn wanted_spare(&mut self) -> u64 {
         let need = self.unstaged.items.front().and_then(|item| item.need);
-        need.and_then(|(bytes, records)| self.engine.staging().wanted_spare(bytes, records)).unwrap_or(0)
+        need.and_then(|need| self.engine.staging().wanted_spare(&need)).unwrap_or(0)
+    }
+}
+
+/// What becomes of a step.
+enum Judged {
+    Goes,
+    Waits,
+    Refused(Error),
+}
+
+fn judge(need: Option<Need>, engine: &Engine, short: &Shortage) -> Judged {
+    let Some(need) = need else { return Judged::Goes };
+    match short.of(need.claim) {
+        // Whatever is left of what was prepared is for others.
+        Some(error) if need.claim == Claim::Growth => Judged::Refused(error.clone()),
+        _ if engine.has_room(&need) => Judged::Goes,
+        Some(error) => Judged::Refused(error.clone()),
+        None => Judged::Waits,
     }
 }
 

@@ -94,7 +94,7 @@ impl Open {
         let found = recover(&(Arc::new(disk.clone()) as Arc<dyn Disk>), with, 1).expect("an empty disk");
         let Recovered { mut engine, opened, newest } = found.begin(clock.now());
         let Mode::ReadWrite(writer) = opened.mode else { panic!("a new store is sound") };
-        engine.staging().written(writer.room());
+        engine.written(writer.room());
         let preparer = Arc::new(Preparer::new(writer.spares()));
         let store = Arc::new(Store::new(engine, clock, opened.reader, Some(preparer.clone()), State::Open));
         let taker = Arc::new(Taker::new(opened.follower, newest, None, Retention::default(), Arc::default(), 1));

@@ -1,11 +1,12 @@
 //! The thread that prepares the next segment, and tells whether there is room for it.
 
-use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use skep_protocol::{Code, Error, Outcome};
 
 use super::FULL_RETRY;
+use crate::engine::{Effects, Shortage};
 use crate::log::{LogError, Spares};
 use crate::snapshot::Taker;
 use crate::store::Store;
@@ -14,6 +15,8 @@ use crate::sync::{Condvar, Mutex};
 /// Prepares the next segment ahead of need, on its own thread.
 pub(crate) struct Preparer {
     spares: Arc<Spares>,
+    /// The last time there was no room.
+    is_short: AtomicBool,
     asked: Mutex<Asked>,
     wake: Condvar,
 }
@@ -28,7 +31,8 @@ pub(super) enum Asked {
 impl Preparer {
     pub(crate) fn new(spares: Arc<Spares>) -> Self {
         // One is prepared at once: the first roll should not wait.
-        Preparer { spares, asked: Mutex::new(Asked::Spare), wake: Condvar::new() }
+        let (asked, wake) = (Mutex::new(Asked::Spare), Condvar::new());
+        Preparer { spares, is_short: AtomicBool::new(false), asked, wake }
     }
 
     pub(crate) fn hurry(&self) {
@@ -72,32 +76,77 @@ impl Preparer {
         }
     }
 
-    /// Prepares one; answers whether there is no room for it.
+    /// Gives up what is kept for a full disk; answers whether something was.
+    pub(crate) fn give_up(&self) -> bool {
+        self.spares.give_up()
+    }
+
+    /// Bytes that a full disk is to have free before it is full no more.
+    pub(crate) fn ease_bytes(&self) -> u64 {
+        self.spares.ease_bytes()
+    }
+
+    /// Prepares one, and what is kept for a full disk; answers whether there is no room for both.
     pub(super) fn prepare(&self, store: &Store, taker: &Taker) -> bool {
-        let wanted = store.lock().wanted_spare();
-        let prepared = self.spares.prepare_for(wanted);
-        let full = prepared.as_ref().err().map(refusal);
         let mut shared = store.lock();
-        shared.engine.staging().prepared(self.spares.room());
-        let was_full = mem::replace(&mut shared.full, full.clone()).is_some();
+        let (wanted, snapshot_bytes) = (shared.wanted_spare(), shared.engine.dump_bytes_max());
         drop(shared);
-        store.let_in();
-        let is_full = full.is_some() && !self.spares.ready();
-        if full.is_some() && !is_full {
-            // What waited for a larger one was refused; for all else there is room.
-            store.lock().full = None;
+        let snapshots_bytes = self.snapshots_bytes(snapshot_bytes, store.reader.extent().bytes);
+        let was_short = self.is_short.load(Ordering::Relaxed);
+        let spare = self.spares.prepare_for(wanted);
+        let kept = if self.spares.ready() { self.spares.keep(snapshots_bytes) } else { Ok(()) };
+        // Not the first time: a snapshot may let segments go before.
+        if !self.spares.ready() && was_short && self.spares.give_up() {
+            drop(self.spares.prepare_short());
         }
-        // Not before: the next segment has the first claim to what room there is. On a full disk once, for
-        // what it may let go.
-        if full.is_none() || !was_full {
+        // What waits for a larger one is refused; for all else there is room.
+        let is_wanted_alone = spare.is_err() && kept.is_ok() && self.spares.ready() && wanted > 0;
+        let why = spare.and(kept).err();
+        let is_short = why.is_some() && !is_wanted_alone;
+        self.tell(store, why.as_ref(), was_short, is_short);
+        if is_wanted_alone {
+            store.lock().short.growth = None;
+        }
+        self.is_short.store(is_short, Ordering::Relaxed);
+        // Not before: the next segment has the first claim to what room there is.
+        if is_short {
+            taker.make_room();
+        } else {
             taker.look();
         }
-        is_full
+        is_short
+    }
+
+    /// Bytes that the snapshots need behind which segments go, two of them, when also the next segment is full.
+    fn snapshots_bytes(&self, snapshot_bytes: u64, log_bytes: u64) -> u64 {
+        let next = (self.spares.room() as f64 / log_bytes.max(1) as f64).min(1.0);
+        2 * (snapshot_bytes + (snapshot_bytes as f64 * next) as u64)
+    }
+
+    /// Tells the store what room there is, and what is refused; lets in what waited for that.
+    fn tell(&self, store: &Store, why: Option<&LogError>, was_short: bool, is_short: bool) {
+        let settles = why.filter(|_| was_short && !self.spares.ready()).map(settles_refused);
+        let mut shared = store.lock();
+        shared.short = Shortage { growth: why.map(refusal), settles };
+        let room = self.spares.room();
+        shared.engine.prepared(room, is_short);
+        shared.rolls = was_short && is_short && shared.engine.wants_roll(room);
+        store.settle_effects(shared, &mut Effects::default());
+        store.let_in();
     }
 }
 
 /// What a publish is answered while the next segment cannot be prepared.
 pub(super) fn refusal(error: &LogError) -> Error {
+    refused(error, "publishes are refused, acks are taken")
+}
+
+/// What a settle is answered when nothing is left of what was prepared.
+fn settles_refused(error: &LogError) -> Error {
+    refused(error, "nothing that was kept for acks is left, they are refused, too")
+}
+
+fn refused(error: &LogError, consequence: &str) -> Error {
     let (code, what) = match error {
         LogError::OutOfFiles { .. } => (Code::Busy, error.to_string()),
         LogError::DiskFull { .. } => (Code::DiskFull, error.to_string()),
@@ -107,6 +156,6 @@ pub(super) fn refusal(error: &LogError) -> Error {
         }
         _ => (Code::StoreFailed, error.to_string()),
     };
-    let text = format!("{what}; publishes are refused, acks are taken");
+    let text = format!("{what}; {consequence}");
     Error { outcome: Outcome::Refused, ..Error::new(code, text) }
 }

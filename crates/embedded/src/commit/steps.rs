@@ -85,7 +85,7 @@ impl Steps {
             At::Taken(mut buffer, sync) => match committer.try_write(&mut buffer, sync) {
                 Ok(written) => At::Written(written, buffer),
                 Err(short) if short.is_shortage() && self.store.is_open() => {
-                    self.store.lock().full = Some(refusal(&short));
+                    self.store.lock().short.growth = Some(refusal(&short));
                     At::Taken(buffer, sync)
                 }
                 Err(error) => {

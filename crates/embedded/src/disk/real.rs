@@ -34,6 +34,12 @@ impl RealDisk {
     }
 
     fn fill(&self, path: &Path, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+        // Others on a disk that is nearly full are not to find it full while it is tried, again and again.
+        if let Ok(free) = rustix::fs::statvfs(&self.folder)
+            && free.f_bavail.saturating_mul(free.f_frsize) < bytes
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         let done =
             write_zeros(path, &file, bytes).and_then(|()| file.sync_all()).and_then(|()| sync_folder(&self.folder));

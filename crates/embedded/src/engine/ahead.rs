@@ -15,13 +15,15 @@ pub(super) struct Ahead {
     segment: u64,
     /// The segment behind it; 0 where none is prepared.
     next: u64,
+    /// Nothing more can be prepared for now.
+    is_last: bool,
 }
 
 impl Default for Ahead {
     /// Without a disk there is no end.
     fn default() -> Self {
         let told = Room { rest: u64::MAX, segment: u64::MAX, spare: 0 };
-        Ahead { told, taken: 0, left: u64::MAX, segment: u64::MAX, next: 0 }
+        Ahead { told, taken: 0, left: u64::MAX, segment: u64::MAX, next: 0, is_last: false }
     }
 }
 
@@ -37,9 +39,9 @@ impl Ahead {
         self.look(closed);
     }
 
-    /// A spare is ready, or there is none; these are closed and wait for the writer.
-    pub(super) fn prepared(&mut self, spare: u64, closed: impl Iterator<Item = u64>) {
-        self.told.spare = spare;
+    /// A spare is ready, or there is none, and perhaps nothing more for now; these are closed and wait for the writer.
+    pub(super) fn prepared(&mut self, spare: u64, is_last: bool, closed: impl Iterator<Item = u64>) {
+        (self.told.spare, self.is_last) = (spare, is_last);
         self.look(closed);
     }
 
@@ -64,6 +66,21 @@ impl Ahead {
         let is_prepared = batch <= self.next;
         (self.segment, self.left, self.next) = (self.next, self.next.saturating_sub(batch), 0);
         is_prepared
+    }
+
+    /// The next batch begins the spare, whatever is left of this segment.
+    pub(super) fn roll(&mut self) {
+        (self.segment, self.left, self.next) = (self.next, self.next, 0);
+    }
+
+    /// Whether more can be had than what is prepared.
+    pub(super) fn is_open(&self) -> bool {
+        self.next > 0 && !self.is_last
+    }
+
+    /// All that is left.
+    pub(super) fn left(&self) -> u64 {
+        self.left.saturating_add(self.next)
     }
 
     /// Whether what settles may need is left.
@@ -104,7 +121,7 @@ mod tests {
         let mut ahead = ahead();
         assert!(ahead.place(800) && ahead.place(600));
         ahead.took(800);
-        ahead.prepared(4_000, [600].into_iter());
+        ahead.prepared(4_000, false, [600].into_iter());
         assert_eq!((ahead.left, ahead.next), (3_400, 0), "also when the spare is told of anew");
         ahead.written(Room { rest: 200, ..ROOM }, [600].into_iter());
         assert_eq!((ahead.left, ahead.next), (3_400, 0));

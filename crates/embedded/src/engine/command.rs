@@ -10,12 +10,19 @@ use skep_protocol::{Code, Consumers, Ended, Error, Holder, Position, QueueInfo, 
 use super::entry::Entry;
 use super::queue::Queue;
 use super::timers::Timer;
-use super::{Effects, Engine, Pending};
+use super::{Claim, Effects, Engine, Need, Pending};
 use crate::journal::{QueueId, Record};
 use crate::limits::{QUEUES_MAX, REDRIVE_MAX};
 
 /// Positions of a purge that go into one record.
 const PURGE_RUNS_MAX: usize = 4096;
+
+/// As many messages are dropped at once however little room is left in the log.
+const PURGED_MIN: u64 = 64;
+/// Bytes of a run in such a record.
+const RUN_BYTES: usize = 16;
+/// More bytes than it, or the deletion of a queue, takes besides.
+const PURGE_BYTES: usize = 64;
 
 /// More bytes than a declaration takes beside its filters.
 const DECLARE_BYTES: usize = 4 * 1024;
@@ -52,20 +59,24 @@ impl Engine {
         }
     }
 
-    /// Bytes and records that a command takes in the log at most, if it is one that can wait for room there.
-    pub(crate) fn log_room(&self, command: &QueueCommand) -> (usize, u32) {
+    /// What a command takes in the log at most.
+    pub(crate) fn log_room(&self, command: &QueueCommand) -> Need {
         let moved = match command {
             // In JSON each byte of a filter may be six.
             QueueCommand::Declare(spec) => {
                 let filters = spec.filters.iter().map(|filter| 6 * filter.as_str().len() + 8).sum::<usize>();
-                return (filters + DECLARE_BYTES, 1);
+                return Need { claim: Claim::Growth, bytes: filters + DECLARE_BYTES, records: 1 };
             }
             QueueCommand::Redrive(name, limit) => self.info(name).map_or(0, |info| info.dead.min(u64::from(*limit))),
             QueueCommand::RedriveAt(_, positions) => positions.len() as u64,
-            QueueCommand::Delete(..) | QueueCommand::Purge(..) | QueueCommand::PurgeAt(..) => 0,
+            QueueCommand::Delete(..) => return clearing(1),
+            QueueCommand::Purge(name, limit) => {
+                return clearing(self.info(name).map_or(0, |info| info.held().min(u64::from(*limit)).min(PURGED_MIN)));
+            }
+            QueueCommand::PurgeAt(_, positions) => return clearing(positions.len() as u64),
         };
         let moved = moved.min(REDRIVE_MAX as u64) as u32;
-        (moved as usize * REDRIVE_BYTES, moved)
+        Need { claim: Claim::Growth, bytes: moved as usize * REDRIVE_BYTES, records: moved }
     }
 
     /// What a queue holds.
@@ -210,6 +221,9 @@ impl Engine {
     fn purge(&mut self, name: &QueueName, limit: u32) -> Result<u64, Error> {
         let id = *self.names.get(name).ok_or_else(|| unknown_queue(name))?;
         let Some(queue) = self.queues.get(&id) else { return Err(unknown_queue(name)) };
+        // However little room there is: another part follows.
+        let limit =
+            if self.has_room(&clearing(limit.into())) { limit.into() } else { u64::from(limit).min(PURGED_MIN) };
         let limit = limit as usize;
         let ready = queue.ready_from(0, limit).map(|entry| entry.position);
         let delayed = self.delayed.range((id, 0)..=(id, u64::MAX)).map(|((_, at), _)| *at).take(limit);
@@ -300,6 +314,14 @@ impl Engine {
         self.weigh(dead);
         self.weigh(to);
     }
+}
+
+/// What the dropping of so many messages takes in the log, each a run of its own.
+fn clearing(messages: u64) -> Need {
+    let messages = usize::try_from(messages).unwrap_or(usize::MAX);
+    let records = messages.div_ceil(PURGE_RUNS_MAX);
+    let bytes = messages.saturating_mul(RUN_BYTES) + records * PURGE_BYTES;
+    Need { claim: Claim::Clearing, bytes, records: u32::try_from(records).unwrap_or(u32::MAX) }
 }
 
 /// Positions of this backend, in order, each once.

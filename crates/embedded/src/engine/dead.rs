@@ -9,13 +9,15 @@ use super::publish::Plan;
 use super::queue::Queue;
 use super::submission::Results;
 use super::timers::Timer;
-use super::{Effects, Engine, Pending};
+use super::{Claim, Effects, Engine, Pending};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 use crate::limits::NOTICE_RETRY_MS;
 
 /// The party that the hub is when it publishes.
 pub(crate) const HUB: &str = "skep/hub";
 
+/// More bytes than the record takes of a dead letter that is dropped.
+const DROP_BYTES: usize = 128;
 /// Bytes of a Told record beside its text.
 const TOLD_BYTES: usize = 64;
 
@@ -79,10 +81,14 @@ impl Engine {
 
     /// Dead letters beyond their bounds drop their oldest, and the log tells. One may always stay.
     pub(super) fn trim(&mut self, id: QueueId) {
-        while let Some(queue) = self.queues.get_mut(&id) {
+        while let Some(queue) = self.queues.get(&id) {
             if !queue.is_over() || !queue.name.is_dead() {
                 return;
             }
+            if !self.has_room_for(Claim::Handing, DROP_BYTES, 1) {
+                return self.hand_out_later(id);
+            }
+            let Some(queue) = self.queues.get_mut(&id) else { return };
             let Some(oldest) = queue.take_oldest() else { return };
             self.release(id, &oldest);
             let lease =
@@ -131,7 +137,8 @@ impl Engine {
         let (bytes, records) = outgoing.as_ref().map_or((0, 0), |outgoing| Self::cost(&plan, &write, outgoing));
         let (bytes, records) = (bytes + refused.len() + TOLD_BYTES, records + 1);
         let is_stored = matches!(plan, Plan::Store { .. });
-        let is_short = is_stored && !self.staging.has_spare_room(bytes, records);
+        let claim = if is_stored { Claim::Growth } else { Claim::Settling };
+        let is_short = !self.has_room_for(claim, bytes, records);
         if is_short || self.check_crowd(plan.entries()).is_err() || !self.staging.has_room(bytes, records) {
             return self.pay_later(at, now);
         }

@@ -10,8 +10,12 @@ use super::consumer::ConsumerId;
 use super::entry::Entry;
 use super::lapse::Lapse;
 use super::timers::{Handle, Timer};
-use super::{Due, Effects, Engine};
+use super::{Claim, Due, Effects, Engine};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
+
+/// More bytes than the records take of a message that is handed out, or that dies in place of it with the declaration of its dead
+/// letters.
+pub(super) const HANDED_BYTES: usize = 6 * 1024;
 
 /// A message handed to a consumer.
 #[derive(Debug)]
@@ -55,6 +59,9 @@ impl Engine {
 
     fn hand_out(&mut self, id: QueueId, now: Now, fx: &mut Effects) {
         while let Some(consumer) = self.next_consumer(id) {
+            if !self.has_room_for(Claim::Handing, HANDED_BYTES, 2) {
+                return self.hand_out_later(id);
+            }
             let Some(queue) = self.queues.get_mut(&id) else { return };
             let Some(mut entry) = queue.take() else { return };
             entry.attempts += 1;

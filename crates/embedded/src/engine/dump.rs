@@ -87,6 +87,7 @@ impl Engine {
             route_steps: _,
             touched: _,
             notices: _,
+            postponed: _,
         } = self;
         let mut out = Out(out);
         out.u64(*seed);

@@ -3,9 +3,10 @@
 use skep_core::Now;
 use skep_protocol::Expired;
 
-use super::Engine;
+use super::deliver::HANDED_BYTES;
 use super::entry::Entry;
 use super::timers::Timer;
+use super::{Claim, Engine};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 use crate::limits::{EXPIRE_MAX, EXPIRE_RETRY_MS};
 
@@ -18,7 +19,8 @@ impl Engine {
     /// What expired in a queue leaves it; answers whether that was all of it.
     pub(super) fn expire(&mut self, id: QueueId, now: Now) -> bool {
         for _ in 0..EXPIRE_MAX {
-            let has_room = self.staging.has_room(EXPIRED_BYTES, 3);
+            let has_room =
+                self.staging.has_room(EXPIRED_BYTES, 3) && self.has_room_for(Claim::Handing, HANDED_BYTES, 2);
             let Some(queue) = self.queues.get_mut(&id) else { return true };
             if !queue.has_expired(now.unix_ms) {
                 self.watch(id, 0);

@@ -11,14 +11,16 @@ use std::time::Duration;
 use skep_core::{Fact, FactChange, FactPage, Now, Teller, Watch};
 use skep_protocol::{Code, Error};
 
-use super::Engine;
 use super::entry::NEVER;
 use super::timers::{Handle, Timer};
+use super::{Claim, Engine};
 use crate::journal::Record;
 use crate::limits::{
     EXPIRE_RETRY_MS, FACT_BYTES_MAX, FACTS_BYTES_MAX, FACTS_END_MAX, FACTS_PAGE_MAX, LOOK_BYTES_MAX, WATCHES_MAX,
 };
 
+/// More bytes than the deletion of a fact takes beside its key.
+pub(crate) const FACT_END_BYTES: usize = 64;
 /// Bytes of the longest key's deletion.
 const DELETE_BYTES: usize = u16::MAX as usize + 64;
 
@@ -154,7 +156,8 @@ impl Engine {
         for _ in 0..FACTS_END_MAX {
             let first = self.facts.ending.first().filter(|(until_ms, _)| *until_ms <= now.unix_ms);
             let Some((_, key)) = first.cloned() else { break };
-            if !self.staging.has_room(DELETE_BYTES, 1) {
+            let bytes = key.len() + FACT_END_BYTES;
+            if !self.staging.has_room(bytes, 1) || !self.has_room_for(Claim::Handing, bytes, 1) {
                 return self.look_for_ended(now.unix_ms + EXPIRE_RETRY_MS);
             }
             self.remove_fact(&key);

@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use foldhash::HashMap;
 use skep_protocol::{Code, Error, LeaseToken};
 
-use super::Engine;
+use super::{Claim, Engine};
 use crate::journal::{QueueId, Token};
 use crate::limits::{LAPSES_MAX, RETURNED_MAX};
 
 /// More bytes than the record of a return takes.
 const RETURN_BYTES: usize = 128;
+/// More than what it becomes where no attempt is left: a dead letter, with the declaration of the dead letters.
+const LAPSE_BYTES: usize = 5 * 1024;
 
 /// Why a lease ended that nobody settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +86,13 @@ impl Lapses {
 }
 
 impl Engine {
-    /// A lease ends that nobody settled: its message goes back to its queue, which is answered.
+    /// A lease ends that nobody settled: its message goes back to its queue, which is answered; or later on, where there is no room in
+    /// the log.
     pub(super) fn lapse(&mut self, count: u64, why: Lapse) -> Option<QueueId> {
+        if self.leases.contains_key(&count) && !self.has_room_for(Claim::Settling, LAPSE_BYTES, 2) {
+            self.lapse_later(count, why);
+            return None;
+        }
         let lease = self.end_lease(count)?;
         self.lapses.remember(count, why);
         self.give_back(&lease, Token { open: self.open, count }, Some(why));
@@ -96,7 +103,7 @@ impl Engine {
     /// it. Answers whether any did. What is left then is charged by the next opening, as after a crash.
     pub(crate) fn return_leases(&mut self) -> bool {
         let records = u32::try_from(self.leases.len().min(RETURNED_MAX)).unwrap_or(u32::MAX);
-        if records == 0 || !self.staging.has_spare_room(records as usize * RETURN_BYTES, records) {
+        if records == 0 || !self.has_room_for(Claim::Growth, records as usize * RETURN_BYTES, records) {
             return false;
         }
         let mut counts: Vec<u64> = self.leases.keys().copied().collect();

@@ -32,6 +32,7 @@ mod publish;
 pub(crate) mod queue;
 mod refusals;
 mod replay;
+mod room;
 mod settle;
 mod settled;
 mod staging;
@@ -58,16 +59,19 @@ use self::delay::Waiting;
 use self::deliver::Lease;
 use self::entry::{Entry, Place};
 pub(crate) use self::expiry::EXPIRED;
+pub(crate) use self::facts::FACT_END_BYTES;
 use self::facts::FactTable;
 use self::lapse::Lapses;
 use self::levels::Levels;
 pub(crate) use self::needed::{Needed, NeededBy};
 use self::queue::Queue;
 use self::replay::Recovering;
+use self::room::Postponed;
+pub(crate) use self::room::{Claim, Need, Shortage};
 use self::settled::Settled;
 pub(crate) use self::staging::Staging;
 pub(crate) use self::stand::Stand;
-pub(crate) use self::submission::{Begun, Left, Need, Results, Submission};
+pub(crate) use self::submission::{Begun, Left, Results, Submission};
 use self::timers::Timers;
 use crate::journal::{QueueId, Token};
 use crate::limits::MEMORY_BYTES;
@@ -133,6 +137,8 @@ pub(crate) struct Engine {
     owed: BTreeMap<u64, Notice>,
     /// Of those, the ones that the shell has not taken yet.
     notices: Vec<u64>,
+    /// What waits for room in the log.
+    postponed: Postponed,
     /// What the queues take in memory, and what the whole index may, in bytes.
     weight: u64,
     memory_max: u64,
@@ -216,6 +222,7 @@ impl Engine {
             touched: Vec::new(),
             owed: BTreeMap::new(),
             notices: Vec::new(),
+            postponed: Postponed::default(),
             weight: 0,
             memory_max: MEMORY_BYTES,
             recovering: HashMap::default(),

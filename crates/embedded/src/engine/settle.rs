@@ -4,15 +4,15 @@ use foldhash::{HashMap, HashSet};
 use skep_core::{Completion, Now, Run, Write};
 use skep_protocol::{Action, Code, Ended, Error, Settle};
 
-use super::Engine;
 use super::deliver::Lease;
 use super::entry::Entry;
 use super::lapse::Lapse;
 use super::publish::Plan;
 use super::refusals::queue_full;
 use super::settled::Kind;
-use super::submission::{Need, Results};
+use super::submission::Results;
 use super::timers::Timer;
+use super::{Claim, Engine, Need, Shortage};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
 use crate::limits::FULL_PROGRESS_BYTES_MAX;
 
@@ -23,8 +23,27 @@ const SETTLE_BYTES: usize = 128;
 const DECLARE_BYTES: usize = 4 * 1024;
 
 impl Engine {
-    /// Settles one lease; answers the record to wait for.
-    pub(super) fn settle(&mut self, settle: &Settle, now: Now, full: Option<&Error>) -> Result<u64, Error> {
+    /// What room in the log a settle waits for, if there is none now.
+    ///
+    /// # Errors
+    /// When there is none and none can be had.
+    pub(super) fn waits_to_settle(&self, settle: &Settle, short: &Shortage) -> Result<Option<Need>, Error> {
+        // The first dead letter of a queue comes with the declaration of its dead letters.
+        let (more, records) = match settle.action {
+            Action::Nack { .. } | Action::Reject { .. } => (DECLARE_BYTES, 2),
+            Action::Ack | Action::Return | Action::Extend { .. } => (0, 1),
+        };
+        let bytes = SETTLE_BYTES + settle.action.text_bytes() + more;
+        let need = Need { claim: Claim::Settling, bytes, records };
+        // What was settled before, or is lost, takes none.
+        if self.has_room(&need) || !self.is_held(settle) {
+            return Ok(None);
+        }
+        short.of(need.claim).map_or(Ok(Some(need)), |error| Err(error.clone()))
+    }
+
+    /// Settles one lease, for which there is room; answers the record to wait for.
+    pub(super) fn settle(&mut self, settle: &Settle, now: Now, short: &Shortage) -> Result<u64, Error> {
         let token = Token::opened(settle.lease, self.secret).ok_or_else(|| self.lease_lost(settle.lease))?;
         if let Some(at) = self.settled.look(token, &settle.action) {
             return Ok(at);
@@ -33,7 +52,7 @@ impl Engine {
             return Err(self.lease_lost(settle.lease));
         }
         if let Action::Extend { lease_ms, progress } = &settle.action {
-            if let Some(full) = full.filter(|_| settle.action.text_bytes() > FULL_PROGRESS_BYTES_MAX) {
+            if let Some(full) = short.growth.as_ref().filter(|_| settle.action.text_bytes() > FULL_PROGRESS_BYTES_MAX) {
                 return Err(full.clone());
             }
             return Ok(self.extend(token, *lease_ms, progress.as_deref(), now));
@@ -62,15 +81,15 @@ impl Engine {
         &mut self,
         write: &Write<'_>,
         now: Now,
-        full: Option<&Error>,
+        short: &Shortage,
         others_wait: bool,
-    ) -> Result<Results, Need> {
+    ) -> Result<Results, Option<Need>> {
         if others_wait && !write.publishes.is_empty() {
             return Err(None);
         }
         self.begin_routes();
         let mut plans: Vec<Plan> =
-            write.publishes.iter().map(|outgoing| self.plan(write, outgoing, now, full)).collect();
+            write.publishes.iter().map(|outgoing| self.plan(write, outgoing, now, short.growth.as_ref())).collect();
         let mut results = Results::default();
         let done_before = self.is_done_before(write, &plans);
         if done_before {
@@ -80,7 +99,7 @@ impl Engine {
                 .for_each(|plan| *plan = Plan::Unmatched);
         }
         if !done_before {
-            match self.check_atomic(write, &plans, full) {
+            match self.check_atomic(write, &plans, short) {
                 Ok(None) => {}
                 Ok(need) => return Err(need),
                 Err(error) => {
@@ -93,7 +112,7 @@ impl Engine {
             }
         }
         for settle in write.settles {
-            let result = self.settle(settle, now, full);
+            let result = self.settle(settle, now, short);
             results.settled(result);
         }
         for (outgoing, plan) in write.publishes.iter().zip(plans) {
@@ -103,7 +122,7 @@ impl Engine {
     }
 
     /// Whether everything of it can be done, or what room it waits for; and that it goes into one batch.
-    fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan], full: Option<&Error>) -> Result<Need, Error> {
+    fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan], short: &Shortage) -> Result<Option<Need>, Error> {
         // What publishes anew needs every lease; only a resend of what was done may come without.
         let publishes = plans.iter().any(|plan| matches!(plan, Plan::Store { .. }));
         let mut leases = HashSet::default();
@@ -120,7 +139,7 @@ impl Engine {
         let extends_long = |settle: &Settle| {
             matches!(settle.action, Action::Extend { .. }) && settle.action.text_bytes() > FULL_PROGRESS_BYTES_MAX
         };
-        if let Some(full) = full.filter(|_| write.settles.iter().any(extends_long)) {
+        if let Some(full) = short.growth.as_ref().filter(|_| write.settles.iter().any(extends_long)) {
             return Err(full.clone());
         }
         self.check_bounds(write, plans)?;
@@ -147,8 +166,9 @@ impl Engine {
         }
         // A settle may bring a dead letter, which waits to be shown, too.
         self.check_crowd(write.settles.len() + plans.iter().map(Plan::entries).sum::<usize>())?;
-        if publishes && !self.staging.has_spare_room(bytes, records) {
-            return Ok(Some((bytes, records)));
+        let need = Need { claim: if publishes { Claim::Growth } else { Claim::Settling }, bytes, records };
+        if records > 0 && !self.has_room(&need) {
+            return short.of(need.claim).map_or(Ok(Some(need)), |error| Err(error.clone()));
         }
         self.staging.together(bytes, records);
         Ok(None)

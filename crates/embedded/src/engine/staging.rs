@@ -6,6 +6,7 @@ use skep_core::Level;
 use skep_protocol::{MessageRef, ProducerId};
 
 use super::ahead::Ahead;
+use super::room::Need;
 use crate::journal::{QueueId, Record, encode_message, message_flags};
 use crate::limits::{BUFFERS_MAX, LAZY_BYTES_MAX};
 use crate::log::{LogBuffer, RECORD_HEADER_BYTES, RecordKind, Room, Staged};
@@ -78,8 +79,9 @@ impl Staging {
         !is_whole && (!self.fits(bytes, records) || is_left((0, 0)) && !is_left((bytes, records)))
     }
 
-    /// Whether for so many more records of so many bytes, which could wait, room is prepared in the log, and settles have theirs.
-    pub(crate) fn has_spare_room(&self, bytes: usize, records: u32) -> bool {
+    /// Whether room is prepared in the log for this, and for whoever comes before it; so many leases are held.
+    pub(crate) fn is_prepared(&self, need: &Need, leases: usize) -> bool {
+        let Need { claim, bytes, records } = *need;
         let (mut ahead, more) = (self.ahead, (bytes, records));
         let batch = if self.closes(bytes, records) && !self.filling.is_empty() {
             ahead.place(batch_bytes(&self.filling, (0, 0)));
@@ -87,22 +89,28 @@ impl Staging {
         } else {
             batch_bytes(&self.filling, more)
         };
-        ahead.place(batch) && ahead.has_settle_room()
+        ahead.place(batch) && claim.leaves_enough(&ahead, leases)
     }
 
-    /// How large a batch the spare is to take, if so many records of so many bytes wait for a larger one.
-    pub(crate) fn wanted_spare(&self, bytes: usize, records: u32) -> Option<u64> {
-        Some(alone(bytes, records)).filter(|batch| self.ahead.is_spare_small(*batch))
+    /// How large a batch the spare is to take, if this waits for a larger one.
+    pub(crate) fn wanted_spare(&self, need: &Need) -> Option<u64> {
+        Some(alone(need.bytes, need.records)).filter(|batch| self.ahead.is_spare_small(*batch))
     }
 
     /// The writer has written what it took, and the log has this room now.
-    pub(crate) fn written(&mut self, room: Room) {
+    pub(super) fn written(&mut self, room: Room) {
         self.ahead.written(room, self.full.iter().map(|buffer| buffer.batch_bytes(0, 0)));
     }
 
-    /// The spare has this room; 0 where there is none.
-    pub(crate) fn prepared(&mut self, spare: u64) {
-        self.ahead.prepared(spare, self.full.iter().map(|buffer| buffer.batch_bytes(0, 0)));
+    /// The spare has this room, 0 where there is none; perhaps that is all for now.
+    pub(super) fn prepared(&mut self, spare: u64, is_last: bool) {
+        self.ahead.prepared(spare, is_last, self.full.iter().map(|buffer| buffer.batch_bytes(0, 0)));
+    }
+
+    /// Stages a record that says nothing, in the segment behind this one: the writer is to begin it.
+    pub(super) fn roll(&mut self) {
+        self.ahead.roll();
+        self.filling.append_nothing();
     }
 
     /// Whether so much fits into the batch that fills.

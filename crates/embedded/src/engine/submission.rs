@@ -7,7 +7,7 @@ use skep_core::{Completion, Kept, Now, Outgoing, Reply, Run, Wakes, Write};
 use skep_protocol::{Code, Error, Position, Settle};
 
 use super::publish::Plan;
-use super::{Effects, Engine};
+use super::{Claim, Effects, Engine, Need, Shortage};
 use crate::limits::SLICE_STEPS_MAX;
 
 /// A write, and what became of it so far.
@@ -26,12 +26,9 @@ pub(crate) enum Left<'a> {
     Nothing,
     /// The rest, for the next slice.
     More(Submission<'a>),
-    /// The rest, whose next part waits for so much room in the log; nothing of that part is staged.
-    Waits(Submission<'a>, Need),
+    /// The rest, whose next part waits for so much room in the log, or behind others; nothing of that part is staged.
+    Waits(Submission<'a>, Option<Need>),
 }
-
-/// Room in the log: bytes of records, and how many. None where others wait before it.
-pub(crate) type Need = Option<(usize, u32)>;
 
 /// What a submission takes along when its write is kept elsewhere.
 pub(crate) struct Begun {
@@ -46,7 +43,7 @@ pub(crate) struct Begun {
 enum Slice {
     Through,
     More,
-    Waits(Need),
+    Waits(Option<Need>),
 }
 
 /// Results, gathered into runs of which the same can be said; and the position on whose
@@ -121,13 +118,13 @@ impl Engine {
     pub(crate) fn submit<'a>(
         &mut self,
         mut submission: Submission<'a>,
-        full: Option<&Error>,
+        short: &Shortage,
         others_wait: bool,
         fx: &mut Effects,
     ) -> Left<'a> {
         let now = submission.now;
         let slice = if submission.write.atomic {
-            match self.atomic(submission.write, now, full, others_wait) {
+            match self.atomic(submission.write, now, short, others_wait) {
                 Ok(results) => {
                     submission.results = results;
                     Slice::Through
@@ -135,7 +132,7 @@ impl Engine {
                 Err(need) => Slice::Waits(need),
             }
         } else {
-            self.slice(&mut submission, full, others_wait)
+            self.slice(&mut submission, short, others_wait)
         };
         let left = match slice {
             Slice::Through => {
@@ -152,19 +149,25 @@ impl Engine {
     }
 
     /// Each item for itself.
-    fn slice(&mut self, submission: &mut Submission<'_>, full: Option<&Error>, others_wait: bool) -> Slice {
+    fn slice(&mut self, submission: &mut Submission<'_>, short: &Shortage, others_wait: bool) -> Slice {
         let Submission { write, now, results, .. } = submission;
         let mut steps = 0;
         while steps < SLICE_STEPS_MAX {
-            if let Some(settle) = submission.settles.next() {
-                results.settled(self.settle(settle, *now, full));
+            if let Some(settle) = submission.settles.as_slice().first() {
+                let settled = match self.waits_to_settle(settle, short) {
+                    Ok(None) => self.settle(settle, *now, short),
+                    Ok(need) => return Slice::Waits(need),
+                    Err(error) => Err(error),
+                };
+                submission.settles.next();
+                results.settled(settled);
                 steps += 1;
             } else if let Some(outgoing) = submission.publishes.as_slice().first() {
                 if others_wait && outgoing.waits {
                     return Slice::Waits(None);
                 }
                 self.begin_routes();
-                let mut plan = self.plan(write, outgoing, *now, full);
+                let mut plan = self.plan(write, outgoing, *now, short.growth.as_ref());
                 if let Some(need) = self.waits_for_room(&plan, write, outgoing) {
                     if outgoing.waits {
                         return Slice::Waits(Some(need));
@@ -185,9 +188,10 @@ impl Engine {
     }
 
     /// What room in the log a publish waits for, if there is none for it now that nothing else has a claim to.
-    fn waits_for_room(&self, plan: &Plan, write: &Write<'_>, outgoing: &Outgoing<'_>) -> Need {
+    fn waits_for_room(&self, plan: &Plan, write: &Write<'_>, outgoing: &Outgoing<'_>) -> Option<Need> {
         let (bytes, records) = Self::cost(plan, write, outgoing);
-        (records > 0 && !self.staging.has_spare_room(bytes, records)).then_some((bytes, records))
+        let need = Need { claim: Claim::Growth, bytes, records };
+        (records > 0 && !self.has_room(&need)).then_some(need)
     }
 }
 
@@ -281,7 +285,7 @@ mod tests {
         let mut slices = 0;
         while let Some(submission) = left {
             assert!(answer.lock().unwrap().is_none(), "answered before its last slice");
-            left = match engine.submit(submission, None, false, &mut Effects::default()) {
+            left = match engine.submit(submission, &Shortage::default(), false, &mut Effects::default()) {
                 Left::More(submission) => Some(submission),
                 _ => None,
             };

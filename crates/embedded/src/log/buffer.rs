@@ -76,6 +76,11 @@ impl LogBuffer {
         self.append(RecordKind::Reserve, 0, |body| body.extend_from_slice(&until.to_le_bytes()))
     }
 
+    /// Appends a record that says nothing new.
+    pub fn append_nothing(&mut self) -> Staged {
+        self.append_reserve(self.reserved)
+    }
+
     /// The position the next record will have.
     #[must_use]
     pub fn position(&self) -> u64 {

@@ -7,6 +7,7 @@
 //! What must hold: a position names one record for ever; what was proven durable and is now damaged is reported and never cut;
 //! a record is visited once, in order, with the bytes that were staged.
 
+mod ballast;
 mod batch;
 mod buffer;
 mod catalog;
@@ -33,6 +34,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::ballast::give_up_ballast;
 pub(crate) use self::batch::BATCH_ALIGNMENT;
 pub use self::batch::{BATCH_HEADER_BYTES, BatchHeader, Fault};
 pub use self::buffer::{LogBuffer, Staged};

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::ballast::{Ballast, Failed};
 use super::error::LogError;
-use super::limits::PROOF_ROOM_BYTES;
+use super::limits::{BALLAST_SEGMENTS, PROOF_ROOM_BYTES};
 use super::room::room_beside_settles;
 use super::segment::{DATA_OFFSET, SegmentSizes, file_bytes_for, file_name};
 use crate::disk::{Disk, DiskFile, is_full, is_out_of_files};
@@ -15,11 +16,12 @@ const ZERO_BYTES: usize = 64 << 10;
 
 /// At most one spare. Shared by the writer, which takes it, and by a thread that prepares it.
 ///
-/// Refuse publishes while [`Spares::prepare`] answers that there is no room: it is tried when a segment has just been begun, and
-/// what is left of that one is then for acks and openings alone.
+/// Refuse publishes while [`Spares::prepare`] or [`Spares::keep`] answers that there is no room: it is tried when a segment has just
+/// been begun, and what is left of that one is then for acks and openings alone.
 pub struct Spares {
     disk: Arc<dyn Disk>,
     sizes: SegmentSizes,
+    ballast: Ballast,
     /// Held while a file is created: a writer that needs the very file waits for it, which is shorter than creating it twice.
     next: Mutex<Next>,
     /// What batches may take of the spare; 0 where there is none.
@@ -47,7 +49,8 @@ impl Spares {
             Some(Prepared { number, file, file_bytes, .. }) => Next { number, file_bytes, spare: Some(file) },
             None => Next { number: segment.number + 1, file_bytes: sizes.file_after(segment.file_bytes), spare: None },
         };
-        let spares = Self { disk, sizes, next: Mutex::new(next), room: AtomicU64::new(0) };
+        let ballast = Ballast::new(disk.clone());
+        let spares = Self { disk, sizes, ballast, next: Mutex::new(next), room: AtomicU64::new(0) };
         spares.tell(&spares.lock());
         spares
     }
@@ -82,31 +85,78 @@ impl Spares {
         self.prepare_for(0)
     }
 
-    /// Prepares the spare if there is none, and lets one grow in which a batch of so many bytes would leave too little for settles. Blocks for as long as it takes to write and sync a segment; call it off the hot path,
-    /// soon after opening and after each roll.
+    /// Prepares the spare if there is none, a shorter one where the disk has no room for a long one; and lets one grow in which a
+    /// batch of so many bytes would leave too little for settles. Blocks for as long as it takes to write and sync a segment; call it
+    /// off the hot path, soon after opening and after each roll.
     ///
     /// # Errors
     /// `DiskFull`, `OutOfFiles` or `Io`; the log itself is untouched by all, and the call may be repeated.
     pub fn prepare_for(&self, batch_bytes: u64) -> Result<(), LogError> {
         let mut next = self.lock();
-        let needed = file_bytes_for(room_beside_settles(batch_bytes.max(1)) + self.kept_bytes()).max(next.file_bytes);
-        match &next.spare {
-            None => next.spare = Some(self.create(next.number, needed)?),
-            Some(spare) => {
-                let (name, grown) = (file_name(next.number), grow(&**spare, next.file_bytes, needed));
-                if let Err(error) = grown.map_err(|source| failed("growing", &name, needed, source)) {
-                    if !error.is_shortage() {
-                        // What a failed sync left of it nobody knows. Another is created under its name.
-                        next.spare = None;
-                        self.tell(&next);
-                        drop(self.disk.remove(&name));
-                    }
-                    return Err(error);
-                }
+        let needed = file_bytes_for(room_beside_settles(batch_bytes.max(1)) + self.kept_bytes());
+        let most = needed.max(next.file_bytes);
+        let Some(spare) = &next.spare else { return self.create_spare(&mut next, needed, most) };
+        let (name, grown) = (file_name(next.number), grow(&**spare, next.file_bytes, needed));
+        if let Err(error) = grown.map_err(|source| failed("growing", &name, needed, source)) {
+            if !error.is_shortage() {
+                // What a failed sync left of it nobody knows. Another is created under its name.
+                next.spare = None;
+                self.tell(&next);
+                drop(self.disk.remove(&name));
             }
+            return Err(error);
         }
-        next.file_bytes = needed;
+        next.file_bytes = most;
         self.tell(&next);
+        Ok(())
+    }
+
+    /// Prepares a short spare if there is none.
+    ///
+    /// # Errors
+    /// As [`Spares::prepare_for`].
+    pub fn prepare_short(&self) -> Result<(), LogError> {
+        let mut next = self.lock();
+        let shortest = file_bytes_for(self.sizes.first);
+        if next.spare.is_some() { Ok(()) } else { self.create_spare(&mut next, shortest, shortest) }
+    }
+
+    /// Keeps so many bytes of the disk for the time when it is full, beside short segments for settles. Where more must be made,
+    /// a quarter more than that is: the store may grow.
+    ///
+    /// # Errors
+    /// As [`Spares::prepare_for`].
+    pub fn keep(&self, bytes: u64) -> Result<(), LogError> {
+        let of = |bytes| file_bytes_for(BALLAST_SEGMENTS * self.sizes.first + bytes);
+        let failed = |Failed { name, bytes, source }| failed("creating", &name, bytes, source);
+        self.ballast.keep(of(bytes), of(bytes + bytes / 4)).map_err(failed)
+    }
+
+    /// Gives up what was kept; answers whether something was.
+    pub fn give_up(&self) -> bool {
+        self.ballast.give_up()
+    }
+
+    /// Bytes that a full disk is to have free before it is full no more: two segments.
+    #[must_use]
+    pub fn ease_bytes(&self) -> u64 {
+        2 * self.sizes.max
+    }
+
+    /// Creates a spare, of at most so many bytes; at least of so many, and as many as the shortest has.
+    fn create_spare(&self, next: &mut Next, least: u64, most: u64) -> Result<(), LogError> {
+        let least = least.max(file_bytes_for(self.sizes.first)).min(most);
+        let mut bytes = most;
+        let spare = loop {
+            match self.create(next.number, bytes) {
+                Err(LogError::DiskFull { .. }) if bytes > least => {
+                    bytes = file_bytes_for((bytes - DATA_OFFSET) / 2).max(least);
+                }
+                created => break created?,
+            }
+        };
+        (next.spare, next.file_bytes) = (Some(spare), bytes);
+        self.tell(next);
         Ok(())
     }
 

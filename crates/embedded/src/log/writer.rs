@@ -1,6 +1,7 @@
 //! The writer: turns a buffer into one batch on disk. A step function; the thread that calls it is somebody else's.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use super::batch::{BATCH_HEADER_BYTES, BatchHeader, padded};
@@ -29,6 +30,8 @@ pub struct Writer {
     offset: u64,
     tail: Tail,
     mark: MarkFile,
+    /// The next batch begins a segment, whatever is left of this one.
+    rolls: bool,
     poison: Option<String>,
 }
 
@@ -81,7 +84,7 @@ impl Writer {
     pub(super) fn start(start: Start) -> Self {
         let Start { store_id, catalog, spares, segment, first, offset, tail, mark } = start;
         let key = StoreKey::new(store_id);
-        Self { key, store_id, catalog, spares, segment, first, offset, tail, mark, poison: None }
+        Self { key, store_id, catalog, spares, segment, first, offset, tail, mark, rolls: false, poison: None }
     }
 
     /// Writes the buffer as one batch, and syncs it if asked to, or if it holds a reservation or is the first of its segment. The buffer then holds the complete
@@ -93,7 +96,12 @@ impl Writer {
     pub fn write(&mut self, buffer: &mut LogBuffer, time_ms: u64, sync: bool) -> Result<Written, LogError> {
         self.check_usable()?;
         self.check_buffer(buffer)?;
-        self.make_room(padded(buffer.len()) as u64, self.spares.kept_bytes())?;
+        let bytes = padded(buffer.len()) as u64;
+        if mem::take(&mut self.rolls) {
+            self.begin_next(bytes)?;
+        } else {
+            self.make_room(bytes, self.spares.kept_bytes())?;
+        }
 
         let reserve = buffer.reserve();
         // What lies in a segment may be acknowledged only once the mark names it.
@@ -170,6 +178,11 @@ impl Writer {
         self.tail.durable
     }
 
+    /// The next batch begins the spare, so that a snapshot can cover this segment.
+    pub fn roll(&mut self) {
+        self.rolls = true;
+    }
+
     /// What can be written without asking the disk for room.
     #[must_use]
     pub fn room(&self) -> Room {
@@ -233,9 +246,11 @@ impl Writer {
 
     /// Rolls to a new segment when the current one has not so many bytes left, and those kept.
     fn make_room(&mut self, bytes: u64, kept: u64) -> Result<(), LogError> {
-        if self.offset + bytes + kept <= self.segment.file_bytes {
-            return Ok(());
-        }
+        if self.offset + bytes + kept <= self.segment.file_bytes { Ok(()) } else { self.begin_next(bytes) }
+    }
+
+    /// Goes on in the next segment, which takes so many bytes.
+    fn begin_next(&mut self, bytes: u64) -> Result<(), LogError> {
         let next = match self.spares.take(bytes) {
             Err(LogError::Io { doing, source, .. }) => return Err(self.stop(doing, source)),
             taken => taken?,

@@ -34,32 +34,42 @@ impl Retention {
         SegmentSizes { max: sizes.max.min((self.bytes / 4).max(SEGMENT_BYTES_FIRST)), ..sizes }
     }
 
-    /// The segments to let go, of those that end below a position and in which nothing is needed any more; oldest first. A tree with
-    /// bounds of its own keeps them beyond these, or lets go of one that is its alone before.
-    pub(super) fn lets_go(
-        self,
-        kept: &[KeptSegment],
-        below: u64,
-        needed: &BTreeMap<u64, u64>,
-        by_trees: &ByTrees,
-        log_bytes: u64,
-        unix_ms: u64,
-    ) -> Vec<u64> {
+    /// The segments to let go; oldest first. A tree with bounds of its own keeps them beyond these, or lets go of one that is its alone
+    /// before.
+    pub(super) fn lets_go(self, kept: &[KeptSegment], state: &LetsGo<'_>, unix_ms: u64) -> Vec<u64> {
+        let LetsGo { below, needed, by_trees, log_bytes, ease } = *state;
         let age_ms = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
-        let mut left = log_bytes;
+        let (mut left, mut freed) = (log_bytes, 0);
         let candidates = kept.iter().filter(|segment| segment.end <= below && !needed.contains_key(&segment.number));
         let gone = candidates.filter(|segment| {
-            let is_over = left > self.bytes || segment.time_ms.saturating_add(age_ms) <= unix_ms;
+            let is_old = segment.time_ms.saturating_add(age_ms) <= unix_ms;
             let is_kept = by_trees.kept.contains(&segment.number);
-            let goes = !is_kept && (is_over || by_trees.free.contains(&segment.number));
+            let goes =
+                !is_kept && (left > self.bytes || is_old || freed < ease || by_trees.free.contains(&segment.number));
             // What a tree keeps is not at the cost of all else.
             if goes || is_kept {
                 left = left.saturating_sub(segment.file_bytes);
+            }
+            if goes {
+                freed += segment.file_bytes;
             }
             goes
         });
         gone.map(|segment| segment.number).collect()
     }
+}
+
+/// What decides which segments go.
+#[derive(Clone, Copy)]
+pub(super) struct LetsGo<'a> {
+    /// Those that end below this position may.
+    pub(super) below: u64,
+    /// By the segments in which something is needed still.
+    pub(super) needed: &'a BTreeMap<u64, u64>,
+    pub(super) by_trees: &'a ByTrees,
+    pub(super) log_bytes: u64,
+    /// On a full disk so many bytes go, whatever is to be kept for looks.
+    pub(super) ease: u64,
 }
 
 #[cfg(test)]
@@ -75,7 +85,12 @@ mod tests {
     fn gone(age_s: u64, bytes: u64, needed: &[u64], below: u64) -> Vec<u64> {
         let retention = Retention { age: Duration::from_secs(age_s), bytes };
         let needed = needed.iter().map(|number| (*number, 1)).collect();
-        retention.lets_go(&kept(), below, &needed, &ByTrees::default(), 60, 10_000)
+        let by_trees = ByTrees::default();
+        retention.lets_go(
+            &kept(),
+            &LetsGo { below, needed: &needed, by_trees: &by_trees, log_bytes: 60, ease: 0 },
+            10_000,
+        )
     }
 
     #[test]
@@ -103,12 +118,29 @@ mod tests {
         let gone = |bytes, kept_by: &[u64], free: &[u64]| {
             let retention = Retention { age: Duration::from_secs(100), bytes };
             let by_trees = ByTrees { kept: kept_by.iter().copied().collect(), free: free.iter().copied().collect() };
-            retention.lets_go(&kept(), 99, &BTreeMap::new(), &by_trees, 60, 10_000)
+            let needed = BTreeMap::new();
+            let state = LetsGo { below: 99, needed: &needed, by_trees: &by_trees, log_bytes: 60, ease: 0 };
+            retention.lets_go(&kept(), &state, 10_000)
         };
         assert_eq!(gone(0, &[2, 5], &[]), [1, 3, 4]);
         assert_eq!(gone(40, &[1, 2], &[]), [0; 0]);
         assert_eq!(gone(39, &[1, 2], &[]), [3]);
         assert_eq!(gone(60, &[], &[3]), [3]);
+    }
+
+    #[test]
+    fn on_a_full_disk_the_oldest_go_before_their_time_but_not_what_is_needed_nor_what_a_tree_keeps() {
+        let retention = Retention { age: Duration::MAX, bytes: u64::MAX };
+        let needed = BTreeMap::from([(2, 1)]);
+        let by_trees = ByTrees { kept: [3].into(), ..ByTrees::default() };
+        let gone = |ease| {
+            let state = LetsGo { below: 6, needed: &needed, by_trees: &by_trees, log_bytes: 60, ease };
+            retention.lets_go(&kept(), &state, 10_000)
+        };
+        assert_eq!(
+            [gone(0), gone(1), gone(10), gone(11), gone(99)],
+            [vec![], vec![1], vec![1], vec![1, 4], vec![1, 4, 5]]
+        );
     }
 
     #[test]

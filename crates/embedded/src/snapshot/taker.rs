@@ -1,11 +1,12 @@
 //! The thread that takes snapshots.
 
+use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::Retention;
 use super::base::load;
 use super::by_trees::ByTrees;
+use super::retention::{LetsGo, Retention};
 use crate::disk::is_full;
 use crate::engine::Engine;
 use crate::limits::{SNAPSHOT_PACE, SNAPSHOT_PACE_BYTES};
@@ -35,6 +36,8 @@ struct Known {
     damaged: Option<String>,
     /// Why the last one was not taken.
     untaken: Option<String>,
+    /// Up to which segment one was taken last because the disk was full.
+    pressed: Option<u64>,
 }
 
 /// A snapshot that is whole, with what is in it.
@@ -44,10 +47,13 @@ struct Whole {
     engine: Engine,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The later ones say more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Asked {
     Nothing,
     Look,
+    /// On a full disk.
+    Room,
     Stop,
 }
 
@@ -107,13 +113,18 @@ impl Taker {
         self.ask(Asked::Look);
     }
 
+    /// The disk is full: what nobody needs is to go, also what was to be kept for looks.
+    pub(crate) fn make_room(&self) {
+        self.ask(Asked::Room);
+    }
+
     pub(crate) fn stop(&self) {
         self.ask(Asked::Stop);
     }
 
     fn ask(&self, what: Asked) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if *asked != Asked::Stop {
+        if what > *asked {
             *asked = what;
             self.wake.notify_one();
         }
@@ -133,26 +144,26 @@ impl Taker {
             if *asked == Asked::Stop {
                 return;
             }
-            *asked = Asked::Nothing;
+            let presses = mem::replace(&mut *asked, Asked::Nothing) == Asked::Room;
             drop(asked);
-            self.try_take(store);
+            self.try_take(store, presses);
         }
     }
 
     /// Looks once, if it was asked to; answers whether it did.
     pub(crate) fn step(&self, store: &Store) -> bool {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if *asked != Asked::Look {
+        if !matches!(*asked, Asked::Look | Asked::Room) {
             return false;
         }
-        *asked = Asked::Nothing;
+        let presses = mem::replace(&mut *asked, Asked::Nothing) == Asked::Room;
         drop(asked);
-        self.try_take(store);
+        self.try_take(store, presses);
         true
     }
 
-    fn try_take(&self, store: &Store) {
-        let untaken = match self.take_for(store) {
+    fn try_take(&self, store: &Store, presses: bool) {
+        let untaken = match self.take_for(store, presses) {
             Ok(()) | Err(Untaken::Closing) => None,
             Err(Untaken::Disk(error)) if is_full(&error) => {
                 tracing::warn!("no snapshot was taken, the disk is full; the next start reads more of the log");
@@ -166,40 +177,101 @@ impl Taker {
         self.known().untaken = untaken;
     }
 
-    fn take_for(&self, store: &Store) -> Result<(), Untaken> {
+    fn take_for(&self, store: &Store, presses: bool) -> Result<(), Untaken> {
         let (durable, unix_ms) = (store.lock().engine.durable(), store.clock.now().unix_ms);
         let is_closing = || self.is_stopped() || !matches!(store.lock().state, State::Open);
-        self.take(durable, unix_ms, &is_closing)
+        let Some(preparer) = store.preparer.as_ref().filter(|_| presses) else {
+            return self.take(durable, unix_ms, None, &is_closing).map(|_| ());
+        };
+        let ease = Some(preparer.ease_bytes());
+        let removed = match self.take(durable, unix_ms, ease, &is_closing) {
+            // That is what it was kept for.
+            Err(Untaken::Disk(error)) if is_full(&error) && preparer.give_up() => {
+                self.take(durable, unix_ms, ease, &is_closing)?
+            }
+            taken => taken?,
+        };
+        if removed {
+            preparer.hurry();
+        }
+        Ok(())
     }
 
-    /// Takes one, if one is due, when every record below a position is durable.
-    pub(super) fn take(&self, durable: u64, unix_ms: u64, is_closing: &dyn Fn() -> bool) -> Result<(), Untaken> {
-        let last = self.known().newest.clone();
-        let from = last.as_ref().and_then(FoundSnapshot::valid).map_or(1, |header| header.position);
-        let due = self.every.max(last.as_ref().map_or(0, |last| last.file_bytes));
-        let Some(sealed) = self.follower.sealed(from, durable).filter(|sealed| sealed.bytes >= due) else {
-            return Ok(());
-        };
+    /// Takes one, if one is due, when every record below a position is durable; answers whether segments went. On a full disk, which is
+    /// to be eased of so many bytes, one is due whenever it covers more than the last, or lets more go.
+    pub(super) fn take(
+        &self,
+        durable: u64,
+        unix_ms: u64,
+        ease: Option<u64>,
+        is_closing: &dyn Fn() -> bool,
+    ) -> Result<bool, Untaken> {
+        let Some(until) = self.due(durable, ease.is_some()) else { return Ok(false) };
         let disk = &**self.follower.disk();
         let (before, base, mut shadow) = match self.newest_whole()? {
             Some(Whole { found, snapshot, engine }) => (Some(found), Some(snapshot), engine),
             None => (None, None, Engine::new(self.seed)),
         };
-        let mut snapshot = self.follow(base.as_ref(), &mut shadow, sealed.until, is_closing)?;
-        snapshot.made_ms = unix_ms;
+        let is_same = before.as_ref().is_some_and(|before| before.number == until);
+        let before = if is_same { self.one_before(until)? } else { before };
         // Only what both snapshots cover may go: should this one be damaged, the one before it goes on from its own tail.
-        let covered = base.map_or(0, |base| base.position);
+        let covered = before.as_ref().and_then(FoundSnapshot::valid).map_or(0, |header| header.position);
+        let mut snapshot = self.follow(base.as_ref(), &mut shadow, until, is_closing)?;
+        snapshot.made_ms = unix_ms;
         let log_bytes = self.follower.extent().bytes;
         let by_trees = ByTrees::judge(self.follower.reader(), &self.trees, &snapshot.kept, unix_ms);
-        let needed = shadow.places();
-        let gone = self.retention.lets_go(&snapshot.kept, covered, &needed, &by_trees, log_bytes, unix_ms);
+        let lets_go = LetsGo {
+            below: covered,
+            needed: &shadow.places(),
+            by_trees: &by_trees,
+            log_bytes,
+            ease: ease.unwrap_or(0),
+        };
+        let gone = self.retention.lets_go(&snapshot.kept, &lets_go, unix_ms);
+        if is_same && gone.is_empty() {
+            return Ok(false);
+        }
+        if ease.is_some() {
+            // Its room is needed for the next one.
+            self.remove_others(before.as_ref().map(|before| &*before.name), None)?;
+        }
         snapshot.kept.retain(|kept| !gone.contains(&kept.number));
         shadow.dump(&mut snapshot.state);
         drop(shadow);
         snapshot.write(disk)?;
         self.keep(snapshot, before)?;
+        if ease.is_some() && !gone.is_empty() {
+            tracing::warn!(segments = gone.len(), "the disk is full: settled messages go before their time");
+        }
         // From now on every opening knows that they may be missing.
-        gone.into_iter().try_for_each(|segment| self.follower.remove(segment)).map_err(Untaken::Disk)
+        gone.iter().try_for_each(|segment| self.follower.remove(*segment)).map_err(Untaken::Disk)?;
+        Ok(!gone.is_empty())
+    }
+
+    /// Up to which segment one is to be taken, if one is due.
+    fn due(&self, durable: u64, presses: bool) -> Option<u64> {
+        let mut known = self.known();
+        let last = known.newest.as_ref();
+        let header = last.and_then(FoundSnapshot::valid);
+        let due = if presses { 1 } else { self.every.max(last.map_or(0, |last| last.file_bytes)) };
+        let sealed = self.follower.sealed(header.map_or(1, |header| header.position), durable);
+        let more = sealed.filter(|sealed| sealed.bytes >= due).map(|sealed| sealed.until);
+        // Once for each: what it needs does not change.
+        let again = header.map(|header| header.segment).filter(|at| presses && known.pressed != Some(*at));
+        let until = more.or(again)?;
+        known.pressed = presses.then_some(until);
+        Some(until)
+    }
+
+    /// The snapshot before the one of a segment, if it is whole.
+    fn one_before(&self, segment: u64) -> Result<Option<FoundSnapshot>, Untaken> {
+        let disk = &**self.follower.disk();
+        for found in snapshots(disk)?.into_iter().filter(|found| found.number < segment) {
+            if found.read(disk)?.is_ok() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Replays what lies between the last one and a segment.
@@ -256,11 +328,16 @@ impl Taker {
             Err(corrupt) => return Err(Untaken::Changed(name, corrupt)),
         }
         self.known().newest = Some(newest.clone());
-        let stays = |found: &FoundSnapshot| {
-            found.name == name || before.as_ref().is_some_and(|before| before.name == found.name)
-        };
-        for found in found.iter().filter(|found| !stays(found)) {
-            disk.remove(&found.name)?;
+        self.remove_others(Some(&name), before.as_ref().map(|before| &*before.name))
+    }
+
+    /// Removes all snapshots but these.
+    fn remove_others(&self, one: Option<&str>, other: Option<&str>) -> Result<(), Untaken> {
+        let disk = &**self.follower.disk();
+        for found in snapshots(disk)? {
+            if Some(&*found.name) != one && Some(&*found.name) != other {
+                disk.remove(&found.name)?;
+            }
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ impl Life {
     }
 
     fn take(&self) -> Result<(), Untaken> {
-        self.taker.take(self.writer.durable(), 1_000, &|| false)
+        self.taker.take(self.writer.durable(), 1_000, None, &|| false).map(|_| ())
     }
 
     fn names(&self, suffix: &str) -> Vec<String> {

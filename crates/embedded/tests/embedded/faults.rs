@@ -21,6 +21,11 @@ use tokio::time::timeout;
 /// Longer than anything takes that happens at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The name of the oldest segment.
+pub(crate) fn first_segment(disk: &RecordingDisk) -> String {
+    disk.list().expect("names").into_iter().find(|name| name.ends_with(".seg")).expect("a segment")
+}
+
 pub(crate) async fn hub_on(disk: &RecordingDisk) -> (Arc<Embedded>, Arc<Hub>) {
     hub_on_any(Arc::new(disk.clone())).await
 }
@@ -196,7 +201,7 @@ async fn a_flipped_bit_in_durable_messages_is_named_and_nothing_is_cut() {
     peer.goodbye();
     hub.close().await.expect("closed in order");
     drop((hub, store));
-    let name = disk.list().expect("names").into_iter().next().expect("a segment");
+    let name = first_segment(&disk);
     let before = disk.contents(&name).expect("bytes");
     let at = before.windows(8).position(|part| part == b"needle 7").expect("the message is in it");
     disk.tamper(&name, at as u64, b"N");
@@ -420,7 +425,7 @@ async fn a_damaged_store_with_agents_opens_read_only() {
     peer.publish(message("agent.bob.inbox").text("needle")).await.expect("a receipt");
     peer.goodbye();
     hub.close().await.expect("closed");
-    let name = disk.list().expect("names").into_iter().next().expect("a segment");
+    let name = first_segment(&disk);
     let bytes = disk.contents(&name).expect("bytes");
     let at = bytes.windows(6).position(|part| part == b"needle").expect("the message is in it");
     disk.tamper(&name, at as u64, b"N");

@@ -22,6 +22,7 @@ mod conformance {
 mod burst;
 mod cold;
 mod crowd;
+mod drain;
 mod faults;
 mod full;
 mod levels;

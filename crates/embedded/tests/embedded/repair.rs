@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use skep_embedded::disk::Disk;
 use skep_embedded::disk::recording::{Image, RecordingDisk};
 use skep_embedded::log::{BatchAt, OpenWith, RecordKind, check, plan};
 use skep_protocol::{Action, Ask, Command, Page, QueueSpec};
 use skep_testkit::backend_suite::declare;
 use skep_testkit::{Peer, message};
 
-use crate::faults::{held, hub_on};
+use crate::faults::{first_segment, held, hub_on};
 
 /// A record of the log, as far as it matters here.
 struct Noted {
@@ -145,7 +144,7 @@ async fn a_queue_whose_declaration_is_lost_keeps_its_messages_under_another_name
     peer.goodbye();
     hub.close().await.expect("closed");
     let disk = disk.crash(disk.operations(), Image::AllWritten);
-    let name = disk.list().expect("names").into_iter().next().expect("a segment");
+    let name = first_segment(&disk);
     let bytes = disk.contents(&name).expect("bytes");
     let at = bytes.windows(6).position(|part| part == b"\"jobs\"").expect("the declaration is in it");
     disk.tamper(&name, at as u64, b"x");

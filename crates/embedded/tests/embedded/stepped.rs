@@ -26,6 +26,7 @@ pub(crate) struct Stepped {
     pub(crate) steps: Steps,
     pub(crate) clock: Clock,
     hand: &'static ByHand,
+    options: EmbeddedOptions,
 }
 
 impl Stepped {
@@ -36,28 +37,43 @@ impl Stepped {
 
     /// The same, with the queue so declared.
     pub(crate) fn with(declare: impl FnOnce(QueueSpec) -> QueueSpec) -> Self {
-        let mut stepped = Self::on(RecordingDisk::new());
+        Self::with_options(EmbeddedOptions::default(), declare)
+    }
+
+    /// The same, of a store so opened.
+    pub(crate) fn with_options(options: EmbeddedOptions, declare: impl FnOnce(QueueSpec) -> QueueSpec) -> Self {
+        let mut stepped = Self::on(RecordingDisk::new(), options);
         let spec = declare(QueueSpec::new(QueueName::new("jobs").expect("a name")));
         let (store, now) = (stepped.store.clone(), stepped.clock.now());
         stepped.drive(store.manage(QueueCommand::Declare(spec), now)).expect("a queue");
         stepped
     }
 
-    fn on(disk: RecordingDisk) -> Self {
+    pub(crate) fn on(disk: RecordingDisk, options: EmbeddedOptions) -> Self {
         let (clock, hand) = Clock::by_hand(Clock::new().now());
         let on: Arc<dyn Disk> = Arc::new(disk.clone());
-        let opened = Embedded::open_in_steps(&on, clock, &EmbeddedOptions::default(), [7; 24]);
+        let opened = Embedded::open_in_steps(&on, clock, &options, [7; 24]);
         let (store, steps) = opened.expect("a store");
-        Stepped { disk, store, steps, clock, hand }
+        Stepped { disk, store, steps, clock, hand, options }
     }
 
     /// It is killed, and opened again: nothing of what it holds is in memory.
     pub(crate) fn killed(self) -> Self {
-        Self::on(self.disk.crash(self.disk.operations(), Image::AllWritten))
+        Self::on(self.disk.crash(self.disk.operations(), Image::AllWritten), self.options.clone())
     }
 
     pub(crate) fn pass(&self, ms: u64) {
         self.hand.set(self.clock.now().plus(Duration::from_millis(ms)));
+    }
+
+    /// Everything is done that there is to do. What the disk has no room for is tried again a few times.
+    pub(crate) fn settle_down(&mut self) {
+        for _ in 0..3 {
+            while self.steps.write() | self.steps.read() | self.steps.snapshot() {}
+            if !self.steps.prepare() {
+                return;
+            }
+        }
     }
 
     pub(crate) fn write(&mut self) {

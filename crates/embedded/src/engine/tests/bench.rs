@@ -11,7 +11,7 @@ use skep_protocol::{
 };
 
 use crate::engine::entry::Entry as Waiting;
-use crate::engine::{ConsumerId, Effects, Engine, Left, Submission};
+use crate::engine::{ConsumerId, Effects, Engine, Left, Shortage, Submission};
 use crate::log::{BATCH_HEADER_BYTES, BatchAt, BatchHeader, Written, records};
 use crate::notice;
 
@@ -175,7 +175,7 @@ impl Bench {
         self.step(|engine, now, fx| {
             let mut left = Some(Submission::new(&write, now, reply));
             while let Some(submission) = left {
-                left = match engine.submit(submission, None, false, fx) {
+                left = match engine.submit(submission, &Shortage::default(), false, fx) {
                     Left::More(submission) => Some(submission),
                     _ => None,
                 };

@@ -1,0 +1,155 @@
+//! A full disk drains by itself, however long the backlog is: what is settled makes room for what settles, and then for more.
+
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use skep_core::{Backend, Completion, Consumer, Mailbox, QueueCommand, Reply, Write};
+use skep_embedded::log::SegmentSizes;
+use skep_embedded::{EmbeddedOptions, Retention};
+use skep_protocol::{Action, Code, Error, LeaseToken, Outcome, QueueName, Settle};
+use std::sync::Arc;
+
+use crate::stepped::{Stepped, publish, sized};
+
+/// Bytes of the shortest segment.
+const SHORT: u64 = 64 * 1024;
+/// Bytes of the whole disk.
+const DISK: u64 = 24 * SHORT;
+
+fn options() -> EmbeddedOptions {
+    let mut options = EmbeddedOptions::default();
+    options.sizes = SegmentSizes { first: SHORT, max: 4 * SHORT };
+    options.snapshot_bytes = Some(8 * SHORT);
+    options.retention = Retention { age: Duration::MAX, bytes: u64::MAX };
+    options
+}
+
+fn hub() -> Stepped {
+    let mut hub = Stepped::with_options(options(), |spec| spec);
+    hub.disk.set_room(Some(DISK));
+    hub.settle_down();
+    hub
+}
+
+/// Publishes until the disk is full; answers how many were stored.
+fn fill(hub: &mut Stepped, bytes: usize) -> usize {
+    let mut stored = 0;
+    loop {
+        let answer = publish(&hub.store, hub.clock, &[sized(bytes)]);
+        hub.settle_down();
+        let run = answer.try_recv().expect("a publish is answered").publishes.remove(0);
+        match run.result {
+            Ok(_) => stored += 1,
+            Err(error) => {
+                assert_eq!((error.code, error.outcome), (Code::DiskFull, Outcome::Refused), "{error}");
+                return stored;
+            }
+        }
+        assert!(stored < 100_000, "the disk has no end");
+    }
+}
+
+fn settle(hub: &mut Stepped, leases: &[LeaseToken], action: &Action) -> Vec<Result<(), Error>> {
+    let settles: Vec<Settle> = leases.iter().map(|lease| Settle { lease: *lease, action: action.clone() }).collect();
+    let (answer, answered) = sync_channel(1);
+    let write = Write { settles: &settles, publishes: &[], atomic: false, party: "worker", producer: None };
+    hub.store.submit(write, hub.clock.now(), Reply::call(move |done: Completion| drop(answer.send(done))));
+    hub.settle_down();
+    answered.try_recv().expect("a settle is answered").settles
+}
+
+/// The leases of what is delivered, after whatever there is to do.
+fn delivered(hub: &mut Stepped, mailbox: &Mailbox) -> Vec<LeaseToken> {
+    for _ in 0..50 {
+        let leases = mailbox.withdraw(|_| true);
+        if !leases.is_empty() {
+            return leases;
+        }
+        hub.settle_down();
+        // A lease record that nobody waits for, a disk that is tried again.
+        hub.pass(20);
+    }
+    Vec::new()
+}
+
+/// Acks everything, so many at a time; answers how many.
+fn drain(hub: &mut Stepped, window: u32) -> usize {
+    let (consumer, mailbox): (Box<dyn Consumer>, Arc<Mailbox>) = hub.consume(window);
+    let mut acked = 0;
+    loop {
+        let leases = delivered(hub, &mailbox);
+        if leases.is_empty() {
+            drop(consumer);
+            hub.settle_down();
+            return acked;
+        }
+        for settled in settle(hub, &leases, &Action::Ack) {
+            settled.expect("an ack is taken");
+        }
+        acked += leases.len();
+        consumer.set_window(window, u64::MAX);
+    }
+}
+
+fn depth(hub: &Stepped) -> u64 {
+    hub.store.info(&QueueName::new("jobs").expect("a name")).expect("the queue").held()
+}
+
+#[test]
+fn a_backlog_of_any_length_is_acked_and_then_the_disk_takes_more_without_help() {
+    for (bytes, window) in [(10, 1), (10, 32), (200, 8), (3_000, 1)] {
+        let began = std::time::Instant::now();
+        let mut hub = hub();
+        for round in 0..4 {
+            let stored = fill(&mut hub, bytes);
+            eprintln!("{bytes} {window} {round}: {stored} {:?}", began.elapsed());
+            assert!(stored > 0, "round {round}: of {bytes} bytes none was stored");
+            if round % 2 == 1 {
+                hub = hub.killed();
+                hub.disk.set_room(Some(0));
+            }
+            assert_eq!(drain(&mut hub, window), stored, "round {round}, {bytes} bytes, {window} at a time");
+            assert_eq!(depth(&hub), 0);
+            for _ in 0..10 {
+                hub.pass(1_000);
+                hub.settle_down();
+            }
+        }
+        assert!(fill(&mut hub, bytes) > 0, "the disk is still full");
+    }
+}
+
+/// What settles is refused with a reason when nothing is left, and nobody waits for ever; a purge is taken all the same.
+#[test]
+fn what_settles_is_refused_when_nothing_is_left_and_a_purge_makes_room() {
+    let mut hub = hub();
+    let stored = fill(&mut hub, 200);
+    let (consumer, mailbox) = hub.consume(1);
+    let nack = Action::Nack { after_ms: Some(0), reason: "x".repeat(2_000) };
+    let refused = (0..10_000).find_map(|_| {
+        let leases = delivered(&mut hub, &mailbox);
+        let refused = settle(&mut hub, &leases, &nack).into_iter().find_map(Result::err);
+        hub.pass(2);
+        consumer.set_window(1, u64::MAX);
+        refused
+    });
+    let refused = refused.expect("reasons fill the disk");
+    assert_eq!((refused.code, refused.outcome), (Code::DiskFull, Outcome::Refused), "{refused}");
+    assert_eq!(depth(&hub), stored as u64);
+    drop(consumer);
+    let (store, now, name) = (hub.store.clone(), hub.clock.now(), QueueName::new("jobs").expect("a name"));
+    let mut purged = 0;
+    while depth(&hub) > 0 {
+        let part =
+            hub.drive(store.manage(QueueCommand::Purge(name.clone(), 10_000), now)).expect("a purge is taken").count;
+        assert!(part > 0, "{} are left", depth(&hub));
+        purged += part;
+        hub.settle_down();
+    }
+    assert_eq!(purged, stored as u64);
+    for _ in 0..10 {
+        hub.pass(1_000);
+        hub.settle_down();
+    }
+    assert!(fill(&mut hub, 200) > 0, "the disk is still full");
+}
