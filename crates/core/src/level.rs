@@ -32,6 +32,20 @@ impl Level {
         time.subsec_nanos().is_multiple_of(1_000_000).then_some(Level(u16::MAX - ms))
     }
 
+    /// The level as a number: the stronger, the greater.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    /// The level of that number; none where there is none.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Level> {
+        let interval = || Level::interval(Duration::from_millis(u64::from(u16::MAX - number)));
+        let known = [Level::MEMORY, Level::OS, Level::FSYNC].into_iter().find(|level| level.0 == number);
+        known.or_else(interval)
+    }
+
     /// The level that a message asks for itself by its attribute `durability`, if it does.
     ///
     /// # Errors

@@ -1,21 +1,20 @@
 //! What is known of single messages of a queue beside their places in line: of most, nothing, and a queue without any has no such table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::HashMap;
 use skep_protocol::{Ended, Tries};
 
-/// What is known of messages, by position.
+/// What is known of messages, by position; in order, as a snapshot has it.
 #[derive(Debug, Default)]
 pub(super) struct Asides {
     /// How the last attempt on a message ended, of those that were tried.
-    pub(super) notes: HashMap<u64, Ended>,
+    pub(super) notes: BTreeMap<u64, Ended>,
     /// Bytes of their texts.
     pub(super) notes_bytes: u64,
     /// How messages are tried again that say it themselves.
-    pub(super) tries: HashMap<u64, Tries>,
+    pub(super) tries: BTreeMap<u64, Tries>,
     /// When its dead letters died, in unix milliseconds, of those of which it is known.
-    pub(super) died: HashMap<u64, u64>,
+    pub(super) died: BTreeMap<u64, u64>,
     /// When those of its messages expire that wait here, or did before they were leased.
     pub(super) expiring: BTreeSet<(u64, u64)>,
 }

@@ -1,51 +1,63 @@
 //! The state as bytes: all that replay has built and the rest of a replay needs, and nothing of one opening.
 //!
 //! Every struct of the state is taken apart here without a rest, so that whoever adds a field decides whether it is kept.
-//! All that has no order is written in order: equal states are equal bytes. [`Engine::load`] reads them. Little-endian; a text or
-//! a list begins with its length, 8 bytes.
+//! All that has no order is written in order: equal states are equal bytes. They pass through a buffer: beside that, a large state takes
+//! as much memory as it takes to put its queues and its producers in order, and none for its messages. [`Engine::load`] reads them.
+//!
+//! Numbers are LEB128; a text or a list begins with its length. Seeds, keys and hashes have a fixed length, little-endian, that is said
+//! below. An end or an expiry is the moment (unix ms) and one more, 0 where there is none; what may be without text is 0 or 1, and a text.
 //!
 //! | part | holds |
 //! |---|---|
 //! | keys | seed of their hashes 8 |
-//! | queues | next id 4; of each: id 4, declaration as JSON, ready entries, notes (position 8, end of an attempt), order by key |
-//! | delayed | of each: queue 4, until (unix ms) 8, entry |
-//! | recovering | of each: queue 4, entry, progress |
-//! | settled | of each: when 8, token 16, kind 1, position of its record 8 |
-//! | producers | seed 8, uses 8; of each: key 16, last use 8, highest 8, runs (sequence 8, count 8, position 8); uses (number 8, key 16, when 8) |
-//! | ids | seed 8; of each: when 8, hash 16, position 8, hash of the payload 8 |
-//! | facts | of each: key, revision 8, when it ends (unix ms) 8 or a number without end, value |
-//! | owed | of each: position of the death 8, place, position 8, queue, reason, attempts 4 |
-//! | died | of each dead letter of which it is known: queue 4, position 8, when (unix ms) 8; states of before end in front of it |
-//! | tries | of each message that says itself how it is tried again: queue 4, position 8, the text of its `retry` |
+//! | queues | next id; of each: id, declaration as JSON, ready entries, notes (position, end of an attempt), died, tries, order by key |
+//! | delayed | of each: queue, until (unix ms), entry |
+//! | recovering | of each: queue, entry, progress |
+//! | settled | of each: when, token (opening, count), kind 1, position of its record |
+//! | producers | seed 8, uses; of each: key 16, last use, highest, runs (sequence, count, position); uses (number, key 16, when) |
+//! | ids | seed 8; of each: when, hash 16, position, hash of the payload 8 |
+//! | facts | of each: key, revision, end, value |
+//! | owed | of each: position of the death, place, position, queue, reason, attempts |
 //!
-//! Order by key is: keys of messages held (position 8, key 8), those that joined late (position 8, joined 8, due 8), dead letters (position 8,
-//! key 8, expires 8), and of each key: itself 8, the position of its head or 0, the entries that wait.
+//! Ready entries are those of each priority in order of position. Died is of each dead letter of which it is known: position, when (unix
+//! ms). Tries are of each message that says itself how it is tried again: position, the text of its `retry`. The end of an attempt is its
+//! reason and progress.
 //!
-//! An entry is: position 8, place, attempts 4, priority 1, expires (unix ms) 8. A place is: segment 8, offset of the batch 8, offset
-//! within it 4, length 4.
+//! Order by key is: keys of messages held (position, key 8), those that joined late (position, joined, due), dead letters (position, key 8,
+//! expiry), and of each key of which one is ready, leased or waits: itself 8, the position of its head or 0, the entries that wait.
+//!
+//! An entry is told as in memory, by how it differs from the one that was written before it, wherever that was, as [`packed`](super::packed)
+//! says; the first from one whose numbers are all 0, of normal priority and without expiry. Each has the strongest level. A place is: batch
+//! (number of the segment times 2^30, and its offset in units of 8), offset within it, length.
+
+mod out;
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use foldhash::HashMap;
 use skep_protocol::Ended;
 
+use self::out::Out;
 use super::Engine;
 use super::asides::Asides;
 use super::dead::Notice;
 use super::dedup::{Ids, Producer, Producers, Use};
 use super::delay::Waiting;
-use super::entry::{Entry, NEVER, Place};
+use super::entry::NEVER;
 use super::facts::{FactTable, Known};
-use super::keys::{Chain, Died, Keys, Rank};
+use super::keys::{Chain, Died, Key, Keys, Rank};
 use super::queue::Queue;
 use super::replay::Recovering;
 use super::settled::{Kind, Settled};
 use crate::journal::{QueueId, Token};
-use crate::log::BatchAt;
 
 impl Engine {
-    /// Appends the state. Only of an engine that has replayed and does not serve yet.
-    pub(crate) fn dump(&self, out: &mut Vec<u8>) {
+    /// Writes the state, some of it at a time. Only of an engine that has replayed and does not serve yet.
+    ///
+    /// # Errors
+    /// Those of `to`, to which nothing is written after the first.
+    pub(crate) fn dump(&self, to: &mut dyn Write) -> io::Result<()> {
         let Engine {
             queues,
             next_queue,
@@ -89,17 +101,17 @@ impl Engine {
             notices: _,
             postponed: _,
         } = self;
-        let mut out = Out(out);
-        out.u64(*seed);
-        out.u32(*next_queue);
+        let mut out = Out::new(to);
+        out.hash(*seed);
+        out.number(*next_queue);
         out.list(sorted(queues), |out, (id, queue)| out.queue(*id, queue));
         out.list(delayed, |out, ((queue, _), Waiting { entry, until_ms, handle: _ })| {
-            out.u32(*queue);
-            out.u64(*until_ms);
+            out.number(*queue);
+            out.number(*until_ms);
             out.entry(entry);
         });
-        out.list(sorted(recovering), |out, ((queue, _), Recovering { entry, progress })| {
-            out.u32(*queue);
+        out.list(recovering, |out, ((queue, _), Recovering { entry, progress })| {
+            out.number(*queue);
             out.entry(entry);
             out.optional(progress.as_deref());
         });
@@ -108,16 +120,12 @@ impl Engine {
         out.ids(ids);
         out.facts(facts);
         out.owed(owed);
-        out.died(queues);
-        out.tries(queues);
+        out.finish()
     }
 }
 
 /// What a settle is written as.
 pub(super) const KINDS: [Kind; 4] = [Kind::Ack, Kind::Nack, Kind::Reject, Kind::Return];
-
-/// Bytes in the making.
-struct Out<'a>(&'a mut Vec<u8>);
 
 impl Out<'_> {
     fn queue(&mut self, id: QueueId, queue: &Queue) {
@@ -146,21 +154,27 @@ impl Out<'_> {
         let none = Asides::default();
         let Asides {
             notes,
-            // Said at the end, with those of all queues.
-            tries: _,
-            died: _,
+            died,
+            tries,
             // These follow from the notes and the entries.
             notes_bytes: _,
             expiring: _,
         } = asides.as_deref().unwrap_or(&none);
-        self.u32(id);
+        self.number(id);
         self.bytes(&serde_json::to_vec(spec).expect("a declaration is JSON"));
-        self.u64(queue.ready_count());
-        queue.in_line().for_each(|entry| self.entry(&entry));
-        self.list(sorted(notes), |out, (position, Ended { reason, progress })| {
-            out.u64(*position);
+        self.items(queue.ready_count(), queue.in_line(), |out, entry| out.entry(&entry));
+        self.list(notes, |out, (position, Ended { reason, progress })| {
+            out.number(*position);
             out.bytes(reason.as_bytes());
             out.optional(progress.as_deref());
+        });
+        self.list(died, |out, (position, at_ms)| {
+            out.number(*position);
+            out.number(*at_ms);
+        });
+        self.list(tries, |out, (position, tries)| {
+            out.number(*position);
+            out.bytes(tries.to_string().as_bytes());
         });
         self.keys(keys.as_deref().unwrap_or(&Keys::default()));
     }
@@ -179,23 +193,30 @@ impl Out<'_> {
             parked_keys: _,
         } = keys;
         self.list(of, |out, (position, key)| {
-            out.u64(*position);
-            out.u64(*key);
+            out.number(*position);
+            out.hash(*key);
         });
-        self.list(sorted(late), |out, (position, Rank { joined, due_ms, position: _ })| {
-            out.u64(*position);
-            out.u64(*joined);
-            out.u64(*due_ms);
+        // All that follows is of messages that were just said, but for the dead.
+        let ranks = of.keys().filter_map(|position| late.get(position));
+        self.items(late.len() as u64, ranks, |out, Rank { joined, due_ms, position }| {
+            out.number(*position);
+            out.number(*joined);
+            out.number(*due_ms);
         });
         self.list(dead, |out, (position, Died { key, expires_ms })| {
-            out.u64(*position);
-            out.u64(*key);
-            out.u64(*expires_ms);
+            out.number(*position);
+            out.hash(*key);
+            out.end(*expires_ms);
         });
         // What joins later is among the delayed; the dead were said above.
-        self.list(sorted(chains), |out, (key, Chain { head, waiting, later: _, dead: _ })| {
-            out.u64(*key);
-            out.u64(head.unwrap_or(0));
+        let begins = |(position, key): (&u64, &Key)| {
+            let chain = chains.get(key).filter(|chain| chain.first() == Some(*position))?;
+            Some((*key, chain))
+        };
+        let count = of.iter().filter_map(begins).count() as u64;
+        self.items(count, of.iter().filter_map(begins), |out, (key, Chain { head, waiting, later: _, dead: _ })| {
+            out.hash(key);
+            out.number(head.unwrap_or(0));
             out.list(waiting.values(), |out, entry| out.entry(entry));
         });
     }
@@ -212,36 +233,20 @@ impl Out<'_> {
         } = table;
         self.list(known, |out, (key, Known { revision, value, until_ms })| {
             out.bytes(key.as_bytes());
-            out.u64(*revision);
-            out.u64(until_ms.unwrap_or(NEVER));
+            out.number(*revision);
+            out.end(until_ms.unwrap_or(NEVER));
             out.bytes(value);
         });
     }
 
     fn owed(&mut self, owed: &BTreeMap<u64, Notice>) {
         self.list(owed, |out, (at, Notice { place, position, queue, reason, attempts })| {
-            out.u64(*at);
+            out.number(*at);
             out.place(place);
-            out.u64(*position);
+            out.number(*position);
             out.bytes(queue.as_str().as_bytes());
             out.bytes(reason.as_bytes());
-            out.u32(*attempts);
-        });
-    }
-
-    fn died(&mut self, queues: &HashMap<QueueId, Box<Queue>>) {
-        self.list(of_messages(queues, |asides| &asides.died), |out, (queue, position, at_ms)| {
-            out.u32(queue);
-            out.u64(position);
-            out.u64(at_ms);
-        });
-    }
-
-    fn tries(&mut self, queues: &HashMap<QueueId, Box<Queue>>) {
-        self.list(of_messages(queues, |asides| &asides.tries), |out, (queue, position, tries)| {
-            out.u32(queue);
-            out.u64(position);
-            out.bytes(tries.to_string().as_bytes());
+            out.number(*attempts);
         });
     }
 
@@ -249,104 +254,45 @@ impl Out<'_> {
         self.list(order, |out, (unix_ms, token)| {
             let Token { open, count } = token;
             let (kind, at) = known.get(token).copied().unwrap_or((Kind::Ack, 0));
-            out.u64(*unix_ms);
-            out.u64(*open);
-            out.u64(*count);
-            out.0.push(KINDS.iter().position(|known| *known == kind).unwrap_or_default() as u8);
-            out.u64(at);
+            out.number(*unix_ms);
+            out.number(*open);
+            out.number(*count);
+            out.fixed(&[KINDS.iter().position(|known| *known == kind).unwrap_or_default() as u8]);
+            out.number(at);
         });
     }
 
     fn producers(&mut self, Producers { seed, known, uses, uses_count }: &Producers) {
-        self.u64(*seed);
-        self.u64(*uses_count);
+        self.hash(*seed);
+        self.number(*uses_count);
         self.list(sorted(known), |out, (key, Producer { stored, used })| {
             let (highest, runs) = stored.runs();
-            out.u128(*key);
-            out.u64(*used);
-            out.u64(highest);
+            out.fixed(&key.to_le_bytes());
+            out.number(*used);
+            out.number(highest);
             out.list(runs, |out, (first, count, position)| {
-                out.u64(first);
-                out.u64(count);
-                out.u64(*position);
+                out.number(first);
+                out.number(count);
+                out.number(*position);
             });
         });
         self.list(uses, |out, Use { number, key, unix_ms }| {
-            out.u64(*number);
-            out.u128(*key);
-            out.u64(*unix_ms);
+            out.number(*number);
+            out.fixed(&key.to_le_bytes());
+            out.number(*unix_ms);
         });
     }
 
     fn ids(&mut self, Ids { seed, order, known }: &Ids) {
-        self.u64(*seed);
+        self.hash(*seed);
         self.list(order, |out, (unix_ms, hash, position)| {
-            out.u64(*unix_ms);
-            out.u128(*hash);
-            out.u64(*position);
+            out.number(*unix_ms);
+            out.fixed(&hash.to_le_bytes());
+            out.number(*position);
             // Stored again since, it is the later payload that is known.
-            out.u64(known.get(hash).map_or(0, |(_, payload)| *payload));
+            out.hash(known.get(hash).map_or(0, |(_, payload)| *payload));
         });
     }
-
-    fn entry(&mut self, entry: &Entry) {
-        // An entry that is loaded has the strongest level.
-        let Entry { position, place, attempts, priority, level: _, expires_ms } = entry;
-        self.u64(*position);
-        self.place(place);
-        self.u32(*attempts);
-        self.0.push(priority.number());
-        self.u64(*expires_ms);
-    }
-
-    fn place(&mut self, place: &Place) {
-        let BatchAt { segment, offset } = place.batch();
-        self.u64(segment);
-        self.u64(offset);
-        self.u32(place.offset);
-        self.u32(place.len);
-    }
-
-    fn list<I: IntoIterator<IntoIter: ExactSizeIterator>>(&mut self, items: I, put: impl Fn(&mut Out<'_>, I::Item)) {
-        let items = items.into_iter();
-        self.u64(items.len() as u64);
-        items.for_each(|item| put(&mut Out(self.0), item));
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.u64(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn optional(&mut self, text: Option<&str>) {
-        self.0.push(u8::from(text.is_some()));
-        self.bytes(text.unwrap_or_default().as_bytes());
-    }
-
-    fn u32(&mut self, number: u32) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn u64(&mut self, number: u64) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn u128(&mut self, number: u128) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-}
-
-/// What is known of messages of all queues, by queue and position.
-fn of_messages<T: Copy>(
-    queues: &HashMap<QueueId, Box<Queue>>,
-    known: impl Fn(&Asides) -> &HashMap<u64, T>,
-) -> Vec<(QueueId, u64, T)> {
-    let mut all = Vec::new();
-    for (id, queue) in sorted(queues) {
-        let known = queue.asides().map(|asides| sorted(known(asides))).unwrap_or_default();
-        all.extend(known.into_iter().map(|(position, known)| (*id, *position, *known)));
-    }
-    all
 }
 
 fn sorted<K: Ord + Copy, V>(map: &HashMap<K, V>) -> Vec<(&K, &V)> {

@@ -27,7 +27,7 @@ impl Place {
     }
 
     /// The place in a batch that is not written yet.
-    pub(crate) fn staged(offset: u32, len: u32) -> Self {
+    pub(crate) const fn staged(offset: u32, len: u32) -> Self {
         Place { batch: 0, offset, len }
     }
 

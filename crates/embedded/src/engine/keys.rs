@@ -51,6 +51,11 @@ pub(super) struct Chain {
 }
 
 impl Chain {
+    /// Where the first of it stands that is not delayed.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.head.or_else(|| self.waiting.values().next().map(|entry| entry.position))
+    }
+
     fn is_empty(&self) -> bool {
         self.head.is_none() && self.waiting.is_empty() && self.later.is_empty() && self.dead == 0
     }
@@ -83,10 +88,9 @@ impl Keys {
     }
 
     /// A key as a snapshot has it: its head, and those that wait for it. Answers whether the queue holds all of them under that key.
-    pub(super) fn restore(&mut self, key: Key, head: Option<u64>, waiting: Vec<Entry>) -> bool {
-        let positions = head.into_iter().chain(waiting.iter().map(|entry| entry.position));
+    pub(super) fn restore(&mut self, key: Key, head: Option<u64>, waiting: BTreeMap<Rank, Entry>) -> bool {
+        let positions = head.into_iter().chain(waiting.values().map(|entry| entry.position));
         let is_whole = positions.into_iter().all(|position| self.key_of(position) == Some(key));
-        let waiting = waiting.into_iter().map(|entry| (self.rank(entry.position), entry)).collect();
         self.change(key, |chain| (chain.head, chain.waiting) = (head, waiting));
         is_whole
     }
@@ -266,7 +270,7 @@ impl Keys {
         (self.parked_keys, self.parked)
     }
 
-    fn rank(&self, position: u64) -> Rank {
+    pub(super) fn rank(&self, position: u64) -> Rank {
         let rank = self.late.get(&position).copied();
         rank.unwrap_or(Rank { joined: position, due_ms: u64::MAX, position })
     }

@@ -1,8 +1,11 @@
-//! The state, read from what [`Engine::dump`] wrote. Whatever else the bytes are, the answer is an error: nothing is allocated
-//! but for what is there, and no sum runs over.
+//! The state, read from what [`Engine::dump`] wrote, some of it at a time. Whatever else the bytes are, the answer is an error: nothing is
+//! allocated but for what is there, and no sum runs over.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Read};
 
 use skep_core::{Level, Recent};
-use skep_protocol::{DeadKey, Ended, Priority, QueueName, QueueSpec};
+use skep_protocol::{DeadKey, Ended, QueueName, QueueSpec};
 
 use super::Engine;
 use super::dead::Notice;
@@ -10,10 +13,12 @@ use super::dedup::{Producer, Use};
 use super::dump::KINDS;
 use super::entry::{Entry, NEVER, Place};
 use super::keys::{Keys, Rank};
+use super::leb128::take;
+use super::packed::{NOTHING, next};
 use super::queue::Queue;
 use super::replay::{Recovering, beyond};
-use crate::journal::{Body, QueueId, Token, text};
-use crate::log::{BatchAt, Corrupt};
+use crate::journal::{QueueId, Token};
+use crate::log::Corrupt;
 
 /// No time and no count is larger, so that what is added to one does not run over.
 const NUMBER_MAX: u64 = 1 << 62;
@@ -23,22 +28,22 @@ impl Engine {
     /// hashes are as they were.
     ///
     /// # Errors
-    /// When they are not such bytes.
-    pub(crate) fn load(bytes: &[u8], position: u64, seed: u64) -> Result<Self, Corrupt> {
+    /// When they are not such bytes, or cannot be read.
+    pub(crate) fn load(from: &mut dyn BufRead, position: u64, seed: u64) -> Result<Self, Corrupt> {
         let mut engine = Engine::new(seed);
-        let mut loading = Loading { body: Body(bytes), position };
-        engine.seed = loading.body.u64()?;
-        let next_queue = loading.body.u32()?;
+        let mut loading = Loading { from, position, before: NOTHING };
+        engine.seed = loading.hash()?;
+        let next_queue = loading.small()?;
         loading.list(|loading| loading.queue(&mut engine, next_queue))?;
         engine.next_queue = next_queue;
         loading.list(|loading| {
-            let (queue, until_ms, entry) = (loading.body.u32()?, loading.body.u64()?, loading.entry()?);
+            let (queue, until_ms, entry) = (loading.small()?, loading.any()?, loading.entry()?);
             hold(&mut engine, queue, &entry)?;
             engine.delay(queue, entry, until_ms);
             Ok(())
         })?;
         loading.list(|loading| {
-            let (queue, entry, progress) = (loading.body.u32()?, loading.entry()?, loading.optional()?);
+            let (queue, entry, progress) = (loading.small()?, loading.entry()?, loading.optional()?);
             hold(&mut engine, queue, &entry)?;
             // It waited here before it was leased.
             engine.queues.get_mut(&queue).into_iter().for_each(|queue| queue.note_expiry(&entry));
@@ -49,24 +54,20 @@ impl Engine {
         loading.producers(&mut engine)?;
         loading.ids(&mut engine)?;
         loading.list(|loading| {
-            let (key, revision, until_ms) = (loading.text()?, loading.body.u64()?, loading.body.u64()?);
-            engine.facts.put(key, revision, loading.bytes()?, (until_ms != NEVER).then_some(until_ms));
+            let (key, revision, until_ms) = (loading.text()?, loading.any()?, loading.end()?);
+            engine.facts.put(&key, revision, &loading.bytes()?, (until_ms != NEVER).then_some(until_ms));
             Ok(())
         })?;
         loading.list(|loading| {
             let (at, place, position) = (loading.position()?, loading.place()?, loading.position()?);
-            let queue = QueueName::new(loading.text()?).map_err(|error| Corrupt(error.text))?;
-            let (reason, attempts) = (loading.text()?.to_owned(), loading.body.u32()?);
+            let queue = QueueName::new(&loading.text()?).map_err(|error| Corrupt(error.text))?;
+            let (reason, attempts) = (loading.text()?, loading.small()?);
             engine.owed.insert(at, Notice { place, position, queue, reason, attempts });
             Ok(())
         })?;
-        // A state of before ends here.
-        if !loading.body.0.is_empty() {
-            loading.of_messages(&mut engine)?;
-        }
-        match loading.body.0 {
-            [] => Ok(engine),
-            rest => Err(Corrupt(format!("{} bytes follow the state", rest.len()))),
+        match loading.byte() {
+            Ok(_) => Err(Corrupt("something follows the state".into())),
+            Err(_) => Ok(engine),
         }
     }
 }
@@ -84,15 +85,17 @@ fn hold(engine: &mut Engine, queue: QueueId, entry: &Entry) -> Result<(), Corrup
 
 /// What is left of the bytes.
 struct Loading<'a> {
-    body: Body<'a>,
+    from: &'a mut dyn BufRead,
     /// All positions are below it.
     position: u64,
+    /// The entry that was read last.
+    before: Entry,
 }
 
-impl<'a> Loading<'a> {
+impl Loading<'_> {
     fn queue(&mut self, engine: &mut Engine, next_queue: QueueId) -> Result<(), Corrupt> {
-        let id = self.body.u32()?;
-        let spec: QueueSpec = serde_json::from_slice(self.bytes()?)
+        let id = self.small()?;
+        let spec: QueueSpec = serde_json::from_slice(&self.bytes()?)
             .map_err(|error| Corrupt(format!("the declaration of queue {id}: {error}")))?;
         if id >= next_queue || engine.queues.contains_key(&id) || engine.names.contains_key(&spec.name) {
             return Err(Corrupt(format!("queue {id}, {}, is there twice, or its number was never given", spec.name)));
@@ -105,18 +108,28 @@ impl<'a> Loading<'a> {
         let mut free_from = 0;
         self.list(|loading| {
             let entry = loading.entry()?;
-            if entry.position < free_from {
-                return Err(Corrupt(format!("position {} of queue {id} is out of order", entry.position)));
+            // Behind all that were read nothing has to be looked for.
+            if entry.position < free_from && queue.has_ready(entry.position) {
+                return Err(Corrupt(format!("position {} of queue {id} is there twice", entry.position)));
             }
-            free_from = entry.position + 1;
+            free_from = free_from.max(entry.position + 1);
             queue.hold(&entry);
             queue.put(entry);
             Ok(())
         })?;
         self.list(|loading| {
             let position = loading.position()?;
-            let (reason, progress) = (loading.text()?.to_owned(), loading.optional()?);
+            let (reason, progress) = (loading.text()?, loading.optional()?);
             queue.note(position, Ended { reason, progress });
+            Ok(())
+        })?;
+        self.list(|loading| {
+            queue.hold_died(loading.position()?, loading.number()?);
+            Ok(())
+        })?;
+        self.list(|loading| {
+            let (position, tries) = (loading.position()?, loading.text()?);
+            queue.hold_tries(position, tries.parse().map_err(|error: skep_protocol::Error| Corrupt(error.text))?);
             Ok(())
         })?;
         self.keys(queue)
@@ -127,16 +140,16 @@ impl<'a> Loading<'a> {
         let is_dead = queue.name.is_dead();
         let mut keys = Keys::new(queue.spec.on_dead_key == DeadKey::Park);
         self.list(|loading| {
-            keys.hold(loading.position()?, loading.body.u64()?);
+            keys.hold(loading.position()?, loading.hash()?);
             Ok(())
         })?;
         self.list(|loading| {
-            let (position, joined, due_ms) = (loading.position()?, loading.number()?, loading.body.u64()?);
+            let (position, joined, due_ms) = (loading.position()?, loading.number()?, loading.any()?);
             keys.late.insert(position, Rank { joined, due_ms, position });
             Ok(())
         })?;
         self.list(|loading| {
-            let (position, key, expires_ms) = (loading.position()?, loading.body.u64()?, loading.body.u64()?);
+            let (position, key, expires_ms) = (loading.position()?, loading.hash()?, loading.end()?);
             keys.bury(position, key, expires_ms, !is_dead);
             if !is_dead && expires_ms != NEVER {
                 queue.beside().expiring.insert((expires_ms, position));
@@ -144,8 +157,8 @@ impl<'a> Loading<'a> {
             Ok(())
         })?;
         self.list(|loading| {
-            let (key, head) = (loading.body.u64()?, loading.position()?);
-            let mut waiting = Vec::new();
+            let (key, head) = (loading.hash()?, loading.position()?);
+            let mut waiting = BTreeMap::new();
             loading.list(|loading| {
                 let entry = loading.entry()?;
                 if queue.has_ready(entry.position) {
@@ -153,7 +166,7 @@ impl<'a> Loading<'a> {
                 }
                 queue.hold(&entry);
                 queue.note_expiry(&entry);
-                waiting.push(entry);
+                waiting.insert(keys.rank(entry.position), entry);
                 Ok(())
             })?;
             match keys.restore(key, (head != 0).then_some(head), waiting) {
@@ -165,30 +178,11 @@ impl<'a> Loading<'a> {
         Ok(())
     }
 
-    /// What is known of dead letters, and of messages that say themselves how they are tried again.
-    fn of_messages(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {
-        fn queue(engine: &mut Engine, id: QueueId) -> Result<&mut Queue, Corrupt> {
-            let queue = engine.queues.get_mut(&id).map(|queue| &mut **queue);
-            queue.ok_or_else(|| Corrupt(format!("queue {id} is not there, and has messages")))
-        }
-        self.list(|loading| {
-            let (id, position, at_ms) = (loading.body.u32()?, loading.position()?, loading.number()?);
-            queue(engine, id)?.hold_died(position, at_ms);
-            Ok(())
-        })?;
-        self.list(|loading| {
-            let (id, position, tries) = (loading.body.u32()?, loading.position()?, loading.text()?);
-            let tries = tries.parse().map_err(|error: skep_protocol::Error| Corrupt(error.text))?;
-            queue(engine, id)?.hold_tries(position, tries);
-            Ok(())
-        })
-    }
-
     fn settled(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {
         self.list(|loading| {
             let unix_ms = loading.number()?;
-            let token = Token { open: loading.body.u64()?, count: loading.body.u64()? };
-            let [kind] = loading.body.take()?;
+            let token = Token { open: loading.any()?, count: loading.any()? };
+            let kind = loading.byte()?;
             let kind = KINDS.get(usize::from(kind)).ok_or_else(|| Corrupt(format!("a settle is of kind {kind}")))?;
             let at = loading.position()?;
             if engine.settled.known.insert(token, (*kind, at)).is_some() {
@@ -201,13 +195,13 @@ impl<'a> Loading<'a> {
 
     fn producers(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {
         let producers = &mut engine.producers;
-        (producers.seed, producers.uses_count) = (self.body.u64()?, self.number()?);
+        (producers.seed, producers.uses_count) = (self.hash()?, self.number()?);
         self.list(|loading| {
             let (key, used, highest) = (loading.key()?, loading.number()?, loading.number()?);
             let mut runs = Vec::new();
             loading.list(|loading| {
-                let (first, count, position) = (loading.number()?, loading.number()?, loading.position()?);
-                runs.push((first, count, position));
+                let (first, count) = (loading.number()?, loading.number()?);
+                runs.push((first, count, loading.position()?));
                 Ok(())
             })?;
             let stored = Recent::from_runs(highest, runs);
@@ -223,10 +217,10 @@ impl<'a> Loading<'a> {
     }
 
     fn ids(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {
-        engine.ids.seed = self.body.u64()?;
+        engine.ids.seed = self.hash()?;
         self.list(|loading| {
             let (unix_ms, hash, position) = (loading.number()?, loading.key()?, loading.position()?);
-            let payload = loading.body.u64()?;
+            let payload = loading.hash()?;
             // Stored again since, it is the later one which is known.
             engine.ids.known.insert(hash, (position, payload));
             engine.ids.order.push_back((unix_ms, hash, position));
@@ -235,56 +229,106 @@ impl<'a> Loading<'a> {
     }
 
     fn entry(&mut self) -> Result<Entry, Corrupt> {
-        let (position, place, attempts) = (self.position()?, self.place()?, self.body.u32()?);
-        let [priority] = self.body.take()?;
-        let known = Priority::from_number(priority.into());
-        let priority = known.ok_or_else(|| Corrupt(format!("position {position} has priority {priority}")))?;
-        Ok(Entry { position, place, attempts, priority, level: Level::FSYNC, expires_ms: self.body.u64()? })
+        let before = self.before;
+        let entry = next(&mut || self.byte().ok(), &before);
+        let Entry { position, place, .. } = entry.ok_or_else(|| Corrupt("an entry is cut off, or none".into()))?;
+        self.before = entry.map_or(before, |entry| Entry { level: Level::FSYNC, ..entry });
+        self.below(position)?;
+        checked(place)?;
+        Ok(self.before)
     }
 
     fn place(&mut self) -> Result<Place, Corrupt> {
-        let batch = BatchAt { segment: self.body.u64()?, offset: self.body.u64()? };
-        Place::new(batch, self.body.u32()?, self.body.u32()?).ok_or_else(|| beyond(batch))
+        checked(Place::of_raw(self.any()?, self.small()?, self.small()?))
     }
 
     /// Reads item after item. How many are said to follow is not believed: where the bytes end, an item is an error.
     fn list(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Corrupt>) -> Result<(), Corrupt> {
-        let count = self.body.u64()?;
+        let count = self.any()?;
         (0..count).try_for_each(|_| item(self))
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], Corrupt> {
-        let bytes = usize::try_from(self.body.u64()?).map_err(|_| Corrupt("a length is too large".into()))?;
-        self.body.slice(bytes)
+    fn bytes(&mut self) -> Result<Vec<u8>, Corrupt> {
+        let (count, mut bytes) = (self.any()?, Vec::new());
+        let read = (&mut *self.from).take(count).read_to_end(&mut bytes);
+        match read.is_ok_and(|read| read as u64 == count) {
+            true => Ok(bytes),
+            false => Err(short()),
+        }
     }
 
-    fn text(&mut self) -> Result<&'a str, Corrupt> {
-        text(self.bytes()?)
+    fn text(&mut self) -> Result<String, Corrupt> {
+        String::from_utf8(self.bytes()?).map_err(|_| Corrupt("a text in it is not UTF-8".into()))
     }
 
     fn optional(&mut self) -> Result<Option<String>, Corrupt> {
-        let [some] = self.body.take()?;
+        let some = self.byte()?;
         let text = self.text()?;
-        Ok((some != 0).then(|| text.to_owned()))
-    }
-
-    fn key(&mut self) -> Result<u128, Corrupt> {
-        self.body.take().map(u128::from_le_bytes)
+        Ok((some != 0).then_some(text))
     }
 
     fn position(&mut self) -> Result<u64, Corrupt> {
-        let position = self.body.u64()?;
+        let position = self.any()?;
+        self.below(position)?;
+        Ok(position)
+    }
+
+    fn below(&self, position: u64) -> Result<(), Corrupt> {
         match position < self.position {
-            true => Ok(position),
+            true => Ok(()),
             false => Err(Corrupt(format!("position {position} is not below {}", self.position))),
         }
     }
 
+    /// A time or a count.
     fn number(&mut self) -> Result<u64, Corrupt> {
-        let number = self.body.u64()?;
+        let number = self.any()?;
         match number <= NUMBER_MAX {
             true => Ok(number),
             false => Err(Corrupt(format!("{number} is no time and no count"))),
         }
     }
+
+    fn small(&mut self) -> Result<u32, Corrupt> {
+        let number = self.any()?;
+        u32::try_from(number).map_err(|_| Corrupt(format!("{number} is larger than it can be")))
+    }
+
+    /// Of what ends or expires: when.
+    fn end(&mut self) -> Result<u64, Corrupt> {
+        Ok(self.any()?.wrapping_sub(1))
+    }
+
+    fn any(&mut self) -> Result<u64, Corrupt> {
+        take(&mut || self.byte().ok()).ok_or_else(short)
+    }
+
+    fn key(&mut self) -> Result<u128, Corrupt> {
+        self.fixed().map(u128::from_le_bytes)
+    }
+
+    fn hash(&mut self) -> Result<u64, Corrupt> {
+        self.fixed().map(u64::from_le_bytes)
+    }
+
+    fn byte(&mut self) -> Result<u8, Corrupt> {
+        let [byte] = self.fixed()?;
+        Ok(byte)
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+        let mut bytes = [0; N];
+        self.from.read_exact(&mut bytes).map_err(|_| short())?;
+        Ok(bytes)
+    }
+}
+
+/// A place where a batch can lie.
+fn checked(place: Place) -> Result<Place, Corrupt> {
+    let batch = place.batch();
+    Place::new(batch, place.offset, place.len).ok_or_else(|| beyond(batch))
+}
+
+fn short() -> Corrupt {
+    Corrupt("it is too short".into())
 }

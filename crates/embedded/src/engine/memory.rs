@@ -22,9 +22,9 @@ const LEASE_BYTES: u64 = 2 * (size_of::<Lease>() as u64 + 8) + 128;
 const DELAY_BYTES: u64 = 2 * (size_of::<Waiting>() as u64 + 16) + 64;
 /// When a message expires, in such a tree.
 const EXPIRY_BYTES: u64 = 2 * 16;
-/// How an attempt ended, in a table that may be half empty; its texts come besides.
+/// How an attempt ended, in a tree whose nodes may be half empty; its texts come besides.
 const NOTE_BYTES: u64 = 2 * 64;
-/// When a message died, or how it is tried again, in a table that may be half empty.
+/// When a message died, or how it is tried again, in such a tree.
 const NUMBER_BYTES: u64 = 2 * 48;
 /// A message with a key, and its key: in trees and tables.
 const KEY_BYTES: u64 = 256;

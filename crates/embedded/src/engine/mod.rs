@@ -16,11 +16,13 @@ pub(crate) mod dedup;
 mod delay;
 mod deliver;
 mod dump;
+mod dump_bytes;
 pub(crate) mod entry;
 mod expiry;
 mod facts;
 mod keys;
 mod lapse;
+mod leb128;
 mod levels;
 mod line;
 mod load;
@@ -143,7 +145,7 @@ pub(crate) struct Engine {
     weight: u64,
     memory_max: u64,
     /// Leases seen during replay that nothing has ended yet.
-    recovering: HashMap<(QueueId, u64), Recovering>,
+    recovering: BTreeMap<(QueueId, u64), Recovering>,
 }
 
 /// What waits for a record.
@@ -225,7 +227,7 @@ impl Engine {
             postponed: Postponed::default(),
             weight: 0,
             memory_max: MEMORY_BYTES,
-            recovering: HashMap::default(),
+            recovering: BTreeMap::new(),
         }
     }
 

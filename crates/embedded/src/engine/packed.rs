@@ -1,9 +1,10 @@
-//! Neighbours in a line, packed: what waits in the midst of a long line takes a few bytes.
+//! Neighbours in a line, packed: what waits in the midst of a long line takes a few bytes, in memory and in a snapshot.
 //!
 //! Each message is told by how it differs from the one before it: positions and places go up by little, and most say nothing of their
-//! own. Of each: a byte of flags; the step of its position; the batch if it is another one, as a step; the offset, as a step from the
-//! end of the one before, or as it is in another batch; the step of its length; the number of its kind and the step of its expiry, if
-//! they are others. Numbers are LEB128, steps are zigzag. It never leaves the memory of the process.
+//! own. Of each: a byte of flags; the step of its position, upwards; the batch if it is another one (flag 1), as a step; the offset, as a
+//! step from the end of the one before, or from 0 in another batch; the step of its length; attempts, priority (a byte) and level, if one of
+//! them is another (flag 2); the step of its expiry, if that is another (flag 4). Numbers are LEB128, steps are zigzag; a level is told by
+//! how far it is from the strongest. What never expires does so at the largest number.
 
 use std::collections::VecDeque;
 use std::iter;
@@ -11,28 +12,31 @@ use std::iter;
 use skep_core::Level;
 use skep_protocol::Priority;
 
-use super::entry::{Entry, Place};
+use super::entry::{Entry, NEVER, Place};
+use super::leb128::{NUMBER_BYTES_MAX, put, put_step, take, take_step};
 
 /// It lies in another batch than the one before it.
 const OTHER_BATCH: u8 = 1;
-/// It is of another kind.
+/// It has other attempts, another priority or another level.
 const OTHER_KIND: u8 = 2;
 /// It expires at another moment.
 const OTHER_EXPIRY: u8 = 4;
 
-/// What is the same of most messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kind {
-    attempts: u32,
-    priority: Priority,
-    level: Level,
-}
+/// What one takes at most, in bytes: flags and priority of one byte each, offset, length and attempts of five, a level of three.
+pub(super) const STEP_BYTES_MAX: u64 = 2 + 3 * 5 + 3 + 3 * NUMBER_BYTES_MAX;
 
-impl Kind {
-    fn of(entry: &Entry) -> Self {
-        Kind { attempts: entry.attempts, priority: entry.priority, level: entry.level }
-    }
-}
+/// What the first one differs from.
+pub(super) const NOTHING: Entry = Entry {
+    position: 0,
+    place: Place::staged(0, 0),
+    attempts: 0,
+    priority: Priority::Normal,
+    level: Level::FSYNC,
+    expires_ms: NEVER,
+};
+
+// Packed, a message takes no less than in a snapshot: the first of a block is told as it is, the others as they are there.
+const _: () = assert!(size_of::<Packed>() as u64 >= STEP_BYTES_MAX);
 
 /// Messages in order, at least one.
 #[derive(Debug)]
@@ -42,21 +46,16 @@ pub(super) struct Packed {
     last: u64,
     /// Those after the first one.
     rest: Box<[u8]>,
-    kinds: Box<[Kind]>,
     len: usize,
 }
 
 impl Packed {
-    /// None where there is none, or where they are of more kinds than there are numbers.
+    /// None where there is none.
     pub(super) fn of(entries: &VecDeque<Entry>) -> Option<Self> {
         let (first, last) = (entries.front()?, entries.back()?);
-        let (mut rest, mut kinds) = (Vec::new(), Vec::new());
-        kind_number(&mut kinds, first)?;
-        for (before, entry) in entries.iter().zip(entries.iter().skip(1)) {
-            let kind = kind_number(&mut kinds, entry)?;
-            step(&mut rest, before, entry, kind);
-        }
-        Some(Packed { first: *first, last: last.position, rest: rest.into(), kinds: kinds.into(), len: entries.len() })
+        let mut rest = Vec::new();
+        entries.iter().zip(entries.iter().skip(1)).for_each(|(before, entry)| step(&mut rest, before, entry));
+        Some(Packed { first: *first, last: last.position, rest: rest.into(), len: entries.len() })
     }
 
     pub(super) fn first(&self) -> &Entry {
@@ -74,31 +73,23 @@ impl Packed {
 
     /// What it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.rest.len() + size_of_val(&*self.kinds)
+        size_of::<Self>() + self.rest.len()
     }
 
     /// All of them, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry> {
-        let mut rest = &*self.rest;
-        iter::successors(Some(self.first), move |before| next(&mut rest, &self.kinds, before))
+        let mut rest = self.rest.iter().copied();
+        iter::successors(Some(self.first), move |before| next(&mut || rest.next(), before))
     }
 }
 
-/// The number of a message's kind, which is added if it is new.
-fn kind_number(kinds: &mut Vec<Kind>, entry: &Entry) -> Option<u8> {
-    let kind = Kind::of(entry);
-    let known = kinds.iter().position(|known| *known == kind).unwrap_or_else(|| {
-        kinds.push(kind);
-        kinds.len() - 1
-    });
-    u8::try_from(known).ok()
-}
-
-fn step(out: &mut Vec<u8>, before: &Entry, entry: &Entry, kind: u8) {
+/// Appends how a message differs from the one before it.
+pub(super) fn step(out: &mut Vec<u8>, before: &Entry, entry: &Entry) {
     let (was, is) = (before.place.raw(), entry.place.raw());
+    let kind = |entry: &Entry| (entry.attempts, entry.priority, entry.level);
     let flag = |flag, is_set: bool| if is_set { flag } else { 0 };
     let flags = flag(OTHER_BATCH, was.0 != is.0)
-        | flag(OTHER_KIND, Kind::of(before) != Kind::of(entry))
+        | flag(OTHER_KIND, kind(before) != kind(entry))
         | flag(OTHER_EXPIRY, before.expires_ms != entry.expires_ms);
     out.push(flags);
     put(out, entry.position.wrapping_sub(before.position));
@@ -108,26 +99,34 @@ fn step(out: &mut Vec<u8>, before: &Entry, entry: &Entry, kind: u8) {
     put_step(out, offset_before(&before.place, flags), u64::from(is.1));
     put_step(out, u64::from(was.2), u64::from(is.2));
     if flags & OTHER_KIND != 0 {
-        out.push(kind);
+        put(out, u64::from(entry.attempts));
+        out.push(entry.priority.number());
+        put(out, u64::from(Level::FSYNC.number() - entry.level.number()));
     }
     if flags & OTHER_EXPIRY != 0 {
         put_step(out, before.expires_ms, entry.expires_ms);
     }
 }
 
-fn next(rest: &mut &[u8], kinds: &[Kind], before: &Entry) -> Option<Entry> {
-    let flags = take_byte(rest)?;
-    let position = before.position.wrapping_add(take(rest)?);
+/// The message behind the one before it; none where the bytes end, or tell of none.
+pub(super) fn next(byte: &mut impl FnMut() -> Option<u8>, before: &Entry) -> Option<Entry> {
+    let flags = byte()?;
+    let position = before.position.wrapping_add(take(byte)?);
     let (batch, _, len) = before.place.raw();
-    let batch = if flags & OTHER_BATCH != 0 { take_step(rest, batch)? } else { batch };
-    let offset = take_step(rest, offset_before(&before.place, flags))?;
-    let len = take_step(rest, u64::from(len))?;
+    let batch = if flags & OTHER_BATCH != 0 { take_step(byte, batch)? } else { batch };
+    let offset = take_step(byte, offset_before(&before.place, flags))?;
+    let len = take_step(byte, u64::from(len))?;
     let place = Place::of_raw(batch, u32::try_from(offset).ok()?, u32::try_from(len).ok()?);
-    let Kind { attempts, priority, level } = match flags & OTHER_KIND != 0 {
-        true => *kinds.get(usize::from(take_byte(rest)?))?,
-        false => Kind::of(before),
+    let (attempts, priority, level) = match flags & OTHER_KIND != 0 {
+        true => {
+            let (attempts, priority, below) = (take(byte)?, byte()?, take(byte)?);
+            let level = u64::from(Level::FSYNC.number()).checked_sub(below)?;
+            let level = Level::from_number(u16::try_from(level).ok()?)?;
+            (u32::try_from(attempts).ok()?, Priority::from_number(priority.into())?, level)
+        }
+        false => (before.attempts, before.priority, before.level),
     };
-    let expires_ms = if flags & OTHER_EXPIRY != 0 { take_step(rest, before.expires_ms)? } else { before.expires_ms };
+    let expires_ms = if flags & OTHER_EXPIRY != 0 { take_step(byte, before.expires_ms)? } else { before.expires_ms };
     Some(Entry { position, place, attempts, priority, level, expires_ms })
 }
 
@@ -137,47 +136,10 @@ fn offset_before(place: &Place, flags: u8) -> u64 {
     if flags & OTHER_BATCH != 0 { 0 } else { u64::from(offset) + u64::from(len) }
 }
 
-fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn put_step(out: &mut Vec<u8>, from: u64, to: u64) {
-    let step = to.wrapping_sub(from).cast_signed();
-    put(out, ((step << 1) ^ (step >> 63)).cast_unsigned());
-}
-
-fn take_byte(rest: &mut &[u8]) -> Option<u8> {
-    let (byte, after) = rest.split_first()?;
-    *rest = after;
-    Some(*byte)
-}
-
-fn take(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..u64::BITS).step_by(7) {
-        let byte = take_byte(rest)?;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
-fn take_step(rest: &mut &[u8], from: u64) -> Option<u64> {
-    let number = take(rest)?;
-    Some(from.wrapping_add((number >> 1) ^ (number & 1).wrapping_neg()))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::entry::NEVER;
     use super::*;
 
     /// As most are, and as none should be.
@@ -208,7 +170,12 @@ mod tests {
         #[test]
         fn what_is_packed_is_unpacked_as_it_was(entries in prop::collection::vec(entry(), 1..100)) {
             let entries: VecDeque<Entry> = entries.into();
-            let packed = Packed::of(&entries).expect("few kinds");
+            let mut bytes = Vec::new();
+            step(&mut bytes, &NOTHING, &entries[0]);
+            prop_assert!(bytes.len() as u64 <= STEP_BYTES_MAX);
+            let mut rest = bytes.iter().copied();
+            prop_assert_eq!(next(&mut || rest.next(), &NOTHING), Some(entries[0]));
+            let packed = Packed::of(&entries).expect("some");
             prop_assert_eq!((packed.len(), packed.last()), (entries.len(), entries[entries.len() - 1].position));
             prop_assert!(packed.iter().eq(entries));
         }

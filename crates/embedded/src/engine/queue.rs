@@ -352,15 +352,9 @@ impl Queue {
         self.ready_from(position, 1).any(|entry| entry.position == position)
     }
 
-    /// All messages that are ready, oldest first, whatever their priorities.
+    /// All messages that are ready: of each priority in order of position.
     pub(super) fn in_line(&self) -> impl Iterator<Item = Entry> {
-        let lines = self.ready.iter().flatten().map(|line| line.iter());
-        let mut lines: Vec<_> = lines.map(|mut rest| (rest.next(), rest)).collect();
-        let position = |first: &Option<Entry>| first.map_or(u64::MAX, |first| first.position);
-        std::iter::from_fn(move || {
-            let (first, rest) = lines.iter_mut().min_by_key(|(first, _)| position(first))?;
-            std::mem::replace(first, rest.next())
-        })
+        self.ready.iter().flatten().flat_map(|line| line.iter())
     }
 
     /// How many of them are packed, and what those take, in bytes.
@@ -372,7 +366,7 @@ impl Queue {
     /// All messages that are ready or wait behind others of their key, in no order.
     pub(crate) fn ready(&self) -> impl Iterator<Item = Entry> {
         let waiting = self.keys.iter().flat_map(|keys| keys.iter());
-        self.ready.iter().flatten().flat_map(|line| line.iter()).chain(waiting.copied())
+        self.in_line().chain(waiting.copied())
     }
 
     /// Those from a position on, in no order: of each priority, and of those that wait, at least the oldest, so many.

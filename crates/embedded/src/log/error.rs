@@ -123,15 +123,18 @@ pub enum OpenError {
         /// The file.
         file: String,
     },
-    /// Written by a newer program.
+    /// Written by a newer program, or by one of long ago.
     #[error(
-        "{file} has format version {version}, and this program knows only 1; start the program that wrote it, or a newer one"
+        "{file} has format version {version}, and this program knows only {known}; start the program that wrote it{}",
+        if version > known { ", or a newer one" } else { "" }
     )]
     UnknownVersion {
-        /// The segment.
+        /// The file.
         file: String,
         /// Its version.
         version: u32,
+        /// The version that is known.
+        known: u32,
     },
     /// Written by a newer program.
     #[error(

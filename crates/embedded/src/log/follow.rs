@@ -104,7 +104,6 @@ impl Follower {
             made_ms: 0,
             given_up,
             kept,
-            state: Vec::new(),
         })
     }
 

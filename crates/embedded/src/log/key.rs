@@ -1,6 +1,6 @@
 //! The store's key: every checksum of the log is seeded by it.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 /// Derived from the store id.
 ///
@@ -26,6 +26,12 @@ impl StoreKey {
     #[must_use]
     pub(super) fn body_hash(self, bytes: &[u8], position: u64) -> u64 {
         xxh3_64_with_seed(bytes, self.0 ^ position)
+    }
+
+    /// The same hash, of bytes that come by and by.
+    #[must_use]
+    pub(super) fn body_hasher(self, position: u64) -> Xxh3 {
+        Xxh3::with_seed(self.0 ^ position)
     }
 }
 

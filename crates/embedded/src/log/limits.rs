@@ -39,6 +39,9 @@ pub const BALLAST_SEGMENTS: u64 = 3;
 /// Recovery reads this much at a time.
 pub const READ_CHUNK_BYTES: usize = 2 << 20;
 
+/// A snapshot is read this much at a time, and written so: what it takes in memory does not grow with it.
+pub const SNAPSHOT_BUFFER_BYTES: usize = 1 << 20;
+
 /// Segments the reader keeps open; the one used longest ago is closed first.
 pub const OPEN_FILES_MAX: usize = 64;
 

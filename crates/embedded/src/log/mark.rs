@@ -102,7 +102,7 @@ impl FoundMark {
                 Slot::Blank => {}
                 Slot::Damaged => damaged += 1,
                 Slot::UnknownVersion(version) => {
-                    return Err(OpenError::UnknownVersion { file: MARK_FILE.to_owned(), version });
+                    return Err(OpenError::UnknownVersion { file: MARK_FILE.to_owned(), version, known: VERSION });
                 }
                 Slot::Valid(turn, reached) if found.reached.is_none() || turn > found.turn => {
                     found = Self { turn, reached: Some(reached), ..found };

@@ -29,7 +29,7 @@ pub const SEGMENT_HEADER_BYTES: usize = 4096;
 pub(crate) const DATA_OFFSET: u64 = SEGMENT_HEADER_BYTES as u64;
 
 const MAGIC: &[u8; 8] = b"skep.seg";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// What ten digits can say. At a segment a second that is three hundred years.
 pub(crate) const NUMBER_MAX: u64 = 9_999_999_999;

@@ -6,7 +6,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 0..8 | magic, `skep.snp` |
-//! | 8..12 | format version, `u32`, now 1 |
+//! | 8..12 | format version, `u32`, now 2 |
 //! | 12..16 | checksum, `u32`: low half of `xxh3_64(bytes 16..4096, seed = format version)` |
 //! | 16..32 | store id |
 //! | 32..40 | number of the segment where the tail begins, `u64` |
@@ -24,26 +24,32 @@
 //! repairs gave up (first, end); segments before it that are kept (number, first position, end, log time at the end, length of the
 //! file), all `u64`. A segment before it that is not among them may be gone.
 //!
-//! The header is written once the body is durable. A file whose header block is zero was never finished, and is removed.
+//! The header is written once the body is durable. A file whose header block is zero was never finished, and is removed. A body is written
+//! and read some of it at a time, and read twice: what is decoded was verified before, and is believed once it is known to be the same.
 
-use std::io;
+mod body;
+
+use std::io::{self, BufRead, BufReader, Write};
 use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use self::body::{BodyReader, BodyWriter};
 use super::error::{Corrupt, OpenError};
 use super::key::{StoreKey, low_half, u32_at, u64_at};
-use super::limits::READ_CHUNK_BYTES;
+use super::limits::SNAPSHOT_BUFFER_BYTES;
 use super::segment::numbered;
 use crate::disk::{Disk, DiskFile};
 
 const HEADER_BYTES: usize = 4096;
+/// The lengths of both lists.
+const LISTS_BYTES: usize = 16;
 const MAGIC: &[u8; 8] = b"skep.snp";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// No number is larger, so that what is added to one does not run over.
 const NUMBER_MAX: u64 = 1 << 62;
 
-/// What replay had built, and what the log needs to go on from there.
+/// What the log needs to go on from a snapshot; the state of the visitor is written and read beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The store it belongs to.
@@ -66,8 +72,6 @@ pub struct Snapshot {
     pub given_up: Vec<Range<u64>>,
     /// The segments before it that are kept.
     pub kept: Vec<KeptSegment>,
-    /// What the visitor had built.
-    pub state: Vec<u8>,
 }
 
 /// A segment that nothing is added to any more.
@@ -145,7 +149,9 @@ impl FoundSnapshot {
         file.read_at(0, &mut block).map_err(OpenError::io("reading", &name))?;
         let file_bytes = file.size().map_err(OpenError::io("reading", &name))?;
         let header = match SnapshotHeader::decode(&block) {
-            Err(Unread::Version(version)) => return Err(OpenError::UnknownVersion { file: name, version }),
+            Err(Unread::Version(version)) => {
+                return Err(OpenError::UnknownVersion { file: name, version, known: VERSION });
+            }
             Err(Unread::Blank) => None,
             Err(Unread::Damaged) => Some(Err(Corrupt("its header block is damaged".into()))),
             Ok(header) if header.segment != number => {
@@ -162,11 +168,11 @@ impl FoundSnapshot {
         self.header.as_ref()?.as_ref().ok().copied()
     }
 
-    /// Reads and verifies all of it.
+    /// Reads all of it, and looks whether it is as it was written.
     ///
     /// # Errors
     /// The outer one is the disk's; the inner one says what is wrong with the file.
-    pub fn read(&self, disk: &dyn Disk) -> Result<Result<Snapshot, Corrupt>, OpenError> {
+    pub fn verify(&self, disk: &dyn Disk) -> Result<Result<SnapshotHeader, Corrupt>, OpenError> {
         let header = match &self.header {
             None => return Ok(Err(Corrupt("it was never finished".into()))),
             Some(Err(corrupt)) => return Ok(Err(corrupt.clone())),
@@ -176,17 +182,39 @@ impl FoundSnapshot {
         if self.file_bytes.checked_sub(HEADER_BYTES as u64) != Some(header.body_bytes) {
             return Ok(Err(Corrupt(format!("it should have {} bytes behind its header block", header.body_bytes))));
         }
-        let mut body = vec![0; header.body_bytes as usize];
         let file = disk.open(&self.name).map_err(OpenError::io("opening", &self.name))?;
-        let mut read = 0;
-        for part in body.chunks_mut(READ_CHUNK_BYTES) {
-            read += file.read_at((HEADER_BYTES + read) as u64, part).map_err(OpenError::io("reading", &self.name))?;
-        }
-        if StoreKey::new(header.store_id).body_hash(&body, header.position) != header.body_hash {
-            return Ok(Err(Corrupt("the hash of its body does not match".into())));
-        }
-        Ok(Snapshot::decode(&header, body))
+        let hash = header.body(&*file).finish(&mut buffer()).map_err(OpenError::io("reading", &self.name))?;
+        Ok(if hash == header.body_hash { Ok(header) } else { Err(other_hash()) })
     }
+
+    /// Verifies it, and reads it once more with the state in it.
+    ///
+    /// # Errors
+    /// The outer one is the disk's; the inner one says what is wrong with the file.
+    pub fn read<T>(
+        &self,
+        disk: &dyn Disk,
+        load: impl FnOnce(&Snapshot, &mut dyn BufRead) -> Result<T, Corrupt>,
+    ) -> Result<Result<(Snapshot, T), Corrupt>, OpenError> {
+        let header = match self.verify(disk)? {
+            Ok(header) => header,
+            Err(corrupt) => return Ok(Err(corrupt)),
+        };
+        let file = disk.open(&self.name).map_err(OpenError::io("opening", &self.name))?;
+        let mut body = BufReader::with_capacity(SNAPSHOT_BUFFER_BYTES, header.body(&*file));
+        let decoded = Snapshot::decode(&header, &mut body)
+            .and_then(|snapshot| load(&snapshot, &mut body).map(|loaded| (snapshot, loaded)));
+        let hash = body.into_inner().finish(&mut buffer()).map_err(OpenError::io("reading", &self.name))?;
+        Ok(if hash == header.body_hash { decoded } else { Err(other_hash()) })
+    }
+}
+
+fn buffer() -> Vec<u8> {
+    vec![0; SNAPSHOT_BUFFER_BYTES]
+}
+
+fn other_hash() -> Corrupt {
+    Corrupt("the hash of its body does not match".into())
 }
 
 impl Snapshot {
@@ -197,18 +225,22 @@ impl Snapshot {
         end == Some(self.position)
     }
 
-    /// Writes it, and syncs it.
+    /// Writes it, with the state that `dump` writes, and syncs it; answers what the file says of itself.
     ///
     /// # Errors
-    /// What the disk answers. The file is then gone again, as far as that is possible; the log is as it was.
-    pub fn write(&self, disk: &dyn Disk) -> io::Result<u64> {
+    /// What the disk answers, or `dump`. The file is then gone again, as far as that is possible; the log is as it was.
+    pub fn write(
+        &self,
+        disk: &dyn Disk,
+        dump: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<SnapshotHeader> {
         let name = snapshot_name(self.segment);
         // One that was never finished, or is damaged.
         match disk.remove(&name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let written = self.write_to(disk, &name);
+        let written = self.write_to(disk, &name, dump);
         if written.is_err() {
             // The first error is the one that tells something; an opening removes what is left.
             drop(disk.remove(&name));
@@ -216,22 +248,30 @@ impl Snapshot {
         written
     }
 
-    fn write_to(&self, disk: &dyn Disk, name: &str) -> io::Result<u64> {
+    fn write_to(
+        &self,
+        disk: &dyn Disk,
+        name: &str,
+        dump: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<SnapshotHeader> {
         let file = disk.create_zeroed(name, HEADER_BYTES as u64)?;
-        let body = self.body();
-        let mut offset = HEADER_BYTES as u64;
-        for part in body.chunks(READ_CHUNK_BYTES) {
-            file.write_at(offset, part)?;
-            offset += part.len() as u64;
-        }
+        let mut body = BodyWriter::new(&*file, StoreKey::new(self.store_id).body_hasher(self.position));
+        body.write_all(&self.lists())?;
+        dump(&mut body)?;
         file.sync_data()?;
-        write_header(&*file, &self.header(&body))?;
-        Ok(offset)
+        let header = self.header(body.written());
+        write_header(&*file, &header)?;
+        Ok(header)
     }
 
-    fn header(&self, body: &[u8]) -> SnapshotHeader {
+    /// How long its file is, at most, when the state is no longer than so many bytes.
+    #[must_use]
+    pub fn file_bytes_max(&self, state_bytes: u64) -> u64 {
+        (HEADER_BYTES + LISTS_BYTES + 16 * self.given_up.len() + 40 * self.kept.len()) as u64 + state_bytes
+    }
+
+    fn header(&self, (body_bytes, body_hash): (u64, u64)) -> SnapshotHeader {
         let Self { store_id, segment, position, chain, open_count, time_ms, reserved, made_ms, .. } = *self;
-        let (body_bytes, body_hash) = (body.len() as u64, StoreKey::new(store_id).body_hash(body, position));
         SnapshotHeader {
             store_id,
             segment,
@@ -246,9 +286,9 @@ impl Snapshot {
         }
     }
 
-    fn body(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(self.state.len() + 16 * self.given_up.len() + 40 * self.kept.len() + 16);
-        let mut put = |number: u64| body.extend_from_slice(&number.to_le_bytes());
+    fn lists(&self) -> Vec<u8> {
+        let mut lists = Vec::with_capacity(LISTS_BYTES + 16 * self.given_up.len() + 40 * self.kept.len());
+        let mut put = |number: u64| lists.extend_from_slice(&number.to_le_bytes());
         put(self.given_up.len() as u64);
         for Range { start, end } in &self.given_up {
             [*start, *end].into_iter().for_each(&mut put);
@@ -257,23 +297,21 @@ impl Snapshot {
         for KeptSegment { number, first, end, time_ms, file_bytes } in &self.kept {
             [*number, *first, *end, *time_ms, *file_bytes].into_iter().for_each(&mut put);
         }
-        body.extend_from_slice(&self.state);
-        body
+        lists
     }
 
-    fn decode(header: &SnapshotHeader, mut body: Vec<u8>) -> Result<Self, Corrupt> {
+    fn decode(header: &SnapshotHeader, body: &mut dyn BufRead) -> Result<Self, Corrupt> {
         let SnapshotHeader { store_id, segment, position, made_ms, chain, open_count, time_ms, reserved, .. } = *header;
         if position > NUMBER_MAX || reserved > NUMBER_MAX {
             return Err(Corrupt(format!("position {position} is none")));
         }
-        let mut left = body.as_slice();
         let mut given_up = Vec::new();
-        for _ in 0..number(&mut left)? {
-            given_up.push(number(&mut left)?..number(&mut left)?);
+        for _ in 0..number(body)? {
+            given_up.push(number(body)?..number(body)?);
         }
         let mut kept: Vec<KeptSegment> = Vec::new();
-        for _ in 0..number(&mut left)? {
-            let mut next = || number(&mut left);
+        for _ in 0..number(body)? {
+            let mut next = || number(body);
             let (number, first, end) = (next()?, next()?, next()?);
             let last = kept.last().map_or((0, 0), |last| (last.number, last.end));
             if number <= last.0 || first < last.1 || end < first || end > position || number >= segment {
@@ -281,15 +319,14 @@ impl Snapshot {
             }
             kept.push(KeptSegment { number, first, end, time_ms: next()?, file_bytes: next()? });
         }
-        let state = body.split_off(body.len() - left.len());
-        Ok(Self { store_id, segment, position, chain, open_count, time_ms, reserved, made_ms, given_up, kept, state })
+        Ok(Self { store_id, segment, position, chain, open_count, time_ms, reserved, made_ms, given_up, kept })
     }
 }
 
-fn number(left: &mut &[u8]) -> Result<u64, Corrupt> {
-    let (number, rest) = left.split_first_chunk().ok_or_else(|| Corrupt("it is too short".into()))?;
-    *left = rest;
-    Ok(u64::from_le_bytes(*number))
+fn number(body: &mut dyn BufRead) -> Result<u64, Corrupt> {
+    let mut number = [0; 8];
+    body.read_exact(&mut number).map_err(|_| Corrupt("it is too short".into()))?;
+    Ok(u64::from_le_bytes(number))
 }
 
 /// Everything before must be durable.
@@ -306,6 +343,17 @@ enum Unread {
 }
 
 impl SnapshotHeader {
+    /// Length of its file.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        HEADER_BYTES as u64 + self.body_bytes
+    }
+
+    /// The body of the file that says this.
+    fn body<'f>(&self, file: &'f dyn DiskFile) -> BodyReader<'f> {
+        BodyReader::new(file, self.body_bytes, StoreKey::new(self.store_id).body_hasher(self.position))
+    }
+
     fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut block = [0; HEADER_BYTES];
         block[0..8].copy_from_slice(MAGIC);
@@ -356,8 +404,13 @@ fn checksum(block: &[u8; HEADER_BYTES], version: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use allocation_counter::measure;
+
     use super::*;
-    use crate::disk::recording::RecordingDisk;
+    use crate::disk::real::RealDisk;
+    use crate::disk::recording::{Call, RecordingDisk};
+
+    const STATE: &[u8] = b"the state";
 
     fn snapshot() -> Snapshot {
         let kept = |number, first, end| KeptSegment { number, first, end, time_ms: 5, file_bytes: 8_192 };
@@ -372,20 +425,39 @@ mod tests {
             made_ms: 2_000,
             given_up: vec![5..9, 20..30],
             kept: vec![kept(1, 1, 40), kept(4, 90, 0x0102_0304)],
-            state: b"the state".to_vec(),
         }
     }
 
-    fn read(disk: &RecordingDisk) -> Result<Snapshot, Corrupt> {
-        let found = snapshots(disk).expect("lists").pop().expect("it was written");
-        found.read(disk).expect("the disk is well")
+    fn write(disk: &dyn Disk, snapshot: &Snapshot) -> SnapshotHeader {
+        snapshot.write(disk, |out| out.write_all(STATE)).expect("there is room")
+    }
+
+    fn found(disk: &dyn Disk) -> FoundSnapshot {
+        snapshots(disk).expect("lists").pop().expect("it was written")
+    }
+
+    /// The snapshot with its state; what cannot be verified cannot be read.
+    fn read(disk: &RecordingDisk) -> Result<(Snapshot, Vec<u8>), Corrupt> {
+        let found = found(disk);
+        let read = found.read(disk, |_, body| {
+            let mut state = Vec::new();
+            body.read_to_end(&mut state).map_err(|error| Corrupt(error.to_string()))?;
+            Ok(state)
+        });
+        let read = read.expect("the disk is well");
+        let verified = found.verify(disk).expect("the disk is well");
+        assert!(read.is_err() || verified.is_ok());
+        read
     }
 
     #[test]
     fn what_is_written_is_read_and_every_flipped_byte_and_every_cut_is_damage() {
         let disk = RecordingDisk::new();
-        let bytes = snapshot().write(&disk).expect("there is room");
-        assert_eq!(read(&disk), Ok(snapshot()));
+        let written = write(&disk, &snapshot());
+        let bytes = written.file_bytes();
+        assert_eq!(read(&disk), Ok((snapshot(), STATE.to_vec())));
+        assert_eq!(found(&disk).verify(&disk).expect("the disk is well"), Ok(written));
+        assert_eq!(bytes, snapshot().file_bytes_max(STATE.len() as u64));
         assert!(!snapshot().is_whole());
         let name = snapshot_name(7);
         let whole = disk.contents(&name).expect("there");
@@ -404,14 +476,13 @@ mod tests {
     #[test]
     fn lists_that_are_longer_than_the_body_or_out_of_order_are_damage() {
         let disk = RecordingDisk::new();
-        let long = Snapshot { kept: Vec::new(), given_up: Vec::new(), state: vec![0xff; 8], ..snapshot() };
-        let header = long.header(&[]);
+        let header = snapshot().header((0, 0));
         for body in [vec![0xff; 40], [vec![0; 8], vec![0xff; 60]].concat(), vec![0; 3]] {
-            assert!(Snapshot::decode(&header, body).is_err());
+            assert!(Snapshot::decode(&header, &mut &body[..]).is_err());
         }
         let mut twice = snapshot();
         twice.kept.push(twice.kept[0]);
-        twice.write(&disk).expect("there is room");
+        write(&disk, &twice);
         assert!(read(&disk).is_err_and(|Corrupt(why)| why.contains("out of order")));
     }
 
@@ -422,5 +493,74 @@ mod tests {
         assert!(whole.is_whole());
         whole.kept.remove(0);
         assert!(!whole.is_whole());
+    }
+
+    const LARGE: usize = 32 << 20;
+
+    fn write_large(disk: &dyn Disk) -> SnapshotHeader {
+        let part = vec![7; 64 << 10];
+        let dump = |out: &mut dyn Write| (0..LARGE / part.len()).try_for_each(|_| out.write_all(&part));
+        snapshot().write(disk, dump).expect("there is room")
+    }
+
+    #[test]
+    fn a_large_snapshot_takes_no_more_memory_than_a_buffer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = RealDisk::new(folder.path()).expect("a disk");
+        let writing = measure(|| assert!(write_large(&disk).file_bytes() > LARGE as u64)).bytes_max;
+        let found = found(&disk);
+        let verifying = measure(|| assert!(found.verify(&disk).expect("the disk is well").is_ok())).bytes_max;
+        let mut part = vec![0; 64 << 10];
+        let reading = measure(|| {
+            let read = found.read(&disk, |_, body| {
+                (0..LARGE / part.len()).try_for_each(|_| body.read_exact(&mut part)).map_err(|_| other_hash())
+            });
+            assert!(read.expect("the disk is well").is_ok());
+        });
+        let most = SNAPSHOT_BUFFER_BYTES as u64 * 5 / 4;
+        let all = [writing, verifying, reading.bytes_max];
+        assert!(all.iter().all(|bytes| *bytes <= most), "{all:?} bytes to write, verify and read");
+    }
+
+    #[test]
+    fn what_changes_after_it_was_verified_and_while_it_is_decoded_is_not_believed() {
+        let disk = RecordingDisk::new();
+        let written = write_large(&disk);
+        let read = found(&disk).read(&disk, |_, body| {
+            disk.tamper(&snapshot_name(7), written.file_bytes() - 1, &[8]);
+            let mut state = Vec::new();
+            body.read_to_end(&mut state).map_err(|_| other_hash())?;
+            Ok(state.len())
+        });
+        assert_eq!(read.expect("the disk is well"), Err(other_hash()));
+    }
+
+    #[test]
+    fn a_disk_that_fails_while_it_is_decoded_is_told_of_and_the_snapshot_is_not_damaged() {
+        let disk = RecordingDisk::new();
+        write_large(&disk);
+        let read = found(&disk).read(&disk, |_, body| {
+            disk.fail_after(Call::Read, 1);
+            let mut state = Vec::new();
+            // Whoever decodes takes it for an end.
+            drop(body.read_to_end(&mut state));
+            Ok(state.len())
+        });
+        assert!(matches!(&read, Err(OpenError::Io { doing: "reading", .. })), "{read:?}");
+    }
+
+    #[test]
+    fn a_snapshot_of_an_older_format_is_named_as_such() {
+        let disk = RecordingDisk::new();
+        write(&disk, &snapshot());
+        let mut block = [0; HEADER_BYTES];
+        block.copy_from_slice(&disk.contents(&snapshot_name(7)).expect("there")[..HEADER_BYTES]);
+        block[8] = 1;
+        let checksum = checksum(&block, 1);
+        block[12..16].copy_from_slice(&checksum.to_le_bytes());
+        disk.tamper(&snapshot_name(7), 0, &block);
+        let error = snapshots(&disk).expect_err("it is of another version");
+        assert!(matches!(&error, OpenError::UnknownVersion { version: 1, known: 2, .. }), "{error}");
+        assert!(error.to_string().ends_with("start the program that wrote it"), "{error}");
     }
 }

@@ -159,10 +159,7 @@ pub(crate) fn load(
     found: &FoundSnapshot,
     seed: u64,
 ) -> Result<Result<(Snapshot, Engine), Corrupt>, OpenError> {
-    Ok(found.read(disk)?.and_then(|snapshot| {
-        let engine = Engine::load(&snapshot.state, snapshot.position, seed)?;
-        Ok((Snapshot { state: Vec::new(), ..snapshot }, engine))
-    }))
+    found.read(disk, |snapshot, body| Engine::load(body, snapshot.position, seed))
 }
 
 /// The snapshots there are.

@@ -10,7 +10,7 @@ use super::retention::{LetsGo, Retention};
 use crate::disk::is_full;
 use crate::engine::Engine;
 use crate::limits::{SNAPSHOT_PACE, SNAPSHOT_PACE_BYTES};
-use crate::log::{Corrupt, Follower, FoundSnapshot, OpenError, Snapshot, snapshot_name, snapshots};
+use crate::log::{Corrupt, Follower, FoundSnapshot, OpenError, Snapshot, SnapshotHeader, snapshot_name, snapshots};
 use crate::retained::Trees;
 use crate::store::{State, Store};
 
@@ -236,10 +236,11 @@ impl Taker {
             self.remove_others(before.as_ref().map(|before| &*before.name), None)?;
         }
         snapshot.kept.retain(|kept| !gone.contains(&kept.number));
-        shadow.dump(&mut snapshot.state);
+        let bytes_max = snapshot.file_bytes_max(shadow.dump_bytes_max());
+        let written = snapshot.write(disk, |out| shadow.dump(out))?;
+        debug_assert!(written.file_bytes() <= bytes_max, "{} of {bytes_max} bytes", written.file_bytes());
         drop(shadow);
-        snapshot.write(disk)?;
-        self.keep(snapshot, before)?;
+        self.keep(&written, before)?;
         if ease.is_some() && !gone.is_empty() {
             tracing::warn!(segments = gone.len(), "the disk is full: settled messages go before their time");
         }
@@ -267,7 +268,7 @@ impl Taker {
     fn one_before(&self, segment: u64) -> Result<Option<FoundSnapshot>, Untaken> {
         let disk = &**self.follower.disk();
         for found in snapshots(disk)?.into_iter().filter(|found| found.number < segment) {
-            if found.read(disk)?.is_ok() {
+            if found.verify(disk)?.is_ok() {
                 return Ok(Some(found));
             }
         }
@@ -315,15 +316,15 @@ impl Taker {
 
     /// Of the snapshots stay the one that was written just now, if it can be read, and the one before it, which was read for it. All
     /// others are older, or damaged.
-    fn keep(&self, written: Snapshot, before: Option<FoundSnapshot>) -> Result<(), Untaken> {
+    fn keep(&self, written: &SnapshotHeader, before: Option<FoundSnapshot>) -> Result<(), Untaken> {
         let disk = &**self.follower.disk();
         let name = snapshot_name(written.segment);
         let found = snapshots(disk)?;
         let Some(newest) = found.iter().find(|found| found.name == name) else {
             return Err(Untaken::Changed(name, Corrupt("it is not there".into())));
         };
-        match newest.read(disk)? {
-            Ok(read) if read == written => {}
+        match newest.verify(disk)? {
+            Ok(read) if read == *written => {}
             Ok(_) => return Err(Untaken::Changed(name, Corrupt("it differs".into()))),
             Err(corrupt) => return Err(Untaken::Changed(name, corrupt)),
         }

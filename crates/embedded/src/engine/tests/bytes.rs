@@ -1,10 +1,14 @@
-//! What the index takes in memory, as the allocator counts it, and as the engine estimates it.
+//! What the index takes in memory, as the allocator counts it, and as the engine estimates it; and in a snapshot.
+
+use std::io::{self, Write};
 
 use allocation_counter::measure;
 use skep_core::{Outgoing, QueueCommand};
 use skep_protocol::{Filter, QueueSpec};
 
 use super::bench::{Bench, name};
+use crate::engine::Engine;
+use crate::log::limits::SNAPSHOT_BUFFER_BYTES;
 
 /// Messages of one write.
 const WRITE: usize = 1_000;
@@ -112,4 +116,67 @@ fn a_queue_that_has_drained_takes_512_bytes_beside_its_filter() {
         (0..QUEUES).for_each(|n| bench.command(&QueueCommand::Purge(spec(n).name, u32::MAX)));
     });
     taken.check("a queue that has drained", 512.0);
+}
+
+/// A bench with so many messages that came in long batches, or one by one.
+fn waiting(count: usize, one_by_one: bool) -> Bench {
+    let mut bench = Bench::new();
+    bench.declare(spec(0));
+    match one_by_one {
+        true => (0..count).for_each(|_| bench.publish("q00000")),
+        false => publish(&mut bench, "q00000", count),
+    }
+    bench
+}
+
+#[test]
+fn a_message_of_a_long_queue_takes_5_bytes_in_a_snapshot_and_8_where_it_came_alone() {
+    for (count, one_by_one, bytes_max) in [(1_000_000, false, 5.0), (20_000, true, 8.0)] {
+        let bench = waiting(count, one_by_one);
+        let (mut dumped, most) = (Vec::new(), bench.engine.dump_bytes_max());
+        bench.engine.dump(&mut dumped).expect("there is memory");
+        let bytes = dumped.len() as f64 / count as f64;
+        println!("a message of {count}: {bytes:.2} bytes, {:.2} at most", most as f64 / count as f64);
+        assert!(bytes <= bytes_max, "a message takes {bytes:.2} bytes");
+        assert!(dumped.len() as u64 <= most && most <= 3 * dumped.len() as u64, "{} of {most}", dumped.len());
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_million_messages_takes_one_buffer_of_memory_to_write_and_less_to_read() {
+    let bench = waiting(1_000_000, false);
+    let mut dumped = Vec::with_capacity(64 << 20);
+    let writing = measure(|| bench.engine.dump(&mut dumped).expect("there is memory"));
+    let room = dumped.capacity();
+    let mut loaded = None;
+    let reading = measure(|| loaded = Some(Engine::load(&mut &dumped[..], 1 << 40, 1).expect("it was dumped")));
+    let beside = reading.bytes_max as i64 - reading.bytes_current;
+    println!("{} bytes: {} to write, {beside} to read", dumped.len(), writing.bytes_max);
+    assert!(dumped.len() > 3 * SNAPSHOT_BUFFER_BYTES && room == 64 << 20);
+    assert!(writing.bytes_max <= SNAPSHOT_BUFFER_BYTES as u64 * 5 / 4, "{} to write", writing.bytes_max);
+    assert!(beside <= SNAPSHOT_BUFFER_BYTES as i64, "{beside} to read");
+    assert_eq!(loaded.map(|loaded| loaded.places()), Some(bench.engine.places()));
+}
+
+/// Takes nothing.
+struct Full {
+    asked: usize,
+}
+
+impl Write for Full {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        self.asked += 1;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_is_not_tried_again() {
+    let (bench, mut full) = (waiting(600_000, false), Full { asked: 0 });
+    let error = bench.engine.dump(&mut full).expect_err("there is no room");
+    assert_eq!((error.kind(), full.asked), (io::ErrorKind::StorageFull, 1));
 }

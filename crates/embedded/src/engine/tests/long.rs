@@ -58,9 +58,9 @@ fn a_long_line_drains_in_order_over_a_restart_and_over_a_snapshot() {
     bench.check();
     let (shadow, position) = bench.shadow(bench.batches());
     let (mut dumped, mut again) = (Vec::new(), Vec::new());
-    shadow.dump(&mut dumped);
-    let mut loaded = Engine::load(&dumped, position, 1).expect("it was dumped");
-    loaded.dump(&mut again);
+    shadow.dump(&mut dumped).expect("there is memory");
+    let mut loaded = Engine::load(&mut &dumped[..], position, 1).expect("it was dumped");
+    loaded.dump(&mut again).expect("there is memory");
     assert!(dumped == again && loaded.places() == shadow.places());
     bench.recover(&mut loaded, bench.batches());
     assert!(loaded.describe(bench.now) == bench.engine.describe(bench.now), "a snapshot has all of them");

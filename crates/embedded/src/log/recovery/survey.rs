@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::disk::Disk;
 use crate::log::error::OpenError;
 use crate::log::segment::{
-    DATA_OFFSET, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, file_name, segment_number,
+    DATA_OFFSET, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, VERSION, file_name, segment_number,
 };
 use crate::log::walk::Segment;
 
@@ -71,7 +71,7 @@ impl Survey {
         let header = match SegmentHeader::decode(&block) {
             Ok(header) => header,
             Err(SegmentHeaderFault::UnknownVersion(version)) => {
-                return Err(OpenError::UnknownVersion { file: name, version });
+                return Err(OpenError::UnknownVersion { file: name, version, known: VERSION });
             }
             Err(SegmentHeaderFault::Blank | SegmentHeaderFault::Damaged) => {
                 // A file that is not even named like one of ours is left alone.

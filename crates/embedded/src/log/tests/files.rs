@@ -116,7 +116,10 @@ fn an_unknown_version_is_named() {
     block[12..16].copy_from_slice(&checksum.to_le_bytes());
     disk.tamper("0000000002.seg", 0, &block);
     let error = error_of(&disk);
-    assert!(matches!(&error, OpenError::UnknownVersion { file, version: 2 } if file == "0000000002.seg"), "{error}");
+    assert!(
+        matches!(&error, OpenError::UnknownVersion { file, version: 2, known: 1 } if file == "0000000002.seg"),
+        "{error}"
+    );
 }
 
 /// Replaces the last batch of a fresh log by one whose hashes hold and whose bytes are as given.

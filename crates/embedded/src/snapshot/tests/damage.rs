@@ -148,7 +148,7 @@ fn a_snapshot_that_is_damaged_while_the_hub_runs_is_told_of_and_another_is_taken
         let trouble = life.taker.trouble().expect("it is told");
         assert!(trouble.contains(&name), "{trouble}");
         until_another_is_taken(&mut life);
-        let read = |found: crate::log::FoundSnapshot| found.read(&disk).expect("the disk is well").is_ok();
+        let read = |found: crate::log::FoundSnapshot| found.verify(&disk).expect("the disk is well").is_ok();
         assert_eq!(snapshots(&disk).expect("lists").into_iter().map(read).collect::<Vec<_>>(), [true, true]);
         drop(life);
         assert_eq!(Life::open(&disk, NONE).found, history.held);
