@@ -15,8 +15,8 @@ use crate::limits::{DEDUP_IDS_MAX, DEDUP_MS, PRODUCER_IDLE_MS, PRODUCERS_MAX};
 pub(crate) enum Seen {
     /// Never.
     New,
-    /// At this position.
-    At(u64),
+    /// At this position, and taken by so many queues.
+    At(u64, u32),
     /// At this position, with another payload.
     Other(u64),
 }
@@ -36,10 +36,18 @@ pub(crate) struct Producers {
 
 #[derive(Debug, Default)]
 pub(super) struct Producer {
-    /// Positions by sequence; both grow by one in a run.
-    pub(super) stored: Recent<u64>,
+    /// By sequence; positions grow with it by one in a run.
+    pub(super) stored: Recent<Stored>,
     /// The number of its last use.
     pub(super) used: u64,
+}
+
+/// Where a message was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) position: u64,
+    /// How many queues took it.
+    pub(super) queues: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +70,7 @@ impl Producers {
         let Some(producer) = self.known.get(&self.key(id, party)) else { return Ok(Seen::New) };
         match producer.stored.look(sequence) {
             Look::New => Ok(Seen::New),
-            Look::Known(first, by) => Ok(Seen::At(first + by)),
+            Look::Known(first, by) => Ok(Seen::At(first.position + by, first.queues)),
             Look::Passed { highest } => Err(Error::new(
                 Code::DedupWindowPassed,
                 format!(
@@ -72,10 +80,11 @@ impl Producers {
         }
     }
 
-    /// Remembers that a sequence was stored.
-    pub(crate) fn store(&mut self, id: &ProducerId, party: &str, sequence: u64, position: u64, unix_ms: u64) {
+    /// Remembers that a sequence was stored, and where.
+    pub(super) fn store(&mut self, id: &ProducerId, party: &str, sequence: u64, at: Stored, unix_ms: u64) {
         let producer = self.use_now(self.key(id, party), unix_ms);
-        producer.stored.remember(sequence, &position, |first, by| first + by == position);
+        let joins = |first: &Stored, by| Stored { position: first.position + by, ..*first } == at;
+        producer.stored.remember(sequence, &at, joins);
     }
 
     /// The producer, used now. Who was unused for too long is forgotten, and for longest where
@@ -132,19 +141,31 @@ impl Producers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The hash of (party, source, id).
-    id: u128,
+    id: IdHash,
     /// The hash of its payload.
     payload: u64,
+}
+
+/// As bytes, so that a table of them has no gaps.
+pub(super) type IdHash = [u8; 16];
+
+/// What is known of an id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Id {
+    pub(super) position: u64,
+    /// The hash of its payload.
+    pub(super) payload: u64,
+    /// How many queues took it.
+    pub(super) queues: u32,
 }
 
 /// Ids of exactly-once messages, for a window of time.
 #[derive(Debug)]
 pub(crate) struct Ids {
     pub(super) seed: u64,
-    /// Where, and with which payload.
-    pub(super) known: HashMap<u128, (u64, u64)>,
+    pub(super) known: HashMap<IdHash, Id>,
     /// Oldest first: when, which, and its position.
-    pub(super) order: VecDeque<(u64, u128, u64)>,
+    pub(super) order: VecDeque<(u64, IdHash, u64)>,
 }
 
 impl Ids {
@@ -160,15 +181,15 @@ impl Ids {
             hash.update(part.as_bytes());
         }
         let payload = xxh3_64_with_seed(message.payload().unwrap_or_default(), self.seed);
-        Mark { id: hash.digest128(), payload }
+        Mark { id: hash.digest128().to_le_bytes(), payload }
     }
 
     /// Where an id was stored.
     pub(crate) fn look(&self, mark: Mark) -> Seen {
         match self.known.get(&mark.id) {
             None => Seen::New,
-            Some((position, payload)) if *payload == mark.payload => Seen::At(*position),
-            Some((position, _)) => Seen::Other(*position),
+            Some(known) if known.payload == mark.payload => Seen::At(known.position, known.queues),
+            Some(known) => Seen::Other(known.position),
         }
     }
 
@@ -183,7 +204,7 @@ impl Ids {
         while self.order.front().is_some_and(|(at, ..)| at + DEDUP_MS < unix_ms) {
             // It may have been stored again since: then it is that one which is known.
             if let Some((_, hash, position)) = self.order.pop_front()
-                && self.known.get(&hash).is_some_and(|(known, _)| *known == position)
+                && self.known.get(&hash).is_some_and(|known| known.position == position)
             {
                 self.known.remove(&hash);
             }
@@ -191,12 +212,13 @@ impl Ids {
     }
 
     /// Remembers an id.
-    pub(crate) fn store(&mut self, mark: Mark, position: u64, unix_ms: u64) {
+    pub(super) fn store(&mut self, mark: Mark, at: Stored, unix_ms: u64) {
         // A clock that was set back: what was stored in its future was stored until now.
         for (at, ..) in self.order.iter_mut().rev().take_while(|(at, ..)| *at > unix_ms) {
             *at = unix_ms;
         }
-        self.known.insert(mark.id, (position, mark.payload));
+        let Stored { position, queues } = at;
+        self.known.insert(mark.id, Id { position, payload: mark.payload, queues });
         self.order.push_back((unix_ms, mark.id, position));
     }
 
@@ -209,7 +231,7 @@ impl Ids {
     #[cfg(test)]
     pub(super) fn describe(&self, unix_ms: u64) -> Vec<String> {
         let young = self.order.iter().filter(|(at, ..)| at + DEDUP_MS >= unix_ms);
-        young.map(|(at, hash, _)| format!("id {hash} at {at}: {:?}", self.known[hash])).collect()
+        young.map(|(at, hash, _)| format!("id {hash:x?} at {at}: {:?}", self.known[hash])).collect()
     }
 }
 
@@ -219,23 +241,27 @@ mod tests {
 
     const ID: ProducerId = ProducerId([1; 16]);
 
+    fn at(position: u64) -> Stored {
+        Stored { position, queues: 1 }
+    }
+
     #[test]
     fn a_sequence_is_recognised_for_4096_sequences_and_then_refused() {
         let mut producers = Producers::new(1);
-        (1..=10_000).for_each(|n| producers.store(&ID, "a", n, 500 + n, 0));
-        assert_eq!(producers.look(&ID, "a", 10_000), Ok(Seen::At(10_500)));
+        (1..=10_000).for_each(|n| producers.store(&ID, "a", n, at(500 + n), 0));
+        assert_eq!(producers.look(&ID, "a", 10_000), Ok(Seen::At(10_500, 1)));
         assert_eq!(producers.look(&ID, "a", 10_001), Ok(Seen::New));
         assert_eq!(producers.look(&ProducerId([2; 16]), "a", 1), Ok(Seen::New));
         assert_eq!(producers.look(&ID, "b", 10_000), Ok(Seen::New), "another party's number");
         let mut gaps = Producers::new(1);
-        (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(&ID, "a", n, 500 + n, 0));
+        (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(&ID, "a", n, at(500 + n), 0));
         assert_eq!(gaps.look(&ID, "a", 9_999), Ok(Seen::New), "it was refused before, so it is new");
-        assert_eq!(gaps.look(&ID, "a", 9_998), Ok(Seen::At(10_498)));
+        assert_eq!(gaps.look(&ID, "a", 9_998), Ok(Seen::At(10_498, 1)));
         assert_eq!(gaps.look(&ID, "a", 5_903).unwrap_err().code, Code::DedupWindowPassed);
     }
 
     fn mark(id: u128) -> Mark {
-        Mark { id, payload: 1 }
+        Mark { id: id.to_le_bytes(), payload: 1 }
     }
 
     fn producer(n: u64) -> ProducerId {
@@ -246,11 +272,11 @@ mod tests {
     fn beyond_the_bound_the_producer_unused_for_longest_is_forgotten() {
         let mut producers = Producers::new(1);
         let max = PRODUCERS_MAX as u64;
-        (0..max).for_each(|n| producers.store(&producer(n), "a", 1, n, 0));
+        (0..max).for_each(|n| producers.store(&producer(n), "a", 1, at(n), 0));
         // The first half is used again, in turn.
-        (2..8).for_each(|round| (0..max / 2).for_each(|n| producers.store(&producer(n), "a", round, n, 0)));
+        (2..8).for_each(|round| (0..max / 2).for_each(|n| producers.store(&producer(n), "a", round, at(n), 0)));
         assert!(producers.uses.len() <= 2 * PRODUCERS_MAX, "{} uses", producers.uses.len());
-        (max..max + max / 2).for_each(|n| producers.store(&producer(n), "a", 1, n, 0));
+        (max..max + max / 2).for_each(|n| producers.store(&producer(n), "a", 1, at(n), 0));
         let known = |n| producers.look(&producer(n), "a", 1) != Ok(Seen::New);
         assert!((0..max / 2).all(known), "used of late");
         assert!(!(max / 2..max).any(known), "unused for longest");
@@ -261,31 +287,31 @@ mod tests {
     fn a_producer_unused_for_a_week_is_forgotten_and_one_that_comes_again_is_not() {
         let mut producers = Producers::new(1);
         let [idle, busy, other] = [1, 2, 3].map(producer);
-        producers.store(&idle, "a", 1, 10, 0);
-        producers.store(&busy, "a", 1, 20, 0);
-        producers.store(&busy, "a", 2, 21, PRODUCER_IDLE_MS);
-        producers.store(&other, "a", 1, 30, PRODUCER_IDLE_MS);
-        assert_eq!(producers.look(&idle, "a", 1), Ok(Seen::At(10)), "a week to the millisecond");
-        producers.store(&busy, "a", 3, 22, PRODUCER_IDLE_MS + 1);
+        producers.store(&idle, "a", 1, at(10), 0);
+        producers.store(&busy, "a", 1, at(20), 0);
+        producers.store(&busy, "a", 2, at(21), PRODUCER_IDLE_MS);
+        producers.store(&other, "a", 1, at(30), PRODUCER_IDLE_MS);
+        assert_eq!(producers.look(&idle, "a", 1), Ok(Seen::At(10, 1)), "a week to the millisecond");
+        producers.store(&busy, "a", 3, at(22), PRODUCER_IDLE_MS + 1);
         assert_eq!(producers.look(&idle, "a", 1), Ok(Seen::New));
-        assert_eq!(producers.look(&busy, "a", 1), Ok(Seen::At(20)));
+        assert_eq!(producers.look(&busy, "a", 1), Ok(Seen::At(20, 1)));
         assert_eq!((producers.known.len(), producers.uses.len()), (2, 2));
     }
 
     #[test]
     fn an_id_that_was_stored_again_is_remembered_from_then_on() {
         let mut ids = Ids::new(1);
-        ids.store(mark(7), 3, 1_000);
-        ids.store(mark(7), 9, 1_001 + DEDUP_MS);
+        ids.store(mark(7), at(3), 1_000);
+        ids.store(mark(7), at(9), 1_001 + DEDUP_MS);
         assert!(ids.has_room(1_002 + DEDUP_MS));
-        assert_eq!(ids.look(mark(7)), Seen::At(9));
+        assert_eq!(ids.look(mark(7)), Seen::At(9, 1));
     }
 
     #[test]
     fn a_clock_that_was_ahead_for_a_while_keeps_no_id_for_longer() {
         let mut ids = Ids::new(1);
-        ids.store(mark(7), 3, 1_000_000_000);
-        ids.store(mark(8), 4, 1_000);
+        ids.store(mark(7), at(3), 1_000_000_000);
+        ids.store(mark(8), at(4), 1_000);
         assert!(ids.has_room(1_001 + DEDUP_MS));
         assert_eq!((ids.look(mark(7)), ids.look(mark(8))), (Seen::New, Seen::New));
     }
@@ -296,7 +322,7 @@ mod tests {
         let flip = xxhash_rust::xxh3::xxh3_128(mine.as_bytes()) ^ xxhash_rust::xxh3::xxh3_128(theirs.as_bytes());
         let forged = ProducerId((u128::from_be_bytes(ID.0) ^ flip).to_be_bytes());
         let mut producers = Producers::new(5);
-        producers.store(&forged, mine, 1, 500, 0);
+        producers.store(&forged, mine, 1, at(500), 0);
         assert_eq!(producers.look(&ID, theirs, 1), Ok(Seen::New));
         assert_ne!(producers.key(&ID, mine), Producers::new(6).key(&ID, mine), "the seed is the store's own");
     }
@@ -304,9 +330,9 @@ mod tests {
     #[test]
     fn an_id_is_remembered_for_the_window_and_not_longer() {
         let mut ids = Ids::new(1);
-        ids.store(mark(7), 3, 1_000);
+        ids.store(mark(7), at(3), 1_000);
         assert!(ids.has_room(1_000 + DEDUP_MS));
-        assert_eq!(ids.look(mark(7)), Seen::At(3));
+        assert_eq!(ids.look(mark(7)), Seen::At(3, 1));
         assert!(ids.has_room(1_001 + DEDUP_MS));
         assert_eq!(ids.look(mark(7)), Seen::New);
     }
@@ -314,8 +340,8 @@ mod tests {
     #[test]
     fn an_id_with_another_payload_is_told_from_a_duplicate() {
         let mut ids = Ids::new(1);
-        ids.store(mark(7), 3, 1_000);
+        ids.store(mark(7), at(3), 1_000);
         assert_eq!(ids.look(Mark { payload: 2, ..mark(7) }), Seen::Other(3));
-        assert_eq!(ids.look(mark(7)), Seen::At(3));
+        assert_eq!(ids.look(mark(7)), Seen::At(3, 1));
     }
 }

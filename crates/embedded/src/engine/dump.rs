@@ -14,8 +14,8 @@
 //! | delayed | of each: queue, until (unix ms), entry |
 //! | recovering | of each: queue, entry, progress |
 //! | settled | of each: when, token (opening, count), kind 1, position of its record |
-//! | producers | seed 8, uses; of each: key 16, last use, highest, runs (sequence, count, position); uses (number, key 16, when) |
-//! | ids | seed 8; of each: when, hash 16, position, hash of the payload 8 |
+//! | producers | seed 8, uses; of each: key 16, last use, highest, runs (sequence, count, position, queues); uses (number, key 16, when) |
+//! | ids | seed 8; of each: when, hash 16, position, queues, hash of the payload 8 |
 //! | facts | of each: key, revision, end, value |
 //! | owed | of each: position of the death, place, position, queue, reason, attempts |
 //!
@@ -42,7 +42,7 @@ use self::out::Out;
 use super::Engine;
 use super::asides::Asides;
 use super::dead::Notice;
-use super::dedup::{Ids, Producer, Producers, Use};
+use super::dedup::{Id, Ids, Producer, Producers, Stored, Use};
 use super::delay::Waiting;
 use super::entry::NEVER;
 use super::facts::{FactTable, Known};
@@ -270,10 +270,11 @@ impl Out<'_> {
             out.fixed(&key.to_le_bytes());
             out.number(*used);
             out.number(highest);
-            out.list(runs, |out, (first, count, position)| {
+            out.list(runs, |out, (first, count, Stored { position, queues })| {
                 out.number(first);
                 out.number(count);
                 out.number(*position);
+                out.number(*queues);
             });
         });
         self.list(uses, |out, Use { number, key, unix_ms }| {
@@ -286,11 +287,13 @@ impl Out<'_> {
     fn ids(&mut self, Ids { seed, order, known }: &Ids) {
         self.hash(*seed);
         self.list(order, |out, (unix_ms, hash, position)| {
+            // Stored again since, it is the later one that is known.
+            let Id { queues, payload, position: _ } = known.get(hash).copied().unwrap_or_default();
             out.number(*unix_ms);
-            out.fixed(&hash.to_le_bytes());
+            out.fixed(hash);
             out.number(*position);
-            // Stored again since, it is the later payload that is known.
-            out.hash(known.get(hash).map_or(0, |(_, payload)| *payload));
+            out.number(queues);
+            out.hash(payload);
         });
     }
 }

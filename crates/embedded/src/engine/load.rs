@@ -9,7 +9,7 @@ use skep_protocol::{DeadKey, Ended, QueueName, QueueSpec};
 
 use super::Engine;
 use super::dead::Notice;
-use super::dedup::{Producer, Use};
+use super::dedup::{Id, Producer, Stored, Use};
 use super::dump::KINDS;
 use super::entry::{Entry, NEVER, Place};
 use super::keys::{Keys, Rank};
@@ -201,7 +201,7 @@ impl Loading<'_> {
             let mut runs = Vec::new();
             loading.list(|loading| {
                 let (first, count) = (loading.number()?, loading.number()?);
-                runs.push((first, count, loading.position()?));
+                runs.push((first, count, Stored { position: loading.position()?, queues: loading.small()? }));
                 Ok(())
             })?;
             let stored = Recent::from_runs(highest, runs);
@@ -219,10 +219,10 @@ impl Loading<'_> {
     fn ids(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {
         engine.ids.seed = self.hash()?;
         self.list(|loading| {
-            let (unix_ms, hash, position) = (loading.number()?, loading.key()?, loading.position()?);
-            let payload = loading.hash()?;
+            let (unix_ms, hash, position) = (loading.number()?, loading.fixed()?, loading.position()?);
+            let (queues, payload) = (loading.small()?, loading.hash()?);
             // Stored again since, it is the later one which is known.
-            engine.ids.known.insert(hash, (position, payload));
+            engine.ids.known.insert(hash, Id { position, payload, queues });
             engine.ids.order.push_back((unix_ms, hash, position));
             Ok(())
         })

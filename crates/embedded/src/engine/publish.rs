@@ -7,7 +7,7 @@ use skep_core::{Kept, Level, Now, Outgoing, Write, check_expiry};
 use skep_protocol::{Code, Error, MessageRef, Position, ProducerId, QueueName, Topic};
 
 use super::dead::HUB;
-use super::dedup::Seen;
+use super::dedup::{Seen, Stored};
 use super::entry::{Entry, Place};
 use super::refusals::{is_before_window, no_queue, other_payload, queue_full, too_far, window_passed};
 use super::submission::Results;
@@ -19,7 +19,8 @@ use crate::log::RECORD_HEADER_BYTES;
 /// What is to become of one publish.
 pub(super) enum Plan {
     Refused(Error),
-    Duplicate(u64),
+    /// It was stored before at this position, and taken by so many queues.
+    Duplicate(u64, u32),
     /// No queue matches, and none is required.
     Unmatched,
     /// These of the matched take it; so many are full.
@@ -48,7 +49,7 @@ impl Engine {
     pub(super) fn plan(&mut self, write: &Write<'_>, outgoing: &Outgoing<'_>, now: Now, full: Option<&Error>) -> Plan {
         match self.seen(write, outgoing, now) {
             Err(error) => return Plan::Refused(error),
-            Ok(Seen::At(position)) => return Plan::Duplicate(position),
+            Ok(Seen::At(position, taken)) => return Plan::Duplicate(position, taken),
             Ok(Seen::Other(position)) => return Plan::Refused(other_payload(outgoing, position)),
             Ok(Seen::New) => {}
         }
@@ -116,19 +117,11 @@ impl Engine {
         ControlFlow::Continue(())
     }
 
-    /// Whether a queue wants a message just now.
-    fn finds_queue(&mut self, message: &MessageRef<'_>) -> bool {
-        let first = self.matched.len();
-        let found = self.route(message).is_break() || self.matched.len() > first;
-        self.matched.truncate(first);
-        found
-    }
-
     fn seen(&mut self, write: &Write<'_>, outgoing: &Outgoing<'_>, now: Now) -> Result<Seen, Error> {
         if let Some(producer) = &write.producer
-            && let Seen::At(position) = self.producers.look(producer, write.party, outgoing.sequence)?
+            && let seen @ Seen::At(..) = self.producers.look(producer, write.party, outgoing.sequence)?
         {
-            return Ok(Seen::At(position));
+            return Ok(seen);
         }
         if outgoing.by_id {
             let mark = self.ids.mark(write.party, &outgoing.message);
@@ -211,10 +204,8 @@ impl Engine {
         match plan {
             Plan::Refused(error) => results.refused(error),
             Plan::Unmatched => results.kept(kept(None, None, 0, 0)),
-            Plan::Duplicate(position) => {
+            Plan::Duplicate(position, taken) => {
                 let level = self.wait_again(position, &outgoing.message, results);
-                // Nobody remembers how many took it: one did, where it would not have been stored without.
-                let taken = u32::from(!self.retains(&outgoing.message) || self.finds_queue(&outgoing.message));
                 results.kept(Kept {
                     duplicate: true,
                     by_id: outgoing.by_id,
@@ -227,7 +218,7 @@ impl Engine {
                 let producer = write.producer.map(|id| (id, outgoing.sequence));
                 let level = self.levels.of(&outgoing.message);
                 let position = self.store(level, producer, write.party, outgoing, queues, now);
-                let taken = u32::try_from(queues.len()).unwrap_or(u32::MAX);
+                let taken = count(queues.len());
                 if outgoing.waits {
                     // Nor is a position named that the next opening could give out again.
                     if level != Level::MEMORY || position >= self.reserved {
@@ -302,14 +293,19 @@ impl Engine {
             }
             self.weigh(*id);
         }
+        let at = Stored { position: staged.position, queues: count(queues.len()) };
         if let Some((id, sequence)) = producer {
-            self.producers.store(&id, party, sequence, staged.position, now.unix_ms);
+            self.producers.store(&id, party, sequence, at, now.unix_ms);
         }
         if outgoing.by_id {
-            self.ids.store(self.ids.mark(party, message), staged.position, now.unix_ms);
+            self.ids.store(self.ids.mark(party, message), at, now.unix_ms);
         }
         staged.position
     }
+}
+
+fn count(queues: usize) -> u32 {
+    u32::try_from(queues).unwrap_or(u32::MAX)
 }
 
 fn kept(position: Option<u64>, level: Option<Level>, queues: u32, skipped: u32) -> Kept {

@@ -95,7 +95,7 @@ impl Engine {
         if done_before {
             plans
                 .iter_mut()
-                .filter(|plan| !matches!(plan, Plan::Duplicate(_)))
+                .filter(|plan| !matches!(plan, Plan::Duplicate(..)))
                 .for_each(|plan| *plan = Plan::Unmatched);
         }
         if !done_before {
@@ -177,7 +177,7 @@ impl Engine {
     /// Whether a step is the resend of one that was done: something of it is stored, and not all of
     /// its leases are held still.
     fn is_done_before(&self, write: &Write<'_>, plans: &[Plan]) -> bool {
-        let is_stored = plans.iter().any(|plan| matches!(plan, Plan::Duplicate(_)));
+        let is_stored = plans.iter().any(|plan| matches!(plan, Plan::Duplicate(..)));
         is_stored && (write.settles.is_empty() || !write.settles.iter().all(|settle| self.is_held(settle)))
     }
 

@@ -4,6 +4,7 @@ mod bench;
 mod bytes;
 mod dead;
 mod describe;
+mod duplicates;
 mod facts;
 mod keys;
 mod leases;
