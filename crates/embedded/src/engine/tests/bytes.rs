@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use allocation_counter::measure;
 use skep_core::{Outgoing, QueueCommand};
-use skep_protocol::{Filter, QueueSpec};
+use skep_protocol::{Ended, Filter, Message, QueueSpec};
 
 use super::bench::{Bench, name};
 use crate::engine::Engine;
@@ -156,6 +156,30 @@ fn a_snapshot_of_a_million_messages_takes_one_buffer_of_memory_to_write_and_less
     assert!(writing.bytes_max <= SNAPSHOT_BUFFER_BYTES as u64 * 5 / 4, "{} to write", writing.bytes_max);
     assert!(beside <= SNAPSHOT_BUFFER_BYTES as i64, "{beside} to read");
     assert_eq!(loaded.map(|loaded| loaded.places()), Some(bench.engine.places()));
+}
+
+#[test]
+fn what_is_known_of_messages_beside_their_places_takes_no_memory_to_write() {
+    const MANY: usize = 100_000;
+    let mut bench = Bench::new();
+    bench.declare(spec(0));
+    for n in (0..MANY).step_by(WRITE) {
+        let messages: Vec<Message> =
+            (n..n + WRITE).map(|n| bench.keyed("q00000", &format!("key {n}"), None, None)).collect();
+        let writes: Vec<Outgoing<'_>> = messages.iter().map(Outgoing::new).collect();
+        bench.write(&[], &writes, "agent/alice", None);
+        bench.flush();
+        bench.forget_batches();
+    }
+    let queue = bench.engine.queues.values_mut().next().expect("a queue");
+    for position in queue.ready().map(|entry| entry.position).collect::<Vec<_>>() {
+        queue.note(position, Ended { reason: "no".into(), progress: None });
+        queue.hold_died(position, 1_000);
+    }
+    let mut dumped = Vec::with_capacity(64 << 20);
+    let writing = measure(|| bench.engine.dump(&mut dumped).expect("there is memory"));
+    assert!(dumped.len() > 20 * MANY && dumped.len() as u64 <= bench.engine.dump_bytes_max());
+    assert!(writing.bytes_max <= SNAPSHOT_BUFFER_BYTES as u64 * 5 / 4, "{} to write", writing.bytes_max);
 }
 
 /// Takes nothing.
