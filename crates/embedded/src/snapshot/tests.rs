@@ -1,6 +1,7 @@
 //! Snapshots and removals over a disk that remembers: at whatever moment it stops, nothing acknowledged is lost.
 
 mod damage;
+mod written;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -66,7 +67,12 @@ fn held(engine: &Engine, reader: &Reader) -> BTreeSet<u64> {
 
 impl Life {
     fn open(disk: &RecordingDisk, retention: Retention) -> Self {
-        let Recovered { engine, opened, newest } = recovered(disk).expect("opens");
+        Self::open_on(disk, Arc::new(disk.clone()), retention)
+    }
+
+    /// The same, by another way to the disk.
+    fn open_on(disk: &RecordingDisk, by: Arc<dyn Disk>, retention: Retention) -> Self {
+        let Recovered { engine, opened, newest } = recover(&by, with(), 3).expect("opens");
         let Mode::ReadWrite(writer) = opened.mode else { panic!("read-only: {}", opened.report) };
         let found = held(&engine, &opened.reader);
         let (disk, buffer) = (disk.clone(), LogBuffer::new(opened.next_position));
