@@ -101,7 +101,7 @@ impl Engine {
             notices: _,
             postponed: _,
         } = self;
-        let mut out = Out::new(to);
+        let mut out = Out::new(to, self.dump_bytes_max());
         out.hash(*seed);
         out.number(*next_queue);
         out.list(sorted(queues), |out, (id, queue)| out.queue(*id, queue));

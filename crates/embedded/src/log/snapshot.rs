@@ -31,6 +31,7 @@ mod body;
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::Range;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -121,6 +122,9 @@ pub struct SnapshotHeader {
     body_hash: u64,
 }
 
+/// A file, and what it says of itself.
+type Verified = (SnapshotHeader, Arc<dyn DiskFile>);
+
 /// The file name of a snapshot whose tail begins with this segment.
 #[must_use]
 pub fn snapshot_name(segment: u64) -> String {
@@ -173,18 +177,7 @@ impl FoundSnapshot {
     /// # Errors
     /// The outer one is the disk's; the inner one says what is wrong with the file.
     pub fn verify(&self, disk: &dyn Disk) -> Result<Result<SnapshotHeader, Corrupt>, OpenError> {
-        let header = match &self.header {
-            None => return Ok(Err(Corrupt("it was never finished".into()))),
-            Some(Err(corrupt)) => return Ok(Err(corrupt.clone())),
-            Some(Ok(header)) => *header,
-        };
-        // Before any length is trusted: a body is no longer than its file.
-        if self.file_bytes.checked_sub(HEADER_BYTES as u64) != Some(header.body_bytes) {
-            return Ok(Err(Corrupt(format!("it should have {} bytes behind its header block", header.body_bytes))));
-        }
-        let file = disk.open(&self.name).map_err(OpenError::io("opening", &self.name))?;
-        let hash = header.body(&*file).finish(&mut buffer()).map_err(OpenError::io("reading", &self.name))?;
-        Ok(if hash == header.body_hash { Ok(header) } else { Err(other_hash()) })
+        Ok(self.open(disk)?.map(|(header, _)| header))
     }
 
     /// Verifies it, and reads it once more with the state in it.
@@ -196,25 +189,38 @@ impl FoundSnapshot {
         disk: &dyn Disk,
         load: impl FnOnce(&Snapshot, &mut dyn BufRead) -> Result<T, Corrupt>,
     ) -> Result<Result<(Snapshot, T), Corrupt>, OpenError> {
-        let header = match self.verify(disk)? {
-            Ok(header) => header,
+        let (header, file) = match self.open(disk)? {
+            Ok(verified) => verified,
             Err(corrupt) => return Ok(Err(corrupt)),
         };
-        let file = disk.open(&self.name).map_err(OpenError::io("opening", &self.name))?;
-        let mut body = BufReader::with_capacity(SNAPSHOT_BUFFER_BYTES, header.body(&*file));
+        let mut body = BufReader::with_capacity(header.buffer_bytes(), header.body(&*file));
         let decoded = Snapshot::decode(&header, &mut body)
             .and_then(|snapshot| load(&snapshot, &mut body).map(|loaded| (snapshot, loaded)));
-        let hash = body.into_inner().finish(&mut buffer()).map_err(OpenError::io("reading", &self.name))?;
-        Ok(if hash == header.body_hash { decoded } else { Err(other_hash()) })
+        Ok(self.is_whole(&header, body.into_inner())?.and(decoded))
     }
-}
 
-fn buffer() -> Vec<u8> {
-    vec![0; SNAPSHOT_BUFFER_BYTES]
-}
+    /// Opens it, reads all of it and verifies it.
+    fn open(&self, disk: &dyn Disk) -> Result<Result<Verified, Corrupt>, OpenError> {
+        let header = match &self.header {
+            None => return Ok(Err(Corrupt("it was never finished".into()))),
+            Some(Err(corrupt)) => return Ok(Err(corrupt.clone())),
+            Some(Ok(header)) => *header,
+        };
+        // Before any length is trusted: a body is no longer than its file.
+        if self.file_bytes.checked_sub(HEADER_BYTES as u64) != Some(header.body_bytes) {
+            return Ok(Err(Corrupt(format!("it should have {} bytes behind its header block", header.body_bytes))));
+        }
+        let file = disk.open(&self.name).map_err(OpenError::io("opening", &self.name))?;
+        let whole = self.is_whole(&header, header.body(&*file))?;
+        Ok(whole.map(|()| (header, file)))
+    }
 
-fn other_hash() -> Corrupt {
-    Corrupt("the hash of its body does not match".into())
+    /// Reads what is left of a body, and looks whether all that was read is what was written.
+    fn is_whole(&self, header: &SnapshotHeader, body: BodyReader<'_>) -> Result<Result<(), Corrupt>, OpenError> {
+        let hash = body.finish(&mut vec![0; header.buffer_bytes()]).map_err(OpenError::io("reading", &self.name))?;
+        let is_same = hash == header.body_hash;
+        Ok(if is_same { Ok(()) } else { Err(Corrupt("the hash of its body does not match".into())) })
+    }
 }
 
 impl Snapshot {
@@ -349,6 +355,11 @@ impl SnapshotHeader {
         HEADER_BYTES as u64 + self.body_bytes
     }
 
+    /// How much of the body is read at a time: a small one needs no large buffer.
+    fn buffer_bytes(&self) -> usize {
+        usize::try_from(self.body_bytes).map_or(SNAPSHOT_BUFFER_BYTES, |bytes| bytes.min(SNAPSHOT_BUFFER_BYTES))
+    }
+
     /// The body of the file that says this.
     fn body<'f>(&self, file: &'f dyn DiskFile) -> BodyReader<'f> {
         BodyReader::new(file, self.body_bytes, StoreKey::new(self.store_id).body_hasher(self.position))
@@ -436,11 +447,15 @@ mod tests {
         snapshots(disk).expect("lists").pop().expect("it was written")
     }
 
+    fn short(error: io::Error) -> Corrupt {
+        Corrupt(error.to_string())
+    }
+
     /// The snapshot with its state.
     fn read(disk: &RecordingDisk) -> Result<(Snapshot, Vec<u8>), Corrupt> {
         let read = found(disk).read(disk, |_, body| {
             let mut state = Vec::new();
-            body.read_to_end(&mut state).map_err(|error| Corrupt(error.to_string()))?;
+            body.read_to_end(&mut state).map_err(short)?;
             Ok(state)
         });
         read.expect("the disk is well")
@@ -522,7 +537,7 @@ mod tests {
         let mut part = vec![0; 64 << 10];
         let reading = measure(|| {
             let read = found.read(&disk, |_, body| {
-                (0..LARGE / part.len()).try_for_each(|_| body.read_exact(&mut part)).map_err(|_| other_hash())
+                (0..LARGE / part.len()).try_for_each(|_| body.read_exact(&mut part)).map_err(short)
             });
             assert!(read.expect("the disk is well").is_ok());
         });
@@ -538,10 +553,11 @@ mod tests {
         let read = found(&disk).read(&disk, |_, body| {
             disk.tamper(&snapshot_name(7), written.file_bytes() - 1, &[8]);
             let mut state = Vec::new();
-            body.read_to_end(&mut state).map_err(|_| other_hash())?;
+            body.read_to_end(&mut state).map_err(short)?;
             Ok(state.len())
         });
-        assert_eq!(read.expect("the disk is well"), Err(other_hash()));
+        let Corrupt(why) = read.expect("the disk is well").expect_err("it has changed");
+        assert!(why.contains("hash"), "{why}");
     }
 
     #[test]

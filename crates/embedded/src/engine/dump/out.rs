@@ -21,9 +21,11 @@ pub(super) struct Out<'a> {
 }
 
 impl<'a> Out<'a> {
-    pub(super) fn new(to: &'a mut dyn Write) -> Self {
+    /// At most so many bytes are to be written.
+    pub(super) fn new(to: &'a mut dyn Write, bytes_max: u64) -> Self {
         // What goes beyond the buffer before it is looked at has room.
-        let bytes = Vec::with_capacity(SNAPSHOT_BUFFER_BYTES + SNAPSHOT_BUFFER_BYTES / 8);
+        let most = SNAPSHOT_BUFFER_BYTES + SNAPSHOT_BUFFER_BYTES / 8;
+        let bytes = Vec::with_capacity(usize::try_from(bytes_max).map_or(most, |bytes| bytes.min(most)));
         Out { to, bytes, before: NOTHING, written: Ok(()) }
     }
 
