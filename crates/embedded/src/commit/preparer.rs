@@ -91,10 +91,12 @@ impl Preparer {
         let mut shared = store.lock();
         let (wanted, snapshot_bytes) = (shared.wanted_spare(), shared.engine.dump_bytes_max());
         drop(shared);
-        let snapshots_bytes = self.snapshots_bytes(snapshot_bytes, store.reader.extent().bytes);
+        let snapshot_bytes = self.snapshot_bytes(snapshot_bytes, store.reader.extent().bytes);
         let was_short = self.is_short.load(Ordering::Relaxed);
-        let spare = self.spares.prepare_for(wanted);
-        let kept = if self.spares.ready() { self.spares.keep(snapshots_bytes) } else { Ok(()) };
+        // While room is short, what is freed is for snapshots, too.
+        let is_scarce = was_short && wanted == 0;
+        let spare = if is_scarce { self.spares.prepare_short() } else { self.spares.prepare_for(wanted) };
+        let kept = if self.spares.ready() { self.spares.keep(snapshot_bytes) } else { Ok(()) };
         // Not the first time: a snapshot may let segments go before.
         if !self.spares.ready() && was_short && self.spares.give_up() {
             drop(self.spares.prepare_short());
@@ -117,10 +119,10 @@ impl Preparer {
         is_short
     }
 
-    /// Bytes that the snapshots need behind which segments go, two of them, when also the next segment is full.
-    fn snapshots_bytes(&self, snapshot_bytes: u64, log_bytes: u64) -> u64 {
+    /// Bytes that a snapshot needs when also the next segment is full. (There is one before it, or the log is short; and it is less.)
+    fn snapshot_bytes(&self, snapshot_bytes: u64, log_bytes: u64) -> u64 {
         let next = (self.spares.room() as f64 / log_bytes.max(1) as f64).min(1.0);
-        2 * (snapshot_bytes + (snapshot_bytes as f64 * next) as u64)
+        snapshot_bytes + (snapshot_bytes as f64 * next) as u64
     }
 
     /// Tells the store what room there is, and what is refused; lets in what waited for that.

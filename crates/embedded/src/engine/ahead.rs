@@ -73,9 +73,9 @@ impl Ahead {
         (self.segment, self.left, self.next) = (self.next, self.next, 0);
     }
 
-    /// Whether more can be had than what is prepared.
-    pub(super) fn is_open(&self) -> bool {
-        self.next > 0 && !self.is_last
+    /// Whether nothing more can be had than what is prepared.
+    pub(super) fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// All that is left.

@@ -70,7 +70,9 @@ impl Claim {
     pub(super) fn leaves_enough(self, ahead: &Ahead, leases: usize) -> bool {
         match self {
             Claim::Growth => ahead.has_settle_room(),
-            Claim::Handing => ahead.is_open() || ahead.left() >= CLEARING_ROOM_BYTES + LEASE_ROOM_BYTES * leases as u64,
+            Claim::Handing => {
+                !ahead.is_last() || ahead.left() >= CLEARING_ROOM_BYTES + LEASE_ROOM_BYTES * leases as u64
+            }
             Claim::Settling => ahead.left() >= CLEARING_ROOM_BYTES,
             Claim::Clearing => true,
         }

@@ -4,9 +4,10 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use skep_core::{Backend, Completion, Consumer, Mailbox, QueueCommand, Reply, Write};
+use skep_embedded::disk::Disk;
 use skep_embedded::log::SegmentSizes;
 use skep_embedded::{EmbeddedOptions, Retention};
-use skep_protocol::{Action, Code, Error, LeaseToken, Outcome, QueueName, Settle};
+use skep_protocol::{Action, Code, Error, LeaseToken, Outcome, QueueName, QueueSpec, Settle};
 use std::sync::Arc;
 
 use crate::stepped::{Stepped, publish, sized};
@@ -14,7 +15,7 @@ use crate::stepped::{Stepped, publish, sized};
 /// Bytes of the shortest segment.
 const SHORT: u64 = 64 * 1024;
 /// Bytes of the whole disk.
-const DISK: u64 = 24 * SHORT;
+const DISK: u64 = 26 * SHORT;
 
 fn options() -> EmbeddedOptions {
     let mut options = EmbeddedOptions::default();
@@ -25,10 +26,17 @@ fn options() -> EmbeddedOptions {
 }
 
 fn hub() -> Stepped {
-    let mut hub = Stepped::with_options(options(), |spec| spec);
-    hub.disk.set_room(Some(DISK));
+    let mut hub = Stepped::with_options(options(), |spec| QueueSpec { attempts_max: 0, ..spec });
+    bound(&hub);
     hub.settle_down();
     hub
+}
+
+/// The disk has no more bytes than it has.
+fn bound(hub: &Stepped) {
+    let names = hub.disk.list().expect("names").into_iter();
+    let used: usize = names.filter_map(|name| hub.disk.contents(&name)).map(|bytes| bytes.len()).sum();
+    hub.disk.set_room(Some(DISK.checked_sub(used as u64).expect("it was never larger")));
 }
 
 /// Publishes until the disk is full; answers how many were stored.
@@ -98,15 +106,14 @@ fn depth(hub: &Stepped) -> u64 {
 #[test]
 fn a_backlog_of_any_length_is_acked_and_then_the_disk_takes_more_without_help() {
     for (bytes, window) in [(10, 1), (10, 32), (200, 8), (3_000, 1)] {
-        let began = std::time::Instant::now();
         let mut hub = hub();
         for round in 0..4 {
             let stored = fill(&mut hub, bytes);
-            eprintln!("{bytes} {window} {round}: {stored} {:?}", began.elapsed());
+            println!("{bytes} bytes, {window} at a time, round {round}: {stored} stored");
             assert!(stored > 0, "round {round}: of {bytes} bytes none was stored");
             if round % 2 == 1 {
                 hub = hub.killed();
-                hub.disk.set_room(Some(0));
+                bound(&hub);
             }
             assert_eq!(drain(&mut hub, window), stored, "round {round}, {bytes} bytes, {window} at a time");
             assert_eq!(depth(&hub), 0);
@@ -119,37 +126,48 @@ fn a_backlog_of_any_length_is_acked_and_then_the_disk_takes_more_without_help() 
     }
 }
 
-/// What settles is refused with a reason when nothing is left, and nobody waits for ever; a purge is taken all the same.
+/// Where others take what becomes free, nothing more can be had: what settles is refused with a reason, nobody waits for ever, a purge
+/// is taken all the same, and with room again all goes on.
 #[test]
-fn what_settles_is_refused_when_nothing_is_left_and_a_purge_makes_room() {
+fn what_settles_is_refused_when_nothing_is_left_and_a_purge_is_taken() {
     let mut hub = hub();
     let stored = fill(&mut hub, 200);
+    hub.disk.fill();
+    let (holder, held) = hub.consume(2);
+    let held = delivered(&mut hub, &held);
     let (consumer, mailbox) = hub.consume(1);
     let nack = Action::Nack { after_ms: Some(0), reason: "x".repeat(2_000) };
-    let refused = (0..10_000).find_map(|_| {
+    let nacked = (0..10_000).take_while(|_| {
         let leases = delivered(&mut hub, &mailbox);
-        let refused = settle(&mut hub, &leases, &nack).into_iter().find_map(Result::err);
+        settle(&mut hub, &leases, &nack).into_iter().for_each(|settled| settled.expect("a nack is taken"));
         hub.pass(2);
         consumer.set_window(1, u64::MAX);
-        refused
+        !leases.is_empty()
     });
-    let refused = refused.expect("reasons fill the disk");
+    assert!((1..1_000).contains(&nacked.count()), "reasons fill the disk, and then nothing is handed out");
+    // What is handed out can be acked still, and more than that is refused.
+    let [one, other] = held[..] else { panic!("two are held: {held:?}") };
+    let refused = settle(&mut hub, &[one], &Action::Nack { after_ms: None, reason: "x".repeat(60_000) }).remove(0);
+    let refused = refused.expect_err("there is no room for it");
     assert_eq!((refused.code, refused.outcome), (Code::DiskFull, Outcome::Refused), "{refused}");
+    assert_eq!(settle(&mut hub, &[one, other], &Action::Ack), [Ok(()), Ok(())]);
+    let stored = stored - 2;
     assert_eq!(depth(&hub), stored as u64);
-    drop(consumer);
+    drop((consumer, holder));
     let (store, now, name) = (hub.store.clone(), hub.clock.now(), QueueName::new("jobs").expect("a name"));
     let mut purged = 0;
     while depth(&hub) > 0 {
-        let part =
-            hub.drive(store.manage(QueueCommand::Purge(name.clone(), 10_000), now)).expect("a purge is taken").count;
+        let purge = QueueCommand::Purge(name.clone(), 10_000);
+        let part = hub.drive(store.manage(purge, now)).expect("a purge is taken").count;
         assert!(part > 0, "{} are left", depth(&hub));
         purged += part;
         hub.settle_down();
     }
     assert_eq!(purged, stored as u64);
+    hub.disk.set_room(Some(DISK));
     for _ in 0..10 {
         hub.pass(1_000);
         hub.settle_down();
     }
-    assert!(fill(&mut hub, 200) > 0, "the disk is still full");
+    assert!(fill(&mut hub, 200) > 0, "there is room, and it is still full");
 }
