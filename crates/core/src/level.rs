@@ -131,6 +131,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_level_is_known_by_its_number_and_no_other_number_is_one() {
+        let levels: Vec<Level> = (0..=u16::MAX).filter_map(Level::from_number).collect();
+        assert_eq!(levels.len(), 3 + usize::from(INTERVAL_MS_MAX));
+        for level in levels {
+            assert_eq!(Level::from_number(level.number()), Some(level));
+            assert_eq!(level.to_string().parse::<Level>(), Ok(level));
+        }
+    }
+
+    #[test]
     fn a_level_is_shown_as_it_was_written_and_the_stronger_is_the_greater() {
         let texts = ["memory", "os", "interval(60000ms)", "interval(100ms)", "interval(1ms)", "fsync"];
         let levels: Vec<Level> = texts.iter().map(|text| text.parse().expect("a level")).collect();
