@@ -40,7 +40,7 @@ fn ends(told: &Told, action: &str) -> bool {
 fn too_few_queues(id: &str, receipt: &Try<'_>) -> Option<Violation> {
     let expected = of_topic(&receipt.sent.to).count();
     match receipt.told {
-        Told::Ok { duplicate: false, queues, .. } if *queues as usize != expected => {
+        Told::Ok { queues, .. } if *queues as usize != expected => {
             let what = format!("{id} was taken by {queues} queues, and {expected} match");
             Some(Violation::new(what, [receipt.line()]))
         }
@@ -59,6 +59,17 @@ mod tests {
         story.published("m", "plain", 7);
         let violations = story.judge(check);
         assert!(violations.len() == 1 && violations[0].what.contains("from queue plain"), "{violations:?}");
+    }
+
+    #[test]
+    fn a_receipt_names_as_many_queues_as_match_whether_it_is_the_first_or_not() {
+        for (duplicate, queues, count) in [(false, 1, 1), (true, 1, 1), (true, 2, 0)] {
+            let receipt = Told::Ok { position: Some(7), duplicate, queues, reply: None };
+            let mut story = Story::new();
+            story.publish("m", "ordered", receipt);
+            let found = story.judge(check).into_iter().filter(|violation| violation.what.contains("match"));
+            assert_eq!(found.count(), count, "{queues} of 2");
+        }
     }
 
     #[test]

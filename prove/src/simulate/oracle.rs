@@ -23,6 +23,8 @@ pub(super) struct Letter {
     /// Times it was given to the hub, without those that were certainly refused.
     possible: u32,
     position: Option<u64>,
+    /// How many queues took it, as a receipt said.
+    queues: Option<u32>,
     step: Option<usize>,
 }
 
@@ -165,7 +167,7 @@ impl Oracle {
     /// Somebody has a message to send; answers its number.
     pub(super) fn make(&mut self, message: Message, topic: &'static str, key: Option<u64>) -> usize {
         let letter = self.letters.len();
-        self.letters.push(Letter { message, topic, key, possible: 0, position: None, step: None });
+        self.letters.push(Letter { message, topic, key, possible: 0, position: None, queues: None, step: None });
         self.copies.extend(places::of(topic).map(|place| ((letter, place), Copy::default())));
         letter
     }

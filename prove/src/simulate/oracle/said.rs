@@ -53,10 +53,14 @@ impl Oracle {
         self.counts.duplicates += u64::from(accepted.duplicate);
         let Some(Position::Number(position)) = accepted.position else { return Ok(()) };
         self.stands_at(letter, position)?;
+        let taken = *self.letters[letter].queues.get_or_insert(accepted.queues);
+        if taken != accepted.queues {
+            return Err(format!("m{letter} was taken by {taken} queues, and now by {}", accepted.queues));
+        }
         let queues: Vec<usize> = places::of(self.letters[letter].topic).collect();
         let all = usize::try_from(accepted.queues).unwrap_or(0) == queues.len();
         // Which of several took it, a receipt does not say.
-        if queues.len() == 1 || all && !accepted.duplicate {
+        if queues.len() == 1 || all {
             queues.into_iter().for_each(|place| self.copy(letter, place).is_owed = true);
         }
         Ok(())
