@@ -1,6 +1,6 @@
 //! The options of a message, shared by all verbs that publish one.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use skep_client::Client;
 use skep_protocol::{
@@ -12,6 +12,7 @@ use crate::advice::{Named, advised, near_topic};
 use crate::context::Context;
 use crate::duration;
 use crate::exit::{Exit, Fell};
+use crate::output::now_ms;
 use crate::payload::{Payload, PayloadArgs};
 use crate::receipt::Receipt;
 
@@ -73,7 +74,7 @@ struct MomentArgs {
 
 impl MomentArgs {
     fn set(&self, mut message: MessageBuilder) -> MessageBuilder {
-        let after = |wait: Duration| unix_ms().saturating_add(duration::millis(wait));
+        let after = |wait: Duration| now_ms().saturating_add(duration::millis(wait));
         if let Some(delay) = self.delay {
             message = message.not_before(after(delay));
         }
@@ -115,7 +116,7 @@ impl MessageArgs {
             None => client.message(kind),
             Some(id) => {
                 let source = client.agent().map_or_else(|| "client/skep".into(), |agent| agent.source());
-                Message::build(id, &source, kind).time(&format_time(unix_ms()))
+                Message::build(id, &source, kind).time(&format_time(now_ms()))
             }
         };
         Ok(self.dress(message, self.payload.read()?))
@@ -199,11 +200,6 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err("expected NAME=VALUE".into()),
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-pub(crate) use plain::{age, counted, one_line, path, plain, until, word};
+pub(crate) use plain::{age, now_ms, one_line, path, presence, until};
+pub(crate) use skep_protocol::text::{counted, plain, word};
 pub(crate) use table::Table;
 
 /// Where words and values go.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use skep_protocol::{Accepted, Durability, Guarantee, Position, Recipient};
 
-use crate::output::{age, counted};
+use crate::output::{counted, presence};
 
 /// A receipt, and the id of the message it is for.
 #[derive(Debug, Serialize)]
@@ -70,16 +70,6 @@ fn recipient(recipient: &Recipient) -> String {
     format!("{}: {} waiting, {presence}", recipient.agent, recipient.waiting)
 }
 
-/// Whether an agent is here, and when it was.
-pub(crate) fn presence(connected: Option<bool>, last_seen_ms: Option<u64>) -> String {
-    match (connected, last_seen_ms) {
-        (Some(true), _) => "connected".into(),
-        (_, None) => "never connected".into(),
-        (Some(false), Some(seen)) => format!("last seen {}", age(seen)),
-        (None, Some(seen)) => format!("last seen {}, the hub started since", age(seen)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,13 +110,5 @@ mod tests {
         assert!(words.starts_with("passed on a  not stored  best_effort  ->  nobody listens"), "{words}");
         let duplicate = Accepted { duplicate: true, ..accepted() };
         assert!(Receipt::new("a", &duplicate).words().starts_with("known before a  position 1"));
-    }
-
-    #[test]
-    fn presence_is_told_as_far_as_it_is_known() {
-        assert_eq!(presence(Some(true), Some(1)), "connected");
-        assert_eq!(presence(None, None), "never connected");
-        assert!(presence(Some(false), Some(1)).starts_with("last seen "));
-        assert!(presence(None, Some(1)).ends_with("the hub started since"));
     }
 }

@@ -28,7 +28,9 @@ mod options;
 mod pack;
 mod queue;
 mod stream;
+pub mod text;
 mod topic;
+pub mod verdict;
 
 pub use delivery::{Action, Behind, Delivery, Ended, Holder, Settle, Stored};
 pub use error::{Code, Error, Outcome, Retry};

@@ -45,6 +45,20 @@ impl AgentId {
         &self.0
     }
 
+    /// The greatest id before this one, so that a list of those behind it begins with this one; none of the least.
+    #[must_use]
+    pub fn before(&self) -> Option<Self> {
+        let last = *self.0.as_bytes().last()?;
+        let head = self.0.strip_suffix(char::from(last))?;
+        match (0..last).rev().find(|b| is_id_byte(*b)).map(char::from) {
+            Some(previous) => {
+                let greatest = "z".repeat(AGENT_BYTES_MAX - self.0.len());
+                Some(AgentId(format!("{head}{previous}{greatest}").into()))
+            }
+            None => (!head.is_empty()).then(|| AgentId(head.into())),
+        }
+    }
+
     /// The `source` of what this agent publishes: `agent/<id>`.
     #[must_use]
     pub fn source(&self) -> String {
@@ -156,6 +170,19 @@ mod tests {
         assert!(QueueName::new("jobs.$x").is_err());
         assert!(QueueName::new("jobs..x").is_err());
         assert!(QueueName::new("jobs.>").is_err());
+    }
+
+    #[test]
+    fn nothing_lies_between_an_id_and_the_one_before_it() {
+        let before = |id: &str| AgentId::new(id).unwrap().before().map(|id| id.to_string());
+        let z = |count: usize| "z".repeat(count);
+        assert_eq!(before("bob"), Some(format!("boa{}", z(61))));
+        for (id, previous) in [("a", '_'), ("_", 'Z'), ("A", '9'), ("0", '-')] {
+            assert_eq!(before(id), Some(format!("{previous}{}", z(63))), "{id}");
+        }
+        assert_eq!(before("bob-").as_deref(), Some("bob"));
+        assert_eq!(before(&format!("b{}", z(63))), Some(format!("b{}y", z(62))));
+        assert_eq!(before("-"), None);
     }
 
     #[test]

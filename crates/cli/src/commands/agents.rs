@@ -8,8 +8,7 @@ use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::health::warn_if_damaged;
-use crate::output::Table;
-use crate::receipt::presence;
+use crate::output::{Table, presence};
 
 /// Show, add and remove agents
 ///

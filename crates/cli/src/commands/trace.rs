@@ -1,20 +1,19 @@
 //! `skep trace`: what became of messages.
 
-mod cause;
 mod chart;
 mod history;
 mod list;
-mod verdict;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use skep_client::Client;
-use skep_protocol::{Ask, Error, Found, MessageId, Page, Position, Search, Wanted};
+use skep_protocol::verdict::{Inquiry, worst};
+use skep_protocol::{Ask, Error, Found, MessageId, Page, Position, Search, Traced, Wanted};
 
 use crate::context::Context;
 use crate::duration::{self, millis};
 use crate::exit::Usage;
-use crate::output::word;
+use crate::output::{now_ms, word};
 use crate::stored::unexpected;
 
 /// How far back a list goes unless it is said.
@@ -103,7 +102,7 @@ impl Which {
     }
 
     fn search(&self) -> Search {
-        let ago = |span: Duration| unix_ms().saturating_sub(millis(span));
+        let ago = |span: Duration| now_ms().saturating_sub(millis(span));
         Search {
             conversation: self.conversation.clone(),
             from: self.from.clone(),
@@ -159,9 +158,15 @@ async fn search(client: &Client, message: &str, mut search: Search, count: u32) 
     }
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    millis(since)
+/// What is asked of the hub to say how messages stand: about the one that decides.
+async fn inquire(client: &Client, messages: &[Traced]) -> Inquiry {
+    let mut inquiry = Inquiry::about(worst(messages), now_ms());
+    while let Some(ask) = inquiry.ask() {
+        if let Ok(page) = client.query(ask).await {
+            inquiry.learn(page);
+        }
+    }
+    inquiry
 }
 
 /// Since when messages that were never stored are known; said where one would look for them.

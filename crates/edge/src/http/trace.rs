@@ -1,11 +1,13 @@
 //! What became of messages: of one, of a conversation, of all that a search means.
 
-use serde::Deserialize;
-use skep_protocol::{Ask, Code, Error, Found, MessageId, Page, Search};
+use serde::{Deserialize, Serialize};
+use skep_protocol::verdict::{Inquiry, Verdict};
+use skep_protocol::{Ask, Code, Error, Found, MessageId, Page, Position, Search, Traced};
 
 use super::extract::{Asked, At, Caller};
 use super::problem::Problem;
 use super::queues::page;
+use super::visit::Visit;
 use super::{Answered, json};
 use crate::limits::LOOK;
 
@@ -57,7 +59,11 @@ pub(crate) async fn search(caller: Caller, Asked(said): Asked<Said>) -> Answered
         to: said.to,
         whole: false,
     };
-    Ok(page(caller.visit()?.ask(Ask::Trace { message: String::new(), search: Some(search) }).await?))
+    let mut visit = caller.visit()?;
+    match visit.ask(Ask::Trace { message: String::new(), search: Some(search) }).await? {
+        Page::Traced(found) => told(&mut visit, &found, now_ms, false).await,
+        other => Ok(page(other)),
+    }
 }
 
 /// `GET /v1/messages/{message}`: the message, how it stands, and all that happened to it.
@@ -75,6 +81,7 @@ pub(crate) async fn conversation(caller: Caller, At(name): At<Conversation>, how
 async fn whole(caller: Caller, message: &str, search: Search, Asked(how): Asked<Paged>, named: &str) -> Answered {
     let next = how.next.as_deref().map(str::parse).transpose()?;
     let mut search = Search { limit: Some(how.limit.unwrap_or(LOOK)), next, whole: true, ..search };
+    let now_ms = caller.shared.hub.now().unix_ms;
     let (mut visit, begins) = (caller.visit()?, next.is_none());
     loop {
         let ask = Ask::Trace { message: message.to_owned(), search: Some(search.clone()) };
@@ -90,9 +97,58 @@ async fn whole(caller: Caller, message: &str, search: Search, Asked(how): Asked<
             }
             // Nothing yet: the search goes on.
             Found { next: Some(next), ref messages, .. } if messages.is_empty() => search.next = Some(next),
-            found => return Ok(json(&found)),
+            found => return told(&mut visit, &found, now_ms, !message.is_empty()).await,
         }
     }
+}
+
+/// A page of what was found, and why: of each message, and of those on this page together.
+#[derive(Serialize)]
+struct Told<'a> {
+    messages: Vec<Explained<'a>>,
+    next: Option<Position>,
+    unstored_since_ms: u64,
+    #[serde(flatten)]
+    why: Option<Why>,
+}
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    traced: &'a Traced,
+    #[serde(flatten)]
+    why: Why,
+}
+
+/// One sentence of cause, and one command to run next.
+#[derive(Serialize)]
+struct Why {
+    verdict: String,
+    next_command: String,
+}
+
+impl From<Verdict> for Why {
+    fn from(verdict: Verdict) -> Self {
+        Why { verdict: verdict.said, next_command: format!("skep {}", verdict.next) }
+    }
+}
+
+/// What was found, with why each stands so. What the hub refuses to tell of a queue is left unsaid.
+async fn told(visit: &mut Visit, found: &Found, now_ms: u64, of_one_id: bool) -> Answered {
+    let mut inquiry = Inquiry::about(&found.messages, now_ms);
+    while let Some(ask) = inquiry.ask() {
+        if let Ok(page) = visit.ask(ask).await {
+            inquiry.learn(page);
+        }
+    }
+    let Found { messages, next, unstored_since_ms } = found;
+    let why = match of_one_id {
+        true => inquiry.of_same_id(messages),
+        false => inquiry.of_many(messages, next.is_none()),
+    };
+    let explained = messages.iter().map(|traced| Explained { traced, why: inquiry.of(traced).into() });
+    let (messages, why) = (explained.collect(), why.map(Why::from));
+    Ok(json(&Told { messages, next: *next, unstored_since_ms: *unstored_since_ms, why }))
 }
 
 /// `GET /v1/trace/{message}`: only what happened to it.

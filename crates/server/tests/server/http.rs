@@ -153,9 +153,25 @@ async fn what_became_of_messages_is_asked_by_id_by_conversation_and_by_search() 
     assert_eq!((&message["messages"][0]["state"], &message["next"]), (&json!("waiting"), &Value::Null), "{message}");
     assert_eq!(message["messages"][0]["message"]["data"], 2);
     assert_eq!(message["messages"][0]["events"][0]["what"], "accepted");
+    let said = "It waits in jobs; nobody has taken it yet: 1 consumer is attached.";
+    assert_eq!((&message["verdict"], &message["next_command"]), (&json!(said), &json!("skep receive jobs")));
     assert_eq!(hub.get("/v1/messages/lost").json()["messages"][0]["state"], "refused");
     let talk = hub.get("/v1/conversations/c%2F1").json();
     assert_eq!(talk["messages"].as_array().map(Vec::len), Some(3), "{talk}");
+    // Each message is told with its cause and what to do, and all of them in one sentence, as `skep trace` says it.
+    let found = hub.get("/v1/trace?to=jobs").json();
+    assert_eq!(found["verdict"], "2 of 3 wait in jobs: 1 consumer is attached.", "{found}");
+    assert_eq!(found["messages"][2]["verdict"], said);
+    assert_eq!(found["messages"][0]["next_command"], "skep queue peek jobs");
+    let held = found["messages"][0]["verdict"].as_str().expect("a sentence");
+    assert!(held.contains(" has it from jobs, attempt 1, for another "), "{held}");
+    hub.curl("PUT", "/v1/agents/bob").json("{}").call().json();
+    hub.post("/v1/send/bob", "{}").json();
+    let found = hub.get("/v1/trace?to=bob").json();
+    let said = "It waits in agent.bob.inbox; nobody has taken it yet: bob is not here, never connected.";
+    assert_eq!(found["messages"][0]["verdict"], said, "{found}");
+    let none = hub.get("/v1/trace?to=nobody").json();
+    assert_eq!((none["messages"].as_array().map(Vec::len), none.get("verdict")), (Some(0), None), "{none}");
     // One by one, each page says where the next begins.
     let (mut ids, mut path) = (Vec::new(), "/v1/trace?to=jobs&since=1h&outcome=undelivered&limit=1".to_owned());
     loop {

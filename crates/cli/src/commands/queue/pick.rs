@@ -2,7 +2,7 @@
 //! asked for; or it is only said which they would be.
 
 use std::cell::Cell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use skep_client::Client;
 use skep_protocol::{Answer, Code, Command, Error, Pick, Picked, Position, QueueName};
@@ -13,7 +13,7 @@ use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::duration::{self, millis};
 use crate::exit::{Interrupted, Usage};
-use crate::output::word;
+use crate::output::{now_ms, word};
 use crate::stored::dead_table;
 
 /// Messages of one step: as many as the hub takes.
@@ -90,7 +90,7 @@ impl Which {
     }
 
     fn pick(&self) -> Pick {
-        let now_ms = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let now_ms = now_ms();
         let ago = |span: Duration| now_ms.saturating_sub(millis(span));
         Pick {
             message: self.message.clone(),

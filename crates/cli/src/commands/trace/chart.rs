@@ -4,9 +4,10 @@
 use std::io::{IsTerminal, stdout};
 
 use skep_client::Client;
+use skep_protocol::verdict::sender;
 use skep_protocol::{Event, Fate, QueueName, Search, Traced, format_time};
 
-use super::list::{cut, short, tell, who};
+use super::list::{cut, short, tell};
 use super::{Which, search};
 use crate::context::Context;
 use crate::output::{counted, one_line};
@@ -65,7 +66,7 @@ fn draw(messages: &[Traced], width: usize, pen: &Pen) -> String {
     let mut parties: Vec<String> = Vec::new();
     let mut rows: Vec<(u64, Row<'_>)> = Vec::new();
     for traced in messages {
-        let from = column(&mut parties, who(traced));
+        let from = column(&mut parties, sender(traced));
         for to in &traced.to {
             let to = column(&mut parties, short(to));
             rows.push((traced.time_ms, Row::Message { from, to, traced }));
@@ -250,15 +251,32 @@ fn told(event: &Event) -> String {
 mod tests {
     use skep_protocol::{Message, MessageId, Position};
 
-    use super::super::verdict::tests::traced;
     use super::*;
 
     fn message(from: &str, to: &str, state: Fate, text: &str) -> Traced {
         let message =
             Message::build(&MessageId::new("m").unwrap(), from, "task").payload("text/plain", text.to_owned());
         let (source, to) = (format!("agent/{from}"), vec![format!("agent.{to}.inbox")]);
-        let message = Some(message.finish().unwrap());
-        Traced { time_ms: 1_000, source, to, message, events: Vec::new(), ..traced(state, "jobs", None) }
+        Traced {
+            id: "m".into(),
+            position: Some(Position::Number(7)),
+            time_ms: 1_000,
+            conversation: "m".into(),
+            kind: "task".into(),
+            party: source.clone(),
+            source,
+            to,
+            state,
+            state_ms: 1,
+            queue: "jobs".parse().ok(),
+            attempts: 1,
+            reason: None,
+            holder: None,
+            message: Some(message.finish().unwrap()),
+            events: Vec::new(),
+            due_ms: None,
+            behind: None,
+        }
     }
 
     fn nacked(queue: &str) -> Event {

@@ -2,12 +2,10 @@
 
 use serde::Serialize;
 use skep_client::Client;
+use skep_protocol::verdict::sender;
 use skep_protocol::{Code, Error, Event, MessageId, Search, Traced, format_time};
 
-use super::cause::takers_of;
-use super::list::who;
-use super::verdict::{self, Verdict};
-use super::{search, unstored_note};
+use super::{inquire, search, unstored_note};
 use crate::context::Context;
 use crate::health::warn_if_damaged;
 use crate::output::{Table, one_line, plain, word};
@@ -36,7 +34,7 @@ pub(super) async fn show(context: &Context, client: &Client, message: &MessageId
         return Err(not_found(message, found.unstored_since_ms).into());
     }
     let events: Vec<&Event> = found.messages.iter().flat_map(|traced| &traced.events).collect();
-    let verdict = verdict(client, &found.messages).await;
+    let verdict = inquire(client, &found.messages).await.of_same_id(&found.messages);
     let next = verdict.as_ref().map(|verdict| context.command(&verdict.next));
     let (said, next) = (verdict.as_ref().map(|verdict| verdict.said.as_str()), next.as_deref());
     let note = events.iter().any(|event| event.what == "leased").then_some(LEASED_TIMES);
@@ -58,24 +56,13 @@ pub(super) async fn show(context: &Context, client: &Client, message: &MessageId
     Ok(())
 }
 
-/// The last word is of the one that stands worst, and of those of the newest.
-async fn verdict(client: &Client, messages: &[Traced]) -> Option<Verdict> {
-    let worst = messages.iter().rev().min_by_key(|traced| traced.state)?;
-    let verdict = verdict::of(worst, takers_of(client, worst).await.as_ref());
-    if messages.len() == 1 {
-        return Some(verdict);
-    }
-    let said = verdict.said.strip_prefix("It ").map_or(verdict.said.clone(), |said| format!("it {said}"));
-    let of = format!("Of {} messages with this id, that from {} stands worst: {said}", messages.len(), who(worst));
-    Some(Verdict { said: of, ..verdict })
-}
-
 /// What happened; of several messages with one id, to each by itself.
 fn words(messages: &[Traced]) -> String {
     let several = messages.len() > 1;
     let each = messages.iter().map(|traced| {
         let place = traced.position.map_or_else(|| "stored nowhere".into(), |at| format!("position {at}"));
-        let head = format!("from {}, {}, {place}: {}\n", one_line(who(traced).as_bytes()), traced.kind, traced.state);
+        let head =
+            format!("from {}, {}, {place}: {}\n", one_line(sender(traced).as_bytes()), traced.kind, traced.state);
         format!("{}{}", if several { head } else { String::new() }, table(&traced.events))
     });
     each.collect::<Vec<_>>().join("\n")

@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 use skep_client::Client;
+use skep_protocol::verdict::sender;
 use skep_protocol::{Error, Found, Position, Search, Topic, Traced, Wanted};
 
-use super::{SINCE, Which, cause, search, unix_ms, unstored_note};
+use super::{SINCE, Which, inquire, search, unstored_note};
 use crate::advice::unknown_receiver;
 use crate::context::Context;
 use crate::duration::{millis, show as span};
 use crate::health::warn_if_damaged;
-use crate::output::{Table, age, one_line, plain, until};
+use crate::output::{Table, age, now_ms, one_line, plain, until};
 use crate::stored::waits_for;
 
 /// Messages that are shown unless it is said: one screen.
@@ -21,7 +22,7 @@ const DELIVERED: u32 = 1_000;
 impl Which {
     /// From when on a list is looked for.
     fn since_ms(&self) -> Option<u64> {
-        let unsaid = || self.begins_unsaid().then(|| unix_ms().saturating_sub(millis(SINCE)));
+        let unsaid = || self.begins_unsaid().then(|| now_ms().saturating_sub(millis(SINCE)));
         self.search().since_ms.or_else(unsaid)
     }
 
@@ -54,7 +55,7 @@ pub(super) async fn tell(
         verdict: Option<&'a str>,
         next: Option<&'a str>,
     }
-    let verdict = cause::of(client, &found.messages, found.next.is_none()).await?;
+    let verdict = inquire(client, &found.messages).await.of_many(&found.messages, found.next.is_none());
     let next = verdict.as_ref().map(|verdict| context.command(&verdict.next));
     let (said, next) = (verdict.as_ref().map(|verdict| verdict.said.as_str()), next.as_deref());
     if let (Some(said), Some(next)) = (said, next) {
@@ -120,7 +121,7 @@ fn table(messages: &[Traced]) -> Table {
         table.row([
             if traced.id.is_empty() { "(unreadable)".into() } else { traced.id.clone() },
             age(traced.time_ms),
-            who(traced).into(),
+            sender(traced).into(),
             to.join(","),
             traced.kind.clone(),
             state,
@@ -128,12 +129,6 @@ fn table(messages: &[Traced]) -> Table {
         ]);
     }
     table
-}
-
-/// Who sent it, as one calls them.
-pub(super) fn who(traced: &Traced) -> &str {
-    let source = if traced.source.is_empty() { &traced.party } else { &traced.source };
-    source.strip_prefix("agent/").unwrap_or(source)
 }
 
 /// A topic as one calls it: an inbox goes by its agent.

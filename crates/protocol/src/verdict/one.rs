@@ -1,25 +1,11 @@
-//! How a message stands, in one sentence, and what to run next.
+//! The verdict on one message.
 
-use skep_protocol::{Fate, QueueName, Topic, Traced, format_time};
-
-use crate::output::{plain, until, word};
-
-/// The sentence and the command.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) said: String,
-    pub(super) next: String,
-}
-
-/// Why nobody takes a message that waits, and what to run then, if it is not to receive it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Takers {
-    pub(super) said: String,
-    pub(super) next: Option<String>,
-}
+use super::{Takers, Verdict, has_expired, look, origin, place, why};
+use crate::text::{left, word};
+use crate::{Fate, QueueName, Topic, Traced, format_time};
 
 /// The verdict on one message. `takers` says who might take it from its queue, if that is known.
-pub(super) fn of(traced: &Traced, takers: Option<&Takers>) -> Verdict {
+pub(super) fn of(traced: &Traced, takers: Option<&Takers>, now_ms: u64) -> Verdict {
     let (queue, attempt) = (place(traced), attempt(traced));
     let who = holder(traced).unwrap_or("somebody");
     let why = why(traced);
@@ -37,12 +23,14 @@ pub(super) fn of(traced: &Traced, takers: Option<&Takers>) -> Verdict {
         Fate::Retrying if restarted(traced) => {
             format!("It waits in {queue} to be delivered again: the hub started anew while {who} had it, {attempt}.")
         }
-        Fate::Retrying => format!("It waits in {queue} to be delivered again{}; {attempt} ended: {why}.", due(traced)),
+        Fate::Retrying => {
+            format!("It waits in {queue} to be delivered again{}; {attempt} ended: {why}.", due(traced, now_ms))
+        }
         Fate::Waiting => {
             let takers = takers.map(|takers| format!(": {}", takers.said)).unwrap_or_default();
             format!("It waits in {queue}; nobody has taken it yet{takers}.")
         }
-        Fate::Delayed => format!("It waits in {queue} for the moment that its sender named{}.", due(traced)),
+        Fate::Delayed => format!("It waits in {queue} for the moment that its sender named{}.", due(traced, now_ms)),
         Fate::Expired => {
             format!("It expired in {queue} before anybody was done with it, and {queue} drops what expires.")
         }
@@ -50,7 +38,7 @@ pub(super) fn of(traced: &Traced, takers: Option<&Takers>) -> Verdict {
             Some(holder) => format!(
                 "{} has it from {queue}, {attempt}, for another {}, and has not settled it.",
                 holder.party,
-                until(holder.until_ms)
+                left(holder.until_ms, now_ms)
             ),
             None => format!("{who} has it from {queue}, {attempt}, and has not settled it."),
         },
@@ -61,12 +49,6 @@ pub(super) fn of(traced: &Traced, takers: Option<&Takers>) -> Verdict {
     };
     let held_back = takers.and_then(|takers| takers.next.clone());
     Verdict { said, next: held_back.unwrap_or_else(|| next(traced)) }
-}
-
-/// Why it stands so, whole: people act on it.
-pub(super) fn why(traced: &Traced) -> String {
-    let why = traced.reason.as_deref().unwrap_or("no reason was given");
-    plain(why).replace('\n', "\\n").trim_end_matches('.').to_owned()
 }
 
 /// The command that brings on a message that stands so.
@@ -97,14 +79,9 @@ pub(super) fn next(traced: &Traced) -> String {
 }
 
 /// When it is due, if it waits for a moment.
-pub(super) fn due(traced: &Traced) -> String {
-    let due = |due_ms| format!(", due in {}, at {}", until(due_ms), format_time(due_ms));
+pub(super) fn due(traced: &Traced, now_ms: u64) -> String {
+    let due = |due_ms| format!(", due in {}, at {}", left(due_ms, now_ms), format_time(due_ms));
     traced.due_ms.map(due).unwrap_or_default()
-}
-
-/// Whether it died because nobody had done it in time: then it stays where it is.
-pub(super) fn has_expired(traced: &Traced) -> bool {
-    traced.state == Fate::Dead && traced.reason.as_deref() == Some(Fate::Expired.as_str())
 }
 
 /// Whether nothing but a new start of the hub ended the last attempt.
@@ -125,25 +102,6 @@ fn attempt(traced: &Traced) -> String {
     if traced.attempts == 0 { "the attempt".into() } else { format!("attempt {}", traced.attempts) }
 }
 
-/// The queue, as one calls it.
-pub(super) fn place(traced: &Traced) -> String {
-    traced.queue.as_ref().map_or_else(|| "its queue".into(), ToString::to_string)
-}
-
-/// The queue that dead letters come from.
-pub(super) fn origin(traced: &Traced) -> String {
-    let origin = traced.queue.as_ref().and_then(QueueName::origin);
-    origin.map_or_else(|| place(traced), |origin| origin.to_string())
-}
-
-/// The command that shows what is in a queue.
-pub(super) fn look(queue: &QueueName) -> String {
-    match Topic::agent_of(queue.as_str()) {
-        Some(agent) => format!("inbox {agent}"),
-        None => format!("queue peek {}", word(queue.as_str())),
-    }
-}
-
 /// As `receive` wants it: of an inbox, the agent.
 fn name(queue: &QueueName) -> &str {
     Topic::agent_of(queue.as_str()).unwrap_or(queue.as_str())
@@ -151,12 +109,12 @@ fn name(queue: &QueueName) -> &str {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use skep_protocol::{Event, Holder, Position};
+    use crate::{Event, Holder, Position};
 
     use super::*;
 
     /// A message in a queue, tried once by bob.
-    pub(in super::super) fn traced(state: Fate, queue: &str, reason: Option<&str>) -> Traced {
+    pub(in crate::verdict) fn traced(state: Fate, queue: &str, reason: Option<&str>) -> Traced {
         let queue: Option<QueueName> = queue.parse().ok();
         let leased = Event {
             time_ms: 1,
@@ -190,7 +148,7 @@ pub(super) mod tests {
     }
 
     fn said(traced: &Traced) -> (String, String) {
-        let verdict = of(traced, None);
+        let verdict = of(traced, None, 0);
         (verdict.said, verdict.next)
     }
 
@@ -204,7 +162,7 @@ pub(super) mod tests {
     #[test]
     fn a_message_nobody_can_take_is_told_with_why() {
         let waits = traced(Fate::Waiting, "jobs", None);
-        let said = of(&waits, Some(&Takers { said: "no consumer is attached".into(), next: None })).said;
+        let said = of(&waits, Some(&Takers { said: "no consumer is attached".into(), next: None }), 0).said;
         assert_eq!(said, "It waits in jobs; nobody has taken it yet: no consumer is attached.");
     }
 
@@ -216,7 +174,7 @@ pub(super) mod tests {
         assert_eq!((said.as_str(), next.as_str()), (expected, "queue peek jobs"));
         let again = Traced { due_ms: Some(0), ..traced(Fate::Retrying, "jobs", Some("busy")) };
         assert!(
-            of(&again, None).said.contains("to be delivered again, due in 0 s, at 1970-01-01T00:00:00Z; attempt 1")
+            of(&again, None, 0).said.contains("to be delivered again, due in 0 s, at 1970-01-01T00:00:00Z; attempt 1")
         );
     }
 
