@@ -1,6 +1,6 @@
 //! What became of messages: of the stored ones the backend knows, of the others this hub remembers.
 
-use skep_protocol::{Code, Error, Event, Found, Position, Search, Traced};
+use skep_protocol::{Code, Error, Event, Fate, Found, Position, Search, Traced, Wanted};
 
 use crate::backend::{Read, Seen};
 use crate::command::LOOK_MAX;
@@ -25,6 +25,8 @@ impl Hub {
         };
         let (stored, rest) = match from.stored {
             Part::End => (Vec::new(), None),
+            // Of what is refused nothing is stored: the log has none, however far one looks.
+            Part::From(_) if search.outcome == Some(Wanted::Fate(Fate::Refused)) => (Vec::new(), None),
             Part::From(next) => self.stored(id, Search { next, ..search }).await?,
         };
         let (mut stored, mut unstored) = (stored.into_iter().peekable(), unstored.into_iter().peekable());

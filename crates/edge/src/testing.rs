@@ -270,7 +270,8 @@ impl Backend for Memory {
                 Seen::Messages(queue.ready.iter().take(limit as usize).map(stored).collect(), None)
             }),
             Read::Replay(..) => Ok(Seen::Messages(Vec::new(), None)),
-            Read::Trace(..) => Ok(Seen::Traced(Vec::new(), None)),
+            // As of a log too long to be read at once, of which it is to be asked on.
+            Read::Trace(_, search) => Ok(Seen::Traced(Vec::new(), search.outcome.map(|_| Position::Number(1)))),
         };
         Box::pin(async move { seen })
     }

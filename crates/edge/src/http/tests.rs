@@ -291,6 +291,29 @@ async fn queues_and_agents_are_declared_shown_and_deleted() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_told_at_once_however_long_the_log_is() {
+    let house = House::new().await;
+    house.call("POST /v1/send/nobody", r#"{"id":"lost"}"#).await;
+    let (_, found) = house.call("GET /v1/trace?outcome=refused", "").await;
+    let lost = &found["messages"][0];
+    assert_eq!(
+        (&lost["id"], &lost["state"], &found["next"]),
+        (&json!("lost"), &json!("refused"), &Value::Null),
+        "{found}"
+    );
+    let said =
+        "It was refused and is stored nowhere: unknown_agent: no agent \"nobody\". Add it: skep agents add nobody.";
+    assert_eq!((&lost["verdict"], &lost["next_command"]), (&json!(said), &json!("skep agents ls")));
+    assert!(
+        found["verdict"].as_str().unwrap().starts_with("The message was refused and stored nowhere: unknown_agent")
+    );
+    // What is refused is not known from before the hub began, and the answer says since when it is.
+    assert!(found["unstored_since_ms"].is_u64(), "{found}");
+    // Of anything else the log tells.
+    assert_eq!(house.call("GET /v1/trace?outcome=dropped", "").await.1["next"], 1);
+}
+
+#[tokio::test]
 async fn metrics_count_what_happened() {
     let house = House::new().await;
     house.call("POST /v1/publish/jobs", "{}").await;
