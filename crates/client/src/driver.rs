@@ -203,8 +203,10 @@ impl Driver {
         error.retry == Retry::Never && (judged || self.first.is_some())
     }
 
+    /// Why nobody is asked any longer. A hub that answered, and took nobody in, has said why itself.
     fn gave_up(&self, error: Error) -> Error {
-        if error.code == Code::NoHub { error } else { no_hub(self.connector.address(), &error.text) }
+        let turned_away = self.first.is_some() && error.code != Code::ConnectionLost;
+        if turned_away || error.code == Code::NoHub { error } else { no_hub(self.connector.address(), &error.text) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use skep_core::{Credentials, Hub};
+use skep_protocol::text::counted;
 use skep_protocol::{Code, Error};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -110,7 +111,8 @@ impl Shared {
     }
 
     pub(crate) fn full(&self) -> Error {
-        let text = format!("this hub has {} connections, as many as it takes; try again later", self.seats.taken());
+        let connections = counted(self.seats.taken() as u64, "connection", "connections");
+        let text = format!("this hub has {connections}, as many as it takes (connections_max); try again later");
         Error::new(Code::Busy, text)
     }
 

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use skep_core::{Guards, Level};
+use skep_edge::limits::CONNECTIONS_MAX;
 use skep_protocol::Filter;
 use skep_protocol::limits::PAYLOAD_BYTES_MAX;
 
@@ -59,6 +60,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Largest payload, in bytes.
     pub payload_bytes_max: usize,
+    /// Connections at a time, of all kinds together.
+    pub connections_max: usize,
     /// What stops loops that nobody watches.
     pub guards: Guards,
     /// Topic trees and how durable their messages are made, if not synced: the first that matches a topic counts.
@@ -99,6 +102,7 @@ impl Config {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             payload_bytes_max: PAYLOAD_BYTES_MAX,
+            connections_max: CONNECTIONS_MAX,
             guards: Guards::default(),
             durability: Vec::new(),
             retention: Vec::new(),

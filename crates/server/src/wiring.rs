@@ -55,7 +55,7 @@ pub(crate) async fn wire(
     let edge_options = EdgeOptions {
         allowed_hosts: config.allowed_hosts.clone(),
         allowed_origins: config.allowed_origins.clone(),
-        ..EdgeOptions::default()
+        connections_max: config.connections_max,
     };
     let edge = Edge::new(hub.clone(), edge_options, shutdown);
     Ok(Wired { hub, edge, token })

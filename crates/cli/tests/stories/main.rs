@@ -6,6 +6,7 @@ mod config_errors;
 mod dead_letters;
 mod demo;
 mod first_hour;
+mod full_house;
 mod hints;
 mod json;
 mod looks;

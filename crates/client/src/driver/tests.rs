@@ -157,6 +157,22 @@ async fn the_first_connection_is_given_up_after_five_seconds_naming_the_address(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hub_that_has_no_room_is_asked_again_and_then_told_in_its_own_words() {
+    let (connector, mut hub) = in_process();
+    let clock = Clock::start();
+    let connecting = tokio::spawn(Client::over(connector, Options::default()));
+    let mut tries = 0;
+    while let Some(mut ends) = hub.recv().await {
+        let Frame::Connect(_) = ends.next(&mut Vec::new()).await else { panic!("Connect comes first") };
+        ends.say(Frame::Error(Error::new(Code::Busy, "it has 7 connections"))).await;
+        tries += 1;
+    }
+    let error = connecting.await.unwrap().unwrap_err();
+    assert_eq!((error.code, error.text.as_str()), (Code::Busy, "it has 7 connections"));
+    assert!(tries > 1 && clock.now() > Duration::from_secs(2), "{tries} in {:?}", clock.now());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hub_that_takes_the_link_and_never_answers_is_given_up_too() {
     let (connector, mut hub) = in_process();
     let clock = Clock::start();

@@ -5,11 +5,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use serde::Deserialize;
 use skep_protocol::limits::FRAME_BYTES_MAX;
 use skep_protocol::{Code, Encoding, Error};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Uri, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -55,8 +56,22 @@ fn not_welcome(url: &Uri, error: &tungstenite::Error) -> Error {
         tungstenite::Error::Http(answer) if answer.status().as_u16() == 403 => {
             Error::new(Code::Forbidden, format!("{url}: the hub does not let this party in"))
         }
+        tungstenite::Error::Http(answer) if answer.status().as_u16() == 503 => {
+            said(answer).unwrap_or_else(|| no_hub(&url.to_string(), error))
+        }
         other => no_hub(&url.to_string(), other),
     }
+}
+
+/// Why a hub takes nobody in now, in its own words, if they came with the answer.
+fn said(answer: &Response<Option<Vec<u8>>>) -> Option<Error> {
+    #[derive(Deserialize)]
+    struct Problem {
+        code: Code,
+        detail: String,
+    }
+    let problem: Problem = serde_json::from_slice(answer.body().as_deref()?).ok()?;
+    Some(Error::new(problem.code, problem.detail))
 }
 
 /// The binary messages of a WebSocket.

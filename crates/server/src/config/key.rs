@@ -135,6 +135,20 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "connections_max",
+        variable: "SKEP_CONNECTIONS_MAX",
+        flag: "connections-max",
+        takes: Takes::One("COUNT"),
+        doc: "Connections at a time, of all kinds together; more are refused",
+        expected: "a number from 1 to 1000000",
+        default: "10000",
+        show: |config| config.connections_max.to_string(),
+        set: |config, given| {
+            let count = given.number().filter(|count| (1..=1_000_000).contains(count));
+            count.map(|count| config.connections_max = count)
+        },
+    },
+    Key {
         name: "guards.hops",
         variable: "SKEP_GUARDS_HOPS",
         flag: "guards-hops",

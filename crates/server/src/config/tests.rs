@@ -123,8 +123,8 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let sources = place.sources();
     assert_eq!(sources[0], "flag --listen");
     assert_eq!(sources[5], "env SKEP_PAYLOAD_BYTES_MAX");
-    assert!(sources[15].ends_with("skep.toml:1"), "{sources:?}");
-    assert_eq!(sources[16], "default");
+    assert!(sources[16].ends_with("skep.toml:1"), "{sources:?}");
+    assert_eq!(sources[17], "default");
 }
 
 #[test]
@@ -217,6 +217,7 @@ const BAD: &[(&str, &[&str], &[&str])] = &[
         &["\"http://a\"", "[true]", "[\"ftp://a\"]"],
     ),
     ("payload_bytes_max", &["0", "1048577", "1MiB", "-1", "1.5", ""], &["0", "-1", "1.5", "\"1000\"", "0x100001"]),
+    ("connections_max", &["0", "1000001", "many", "-1", ""], &["0", "-1", "1.5", "\"20\"", "true"]),
     ("guards.hops", &["-1", "4294967296", "many", ""], &["-1", "1.5", "\"32\"", "{}"]),
     ("guards.conversation_messages", &["-1", "4294967296", "1k", ""], &["-1", "true", "[]"]),
     ("guards.conversation_hours", &["-1", "24h", ""], &["-1", "\"24h\"", "1.5"]),
