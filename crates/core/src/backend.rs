@@ -15,27 +15,11 @@ use crate::reply::Reply;
 /// A boxed future, for verbs that are not hot.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a backend can give. A configuration that needs more is refused at start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Its name, for people.
-    pub name: &'static str,
-    /// The strongest durability of a receipt.
-    pub durability: Durability,
-    /// Positions are numbers that only grow.
-    pub ordered_positions: bool,
-    /// Settles and publishes can be one atomic step.
-    pub atomic: bool,
-}
-
 /// Where durable queues live.
 ///
 /// Hot verbs are synchronous, batched and borrowed; cold ones are boxed futures. Errors
 /// carry the stable code that the client will see, and whether it may have happened.
 pub trait Backend: Send + Sync + 'static {
-    /// What it can give; the same for its whole life.
-    fn capabilities(&self) -> &Capabilities;
-
     /// Takes settles and publishes. Never waits for the disk: without room it completes the reply with
     /// `busy`, or keeps a copy until it is known whether there is room. Much at once it may take in slices, and sleep for microseconds on the caller's thread in between. The reply is completed once everything it says is durable, in the order of
     /// commits, from any thread. Input is borrowed: what must outlive the call is copied.

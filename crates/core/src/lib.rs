@@ -38,8 +38,8 @@ mod watch;
 
 pub use admission::HTTP_SOURCE;
 pub use backend::{
-    Backend, BoxFuture, Capabilities, Changed, Completion, Consume, Consumer, End, Gauge, Kept, Outgoing, QueueCommand,
-    Read, Run, Seen, Write,
+    Backend, BoxFuture, Changed, Completion, Consume, Consumer, End, Gauge, Kept, Outgoing, QueueCommand, Read, Run,
+    Seen, Write,
 };
 #[doc(hidden)]
 pub use clock::ByHand;

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use skep_core::{
-    Action, Backend, BoxFuture, Capabilities, Changed, Clock, Completion, Consume, Consumer, Credentials, End, Entry,
-    Guards, Hub, HubOptions, Kept, Now, Outlet, Party, Policy, QueueCommand, Read, Reply, Run, Seen, Wakes, Write,
-    unknown_queue,
+    Action, Backend, BoxFuture, Changed, Clock, Completion, Consume, Consumer, Credentials, End, Entry, Guards, Hub,
+    HubOptions, Kept, Now, Outlet, Party, Policy, QueueCommand, Read, Reply, Run, Seen, Wakes, Write, unknown_queue,
 };
 use skep_protocol::{
     Action as Settling, Binding, Code, Delivery, Durability, Error, LeaseToken, Message, MessageRef, Position,
@@ -48,7 +47,6 @@ impl Policy for OneToken {
 
 /// Queues and facts in memory.
 pub(crate) struct Memory {
-    capabilities: Capabilities,
     inner: Arc<Mutex<Inner>>,
     facts: Mutex<BTreeMap<String, Vec<u8>>>,
 }
@@ -76,9 +74,7 @@ struct Lease {
 
 impl Memory {
     fn new() -> Self {
-        let capabilities =
-            Capabilities { name: "memory", durability: Durability::Memory, ordered_positions: true, atomic: true };
-        Memory { capabilities, inner: Arc::default(), facts: Mutex::default() }
+        Memory { inner: Arc::default(), facts: Mutex::default() }
     }
 
     /// How many messages of a queue are ready and leased.
@@ -203,10 +199,6 @@ impl Queue {
 }
 
 impl Backend for Memory {
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
     fn submit(&self, write: Write<'_>, _: Now, reply: Reply) {
         let mut wakes = Wakes::default();
         let mut inner = self.lock();

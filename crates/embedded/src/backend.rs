@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
 use skep_core::{
-    Backend, BoxFuture, Capabilities, Changed, Clock, Consume, Consumer, End, Gauge, Level, Now, Outlet, QueueCommand,
-    Read, Reply, Router, Seen, Write,
+    Backend, BoxFuture, Changed, Clock, Consume, Consumer, End, Gauge, Level, Now, Outlet, QueueCommand, Read, Reply,
+    Router, Seen, Write,
 };
-use skep_protocol::{Code, Durability, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName};
+use skep_protocol::{Code, Error, Filter, LeaseToken, MessageRef, QueueInfo, QueueName};
 
 use crate::commit::steps::{Steps, Work, Writing};
 use crate::commit::{Committer, Preparer};
@@ -220,10 +220,6 @@ impl Drop for Embedded {
 }
 
 impl Backend for Embedded {
-    fn capabilities(&self) -> &Capabilities {
-        &Capabilities { name: "embedded", durability: Durability::Fsync, ordered_positions: true, atomic: true }
-    }
-
     fn submit(&self, write: Write<'_>, now: Now, reply: Reply) {
         self.store.submit(&write, now, reply);
     }

@@ -125,8 +125,8 @@ fn parse_hex16(text: &str) -> Option<[u8; 16]> {
     u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
 }
 
-/// Where a message stands in its backend. Opaque, and ordered only where the backend's
-/// capabilities say so; the embedded backend shows a number.
+/// Where a message stands in its backend. Opaque, and ordered only where it is a number, as
+/// the embedded backend shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Position {
     /// A number that only grows.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use skep_core::{
-    Action, Backend, BoxFuture, Capabilities, Changed, Consume, Consumer, Credentials, Fact, FactPage, Facts, Now,
-    Outlet, Party, Policy, QueueCommand, Read, Reply, Seen, Watch, Write,
+    Action, Backend, BoxFuture, Changed, Consume, Consumer, Credentials, Fact, FactPage, Facts, Now, Outlet, Party,
+    Policy, QueueCommand, Read, Reply, Seen, Watch, Write,
 };
-use skep_protocol::{Code, Durability, Error, MessageRef, QueueInfo, QueueName};
+use skep_protocol::{Code, Error, MessageRef, QueueInfo, QueueName};
 
 /// No queue, no fact.
 pub(crate) struct Nothing;
@@ -23,10 +23,6 @@ fn done<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
 }
 
 impl Backend for Nothing {
-    fn capabilities(&self) -> &Capabilities {
-        &Capabilities { name: "nothing", durability: Durability::Memory, ordered_positions: true, atomic: false }
-    }
-
     /// The reply answers for itself when it is dropped.
     fn submit(&self, _: Write<'_>, _: Now, _: Reply) {}
 
