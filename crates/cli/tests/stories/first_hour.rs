@@ -1,7 +1,7 @@
 use crate::place::Place;
 
 #[test]
-fn the_first_hour_goes_as_the_readme_says() {
+fn the_first_hour_is_told_word_for_word() {
     let place = Place::empty();
     let ready = place.serve().done();
     let http = place.hub().unwrap()["http"].as_str().unwrap().to_owned();

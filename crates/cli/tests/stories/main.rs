@@ -5,6 +5,7 @@
 mod config_errors;
 mod dead_letters;
 mod demo;
+mod documents;
 mod first_hour;
 mod full_house;
 mod hints;

@@ -100,7 +100,7 @@ impl Place {
     }
 
     /// In this folder, with nothing said by the environment.
-    fn clean(&self, mut command: Command) -> Command {
+    pub(crate) fn clean(&self, mut command: Command) -> Command {
         let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SKEP_"));
         for name in ours {
             command.env_remove(name);
@@ -119,7 +119,7 @@ impl Drop for Place {
     }
 }
 
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("SKEP_BIN").map_or_else(|| env!("CARGO_BIN_EXE_skep").into(), PathBuf::from)
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use skep_client::{Client, Deliveries, Leased, Options, ReceiveOptions};
@@ -23,7 +23,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// A running hub, which listens at a port and at a Unix socket.
 pub(crate) struct Hub {
     running: Running,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Hub {
@@ -33,11 +33,17 @@ impl Hub {
         config.listen = Some((Ipv4Addr::LOCALHOST, 0).into());
         config.payload_bytes_max = 256 * 1024;
         let running = soon("a hub starts", Server::start(config)).await.expect("a hub");
-        Hub { running, _folder: folder }
+        Hub { running, folder }
     }
 
     pub(crate) fn http(&self) -> SocketAddr {
         self.running.addresses().http.expect("it listens")
+    }
+
+    /// A folder in which a program finds the hub by `.skep/`.
+    pub(crate) fn beside(&self) -> &Path {
+        std::os::unix::fs::symlink("data", self.folder.path().join(".skep")).expect("a link");
+        self.folder.path()
     }
 
     pub(crate) fn unix(&self) -> PathBuf {

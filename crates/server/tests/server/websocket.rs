@@ -84,6 +84,27 @@ with connect(sys.argv[1], additional_headers={"Authorization": "Bearer " + sys.a
     hub.close().await;
 }
 
+/// The example of the README, as it stands there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_that_the_readme_shows_is_told_of_a_welcome_and_a_receipt_and_bob_has_a_message() {
+    let (hub, python) = (Hub::start().await, python());
+    let client = hub.client().await;
+    let bob = skep_protocol::Command::Register { agent: "bob".parse().expect("an id"), metadata: "{}".into() };
+    soon("bob is added", client.manage(bob)).await.expect("added");
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let (_, example) = readme.split_once("```python\n").expect("an example");
+    let (example, _) = example.split_once("```").expect("its end");
+    let ran = Command::new("timeout").arg("60").arg(python).args(["-c", example]).current_dir(hub.beside()).output();
+    let ran = ran.expect("python runs");
+    let out = String::from_utf8_lossy(&ran.stdout);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(ran.status.success() && lines.len() == 2, "{ran:?}");
+    assert!(lines[0].starts_with(r#"{"welcome":"#) && lines[1].contains(r#""durability":"fsync""#), "{out}");
+    assert_eq!(info(&client, "agent.bob.inbox").await.ready, 1);
+    hub.close().await;
+}
+
 fn python() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(find_python)
