@@ -45,7 +45,10 @@ pub(super) fn of(traced: &Traced, takers: Option<&Takers>, now_ms: u64) -> Verdi
         Fate::Removed => format!("It was removed together with {queue}."),
         Fate::Purged => format!("It was dropped from {queue} by a purge."),
         Fate::Settled => format!("{queue} holds it no more; what told how is of an age at which the log lets go."),
-        Fate::Acked => format!("It is done: {who} acked it, {attempt}."),
+        Fate::Acked => match holder(traced) {
+            Some(who) => format!("It is done: {who} acked it, {attempt}."),
+            None => format!("It is done: it was acked, {attempt}."),
+        },
     };
     let held_back = takers.and_then(|takers| takers.next.clone());
     Verdict { said, next: held_back.unwrap_or_else(|| next(traced)) }
@@ -183,6 +186,9 @@ pub(super) mod tests {
         let (said, next) = said(&traced(Fate::Acked, "jobs", None));
         assert_eq!(said, "It is done: agent/bob acked it, attempt 1.");
         assert_eq!(next, "replay '>' --from 7 -n 1");
+        // A list does not tell what happened to each, and so not who did it.
+        let listed = Traced { events: Vec::new(), ..traced(Fate::Acked, "jobs", None) };
+        assert_eq!(of(&listed, None, 0).said, "It is done: it was acked, attempt 1.");
     }
 
     #[test]
