@@ -243,8 +243,11 @@ async fn one_too_many_at_the_unix_socket_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hub.sock");
     let _served = socket_with(EdgeOptions { connections_max: 0, ..EdgeOptions::default() }, &path).await;
-    let mut bytes = Vec::new();
-    UnixStream::connect(&path).await.unwrap().read_to_end(&mut bytes).await.unwrap();
+    let (mut stream, mut bytes) = (UnixStream::connect(&path).await.unwrap(), Vec::new());
+    stream.readable().await.unwrap();
+    // Whoever speaks first, before it looks, is heard out.
+    stream.write_all(b"a Connect").await.unwrap();
+    stream.read_to_end(&mut bytes).await.unwrap();
     let frame = Encoding::Compact.decode(&bytes.split_off(4).into()).unwrap();
     assert!(matches!(frame, Frame::Error(Error { code: Code::Busy, .. })), "{frame:?}");
 }

@@ -11,19 +11,23 @@ use std::sync::Arc;
 
 use skep_core::{Connection, Credentials, Form};
 use skep_protocol::{Encoding, Error, Frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::driver::drive;
 use crate::edge::Shared;
 use crate::error::EdgeError;
-use crate::limits::ACCEPT_PAUSE;
+use crate::limits::{ACCEPT_PAUSE, FAREWELL_MAX, TURN_BYTES_MAX, TURNED_AWAY_MAX};
 use crate::listener::{drain, log_end};
 use crate::prefixed::{self, PrefixedWire};
 use crate::seats::Seat;
 
 /// Serves a socket until shutdown, then removes it.
 pub(crate) async fn serve(shared: Arc<Shared>, socket: BoundSocket) {
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -34,7 +38,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: BoundSocket) {
                 (Ok((stream, _)), Some(seat)) => {
                     connections.spawn(serve_one(shared.clone(), stream, seat));
                 }
-                (Ok((stream, _)), None) => turn_away(&stream, shared.full()),
+                (Ok((stream, _)), None) => {
+                    let permit = turned_away.clone().try_acquire_owned();
+                    drop(permit.map(|permit| connections.spawn(turn_away(stream, shared.full(), permit))));
+                }
                 (Err(error), _) => {
                     tracing::warn!(%error, "cannot accept at the socket; trying again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -53,10 +60,17 @@ async fn serve_one(shared: Arc<Shared>, stream: UnixStream, seat: Seat) {
     drop(seat);
 }
 
-/// Says why it is not served. What does not go at once is not waited for.
-fn turn_away(stream: &UnixStream, error: Error) {
+/// Says why it is not served, and takes what the peer says first: closed at once, its end would break under its Connect
+/// before it has read why.
+async fn turn_away(mut stream: UnixStream, error: Error, permit: OwnedSemaphorePermit) {
     tracing::debug!(%error, "a connection to the socket is refused");
-    let _ = stream.try_write(&prefixed::encode(&Frame::Error(error)));
+    let farewell = async {
+        stream.write_all(&prefixed::encode(&Frame::Error(error))).await?;
+        stream.shutdown().await?;
+        copy(&mut stream.take(TURN_BYTES_MAX as u64), &mut sink()).await
+    };
+    let _ = timeout(FAREWELL_MAX, farewell).await;
+    drop(permit);
 }
 
 /// A Unix socket (mode 0600) that is bound and not yet served. Its file is removed when it is dropped.
