@@ -117,7 +117,12 @@ fn a_conversation_is_drawn_with_a_column_for_each_party_and_its_dead_letters_mar
     let place = crew();
     let lease = place.skep(&["receive", "coder-2", "--json"]).done().json()["delivery"]["lease"].clone();
     place.skep(&["reject", lease.as_str().unwrap(), "--reason", "no such branch"]).done();
-    let drawn = place.skep(&["trace", "--conversation", "c-1"]).done().out;
+    // The notice to alice is stored a moment after the reject is answered.
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut drawn = String::new();
+    while !drawn.starts_with("conversation c-1: 3 ") && Instant::now() < until {
+        drawn = place.skep(&["trace", "--conversation", "c-1"]).done().out;
+    }
     let lines: Vec<&str> = drawn.lines().collect();
     assert!(lines[0].starts_with("conversation c-1: 3 messages, 2"), "{drawn}");
     assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), ["alice", "coder-1", "coder-2", "skep/hub"]);
