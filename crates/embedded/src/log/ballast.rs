@@ -19,6 +19,7 @@ pub(super) struct Ballast {
 }
 
 /// Which file could not be had, of how many bytes, and why.
+#[derive(Debug)]
 pub(super) struct Failed {
     pub(super) name: String,
     pub(super) bytes: u64,
@@ -138,7 +139,7 @@ mod tests {
         let kept = ballast(&disk);
         disk.set_room(Some(1_300));
         assert!(kept.keep(1_000, 1_000).is_ok());
-        let failed = kept.keep(1_400, 1_400).err().expect("there is no room for more");
+        let failed = kept.keep(1_400, 1_400).expect_err("there is no room for more");
         assert_eq!((failed.name, failed.bytes), (file_name(2), 400));
         assert_eq!(files(&disk), [(file_name(1), 1_000)]);
     }
