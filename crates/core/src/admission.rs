@@ -1,5 +1,5 @@
 //! What may be published, and by which way it goes. The order of the checks is the order
-//! of the lines in [`Hub::admit`].
+//! of the lines in [`Hub::admit_all`] and [`Hub::judge`].
 
 use skep_protocol::{AgentId, Attribute, Code, Error, Guarantee, Message, MessageRef, Topic};
 
@@ -12,7 +12,7 @@ use crate::policy::{Action, Party};
 use crate::request;
 
 /// The way of one message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Way {
     /// Nowhere.
     Refused(Error),
@@ -39,18 +39,45 @@ pub const HTTP_SOURCE: &str = "skep/http";
 impl Hub {
     /// Judges one message.
     pub(crate) fn admit(&self, sender: Sender<'_>, message: &Message, now: Now) -> Way {
-        let (party, view) = (sender.party, message.view());
-        let checked = self
-            .check_limits(&view)
-            .and_then(|()| view.check_event())
-            .and_then(|()| check_options(&view))
-            .and_then(|()| check_source(party, &view))
-            .and_then(|()| self.check_destinations(party, &view))
-            .and_then(|()| check_moments(&view, now));
-        match checked {
-            Ok(is_kept) => self.guarded(sender, &view, self.way(&view, is_kept), now),
-            Err(error) => Way::Refused(error),
+        self.admit_all(|_| sender, sender.sequence, std::slice::from_ref(message), now)
+            .pop()
+            .expect("there is a way for each")
+    }
+
+    /// Judges messages, numbered from `sequence` on. What those that are alike have in common is judged once.
+    pub(crate) fn admit_all<'a>(
+        &self,
+        sender: impl Fn(u64) -> Sender<'a>,
+        sequence: u64,
+        batch: &[Message],
+        now: Now,
+    ) -> Vec<Way> {
+        let mut ways = Vec::with_capacity(batch.len());
+        let mut known: Option<(MessageRef<'_>, Way)> = None;
+        for (message, sequence) in batch.iter().zip(sequence..) {
+            let (sender, view) = (sender(sequence), message.view());
+            if let Err(error) = self.check_limits(&view) {
+                ways.push(Way::Refused(error));
+                continue;
+            }
+            let way = match &known {
+                Some((like, way)) if view.is_like(like) => way.clone(),
+                _ => known.insert((view, self.judge(sender.party, &view, now))).1.clone(),
+            };
+            ways.push(self.guarded(sender, &view, way, now));
         }
+        ways
+    }
+
+    /// Judges what a message has in common with all that are like it: neither id nor payload.
+    fn judge(&self, party: &Party, message: &MessageRef<'_>, now: Now) -> Way {
+        let checked = message
+            .check_event()
+            .and_then(|()| check_options(message))
+            .and_then(|()| check_source(party, message))
+            .and_then(|()| self.check_destinations(party, message))
+            .and_then(|()| check_moments(message, now));
+        checked.map_or_else(Way::Refused, |is_kept| self.way(message, is_kept))
     }
 
     fn check_limits(&self, message: &MessageRef<'_>) -> Result<(), Error> {

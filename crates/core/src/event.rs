@@ -1,7 +1,5 @@
 //! What comes back to a session, as it is told onward.
 
-use std::sync::Arc;
-
 use skep_protocol::{
     Accepted, AgentId, Delivery, Error, Guarantee, Managed, Publication, Report, Settled, Settlement, SubscriptionId,
     Topic,
@@ -10,7 +8,7 @@ use skep_protocol::{
 use crate::backend::{Kept, Run};
 use crate::clock::Now;
 use crate::hub::Hub;
-use crate::live::LiveMessage;
+use crate::live::Live;
 use crate::reply::{Answer, Asked, LeftOut};
 
 /// Something that happened to a session.
@@ -22,8 +20,8 @@ pub enum SessionEvent {
     Settled(Settled),
     /// A message under a lease.
     Deliver(Delivery),
-    /// A live message, once, however many subscriptions match.
-    Live(Arc<LiveMessage>),
+    /// Live messages, each once, however many subscriptions match.
+    Live(Live),
     /// So many live messages were dropped, for want of room.
     Dropped(u64),
     /// A subscription stands.

@@ -16,7 +16,7 @@ use crate::expiry::{check_expiry, is_early};
 use crate::facts::Facts;
 use crate::guard::{Guard, Guards};
 use crate::limits::{LIVE_COPIES_MAX, PRESENCE_KEEP_MAX};
-use crate::live::LiveMessage;
+use crate::live::Live;
 use crate::mailbox::{Mailbox, Wakes};
 use crate::policy::{Credentials, Party, Policy};
 use crate::registry::Registry;
@@ -221,8 +221,11 @@ impl Hub {
                     }
                     let mut wakes = Wakes::default();
                     let now = self.now();
-                    let current = batch.drain(..).filter(|message| check_expiry(&message.view(), now).is_ok());
-                    current.for_each(|message| { self.publish_live(&message, &mut wakes); });
+                    batch.retain(|message: &Message| check_expiry(&message.view(), now).is_ok());
+                    for alike in batch.chunk_by(|a, b| a.view().is_like(&b.view())) {
+                        self.publish_live(alike, &mut wakes);
+                    }
+                    batch.clear();
                     wakes.wake();
                 }
                 _ = tick.tick() => self.tick(),
@@ -257,27 +260,27 @@ impl Hub {
         }
     }
 
-    /// Hands a message to every session that listens, once each; answers how many.
-    pub(crate) fn publish_live(&self, message: &Message, wakes: &mut Wakes) -> u32 {
+    /// Hands messages that are alike to every session that listens, once each; answers how many sessions.
+    pub(crate) fn publish_live(&self, alike: &[Message], wakes: &mut Wakes) -> u32 {
         let router = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let listeners = listeners(&router, message);
+        let listeners = alike.first().map_or_else(Vec::new, |first| listeners(&router, first));
         if listeners.is_empty() {
             return 0;
         }
-        let live = LiveMessage::new(message.clone());
+        let parts = Live::parts(alike);
         for mailbox in &listeners {
-            self.forget_live(&mailbox.push_live(&live));
+            self.forget_live(&mailbox.push_live(&parts));
             wakes.add(mailbox);
         }
-        self.telemetry.live(listeners.len());
+        self.telemetry.live(listeners.len() * alike.len());
         u32::try_from(listeners.len()).unwrap_or(u32::MAX)
     }
 
     /// Live messages were dropped: a trace can tell.
-    pub(crate) fn forget_live(&self, dropped: &[Arc<LiveMessage>]) {
+    pub(crate) fn forget_live(&self, dropped: &[Message]) {
         if !dropped.is_empty() {
             let now = self.now();
-            dropped.iter().for_each(|live| self.unstored.dropped(now.unix_ms, live.message()));
+            dropped.iter().for_each(|message| self.unstored.dropped(now.unix_ms, message));
         }
     }
 

@@ -52,7 +52,7 @@ pub use facts::{Fact, FactPage, Facts};
 pub use guard::Guards;
 pub use hub::{Hub, HubOptions};
 pub use level::Level;
-pub use live::LiveMessage;
+pub use live::Live;
 #[cfg(skep_loom)]
 pub use mailbox::models as mailbox_models;
 pub use mailbox::{Entry, Mailbox, Outlet, Wakes};

@@ -4,130 +4,196 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use skep_protocol::{Encoding, Frame, Message};
+use skep_protocol::{Encoding, Message, encode_live};
 
-use crate::limits::{LIVE_BYTES_MAX, LIVE_MESSAGES_MAX, REPLIES_BYTES_MAX, REPLIES_MAX};
+use crate::limits::{LIVE_BYTES_MAX, LIVE_FRAME_BYTES, LIVE_MESSAGES_MAX, REPLIES_BYTES_MAX, REPLIES_MAX};
 use crate::request;
 
-/// A live message, shared by every session that gets it, and encoded at most once per encoding.
+/// Live messages that came together and differ in id and payload alone. Every session that gets them shares them, and
+/// they are encoded at most once per encoding.
 #[derive(Debug)]
-pub struct LiveMessage {
-    message: Message,
+struct Run {
+    messages: Vec<Message>,
     json: OnceLock<Bytes>,
     compact: OnceLock<Bytes>,
 }
 
-impl LiveMessage {
+/// What one session gets of such a run: all but the first ones, which there was no room for.
+#[derive(Clone, Debug)]
+pub struct Live {
+    run: Arc<Run>,
+    /// How many it does not get.
+    skipped: usize,
+    /// Of those that it gets.
+    bytes: usize,
+}
+
+impl Live {
     /// Shares a message.
     #[must_use]
-    pub fn new(message: Message) -> Arc<Self> {
-        Arc::new(LiveMessage { message, json: OnceLock::new(), compact: OnceLock::new() })
+    pub fn one(message: Message) -> Self {
+        Live::of(vec![message])
     }
 
-    /// The message.
+    /// Shares messages that are alike, in order, in parts of the size of a frame.
+    pub(crate) fn parts(messages: &[Message]) -> Vec<Self> {
+        let (mut parts, mut rest) = (Vec::with_capacity(1), messages);
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let count = rest.iter().take_while(|message| {
+                let fits = bytes < LIVE_FRAME_BYTES;
+                bytes += message.bytes().len();
+                fits
+            });
+            let (part, behind) = rest.split_at(count.count());
+            parts.push(Live::of(part.to_vec()));
+            rest = behind;
+        }
+        parts
+    }
+
+    fn of(messages: Vec<Message>) -> Self {
+        let bytes = messages.iter().map(|message| message.bytes().len()).sum();
+        let run = Run { messages, json: OnceLock::new(), compact: OnceLock::new() };
+        Live { run: Arc::new(run), skipped: 0, bytes }
+    }
+
+    /// The messages; one at least.
+    #[must_use]
+    pub fn messages(&self) -> &[Message] {
+        self.run.messages.get(self.skipped..).unwrap_or_default()
+    }
+
+    /// The first of them; a reply is always alone.
+    ///
+    /// # Panics
+    /// Never: there is one at least.
     #[must_use]
     pub fn message(&self) -> &Message {
-        &self.message
+        self.messages().first().expect("what has no messages left is passed on to nobody")
+    }
+
+    /// Bytes of the messages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether it answers a live request.
     pub(crate) fn is_reply(&self) -> bool {
-        self.message.view().to().next().is_some_and(|topic| topic.starts_with(request::ROOT))
+        self.message().view().to().next().is_some_and(|topic| topic.starts_with(request::ROOT))
     }
 
-    /// The frame that holds it alone.
+    /// The frame that holds them alone.
     #[must_use]
     pub fn frame(&self, encoding: Encoding) -> Bytes {
-        let cell = match encoding {
-            Encoding::Json => &self.json,
-            Encoding::Compact => &self.compact,
-        };
-        cell.get_or_init(|| {
-            let mut out = Vec::with_capacity(self.message.bytes().len() + 16);
-            encoding.encode(&Frame::Live(vec![self.message.clone()]), &mut out);
+        let encode = || {
+            let mut out = Vec::with_capacity(self.bytes + 8 * self.messages().len() + 16);
+            encode_live(encoding, self.messages().iter(), &mut out);
             out.into()
-        })
-        .clone()
+        };
+        match encoding {
+            // What others do not have in common with it is encoded for it alone.
+            _ if self.skipped > 0 => encode(),
+            Encoding::Json => self.run.json.get_or_init(encode).clone(),
+            Encoding::Compact => self.run.compact.get_or_init(encode).clone(),
+        }
+    }
+
+    /// Leaves the first one out.
+    fn pop(&mut self) -> Option<Message> {
+        let first = self.messages().first()?.clone();
+        self.skipped += 1;
+        self.bytes -= first.bytes().len();
+        Some(first)
     }
 }
 
 /// Live messages that wait for one session.
 #[derive(Debug, Default)]
 pub(crate) struct LiveQueue {
-    messages: VecDeque<Arc<LiveMessage>>,
+    waiting: VecDeque<Live>,
+    messages: usize,
     bytes: usize,
     dropped: u64,
 }
 
 impl LiveQueue {
     pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.waiting.is_empty()
     }
 
-    /// Adds a message; if there is no room the oldest go, are counted and answered.
-    pub(crate) fn push_over(&mut self, message: &Arc<LiveMessage>) -> Vec<Arc<LiveMessage>> {
-        self.add(message);
+    /// Adds messages; if there is no room the oldest go, are counted and answered.
+    pub(crate) fn push_over(&mut self, live: &Live) -> Vec<Message> {
+        self.add(live);
         self.drop_oldest()
     }
 
-    /// Puts back the message that was taken last before those that are here: it is the oldest,
-    /// and the first to go.
-    pub(crate) fn put_back(&mut self, message: Arc<LiveMessage>) -> Vec<Arc<LiveMessage>> {
-        self.add_front(message);
+    /// Puts back what was taken last before those that are here: it is the oldest, and the first to go.
+    pub(crate) fn put_back(&mut self, live: Live) -> Vec<Message> {
+        self.add_front(live);
         self.drop_oldest()
     }
 
     /// Adds a reply if there is room.
-    pub(crate) fn push(&mut self, message: &Arc<LiveMessage>) -> bool {
+    pub(crate) fn push(&mut self, reply: &Live) -> bool {
         let room = self.has_reply_room();
         if room {
-            self.add(message);
+            self.add(reply);
         }
         room
     }
 
-    /// The same of a reply. Those that came since were accepted, too: without room it is dropped and counted.
-    pub(crate) fn put_back_reply(&mut self, message: Arc<LiveMessage>) -> Vec<Arc<LiveMessage>> {
+    /// Puts a reply back. Those that came since were accepted, too: without room it is dropped and counted.
+    pub(crate) fn put_back_reply(&mut self, reply: Live) -> Vec<Message> {
         if self.has_reply_room() {
-            self.add_front(message);
-            Vec::new()
-        } else {
-            self.dropped += 1;
-            vec![message]
+            self.add_front(reply);
+            return Vec::new();
         }
+        self.dropped += reply.messages().len() as u64;
+        reply.messages().to_vec()
     }
 
     /// Moves everything out; answers how many were dropped since the last time.
-    pub(crate) fn drain(&mut self, into: &mut Vec<Arc<LiveMessage>>) -> u64 {
-        into.extend(self.messages.drain(..));
-        self.bytes = 0;
+    pub(crate) fn drain(&mut self, into: &mut Vec<Live>) -> u64 {
+        into.extend(self.waiting.drain(..));
+        (self.messages, self.bytes) = (0, 0);
         std::mem::take(&mut self.dropped)
     }
 
     fn has_reply_room(&self) -> bool {
-        self.messages.len() < REPLIES_MAX && self.bytes < REPLIES_BYTES_MAX
+        self.messages < REPLIES_MAX && self.bytes < REPLIES_BYTES_MAX
     }
 
-    fn drop_oldest(&mut self) -> Vec<Arc<LiveMessage>> {
+    fn drop_oldest(&mut self) -> Vec<Message> {
         let mut dropped = Vec::new();
-        while self.messages.len() > 1 && (self.messages.len() > LIVE_MESSAGES_MAX || self.bytes > LIVE_BYTES_MAX) {
-            if let Some(oldest) = self.messages.pop_front() {
-                self.bytes -= oldest.message.bytes().len();
+        while self.messages > 1 && (self.messages > LIVE_MESSAGES_MAX || self.bytes > LIVE_BYTES_MAX) {
+            let Some(front) = self.waiting.front_mut() else { break };
+            if let Some(oldest) = front.pop() {
+                self.messages -= 1;
+                self.bytes -= oldest.bytes().len();
                 self.dropped += 1;
                 dropped.push(oldest);
+            }
+            if front.messages().is_empty() {
+                self.waiting.pop_front();
             }
         }
         dropped
     }
 
-    fn add_front(&mut self, message: Arc<LiveMessage>) {
-        self.bytes += message.message.bytes().len();
-        self.messages.push_front(message);
+    fn count(&mut self, live: &Live) {
+        self.messages += live.messages().len();
+        self.bytes += live.bytes();
     }
 
-    fn add(&mut self, message: &Arc<LiveMessage>) {
-        self.bytes += message.message.bytes().len();
-        self.messages.push_back(message.clone());
+    fn add_front(&mut self, live: Live) {
+        self.count(&live);
+        self.waiting.push_front(live);
+    }
+
+    fn add(&mut self, live: &Live) {
+        self.count(live);
+        self.waiting.push_back(live.clone());
     }
 }
 
@@ -137,15 +203,19 @@ mod tests {
 
     use super::*;
 
-    fn message(bytes: usize) -> Arc<LiveMessage> {
+    fn message(bytes: usize) -> Message {
         let id = MessageId::new("1").unwrap();
-        LiveMessage::new(Message::build(&id, "s", "t").payload("x/y", vec![0; bytes]).finish().unwrap())
+        Message::build(&id, "s", "t").payload("x/y", vec![0; bytes]).finish().unwrap()
+    }
+
+    fn count(all: &[Live]) -> usize {
+        all.iter().map(|live| live.messages().len()).sum()
     }
 
     #[test]
     fn a_full_live_queue_drops_its_oldest_and_counts_them() {
         let mut queue = LiveQueue::default();
-        let large = message(1024 * 1024);
+        let large = Live::one(message(1024 * 1024));
         let gone: usize = (0..10).map(|_| queue.push_over(&large).len()).sum();
         let mut all = Vec::new();
         assert_eq!(queue.drain(&mut all), gone as u64);
@@ -154,21 +224,41 @@ mod tests {
     }
 
     #[test]
+    fn of_a_run_only_as_many_are_dropped_as_there_is_no_room_for() {
+        let mut queue = LiveQueue::default();
+        let runs = Live::parts(&vec![message(1); LIVE_MESSAGES_MAX - 5]);
+        assert!(runs.len() > 1 && runs.iter().all(|run| queue.push_over(run).is_empty()));
+        let (nine, other) = (Live::of(vec![message(2); 9]), Live::one(message(2)));
+        let dropped = queue.push_over(&nine).len() + queue.push_over(&other).len();
+        let mut all = Vec::new();
+        assert_eq!((dropped, queue.drain(&mut all), count(&all)), (5, 5, LIVE_MESSAGES_MAX));
+        assert_eq!(queue.bytes, 0);
+        let (cut, whole) = (all.first().unwrap(), runs.first().unwrap());
+        assert_eq!(cut.messages().len() + 5, whole.messages().len());
+        for encoding in [Encoding::Json, Encoding::Compact] {
+            for live in [cut, whole] {
+                let frame = encoding.decode(&live.frame(encoding)).unwrap();
+                assert!(matches!(frame, skep_protocol::Frame::Live(read) if read == live.messages()));
+            }
+        }
+    }
+
+    #[test]
     fn what_is_put_back_comes_first_and_goes_first_and_is_counted() {
         let mut queue = LiveQueue::default();
-        let (large, small) = (message(1024 * 1024), message(1));
+        let (large, small) = (Live::one(message(1024 * 1024)), Live::one(message(1)));
         queue.push_over(&small);
         (0..10).for_each(|_| drop(queue.put_back(large.clone())));
         let mut all = Vec::new();
         assert_eq!(queue.drain(&mut all) + all.len() as u64, 11);
-        assert!(Arc::ptr_eq(&all[0], &large) && Arc::ptr_eq(all.last().unwrap(), &small));
-        assert!(all.iter().map(|message| message.message.bytes().len()).sum::<usize>() <= LIVE_BYTES_MAX);
+        assert!(Arc::ptr_eq(&all[0].run, &large.run) && Arc::ptr_eq(&all.last().unwrap().run, &small.run));
+        assert!(all.iter().map(Live::bytes).sum::<usize>() <= LIVE_BYTES_MAX);
     }
 
     #[test]
     fn a_full_reply_queue_refuses() {
         let mut queue = LiveQueue::default();
-        let small = message(1);
+        let small = Live::one(message(1));
         assert!((0..REPLIES_MAX).all(|_| queue.push(&small)));
         assert!(!queue.push(&small));
     }

@@ -8,10 +8,10 @@
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
-use skep_protocol::{Delivery, Error, LeaseToken, SubscriptionId};
+use skep_protocol::{Delivery, Error, LeaseToken, Message, SubscriptionId};
 use tokio::sync::Notify;
 
-use crate::live::{LiveMessage, LiveQueue};
+use crate::live::{Live, LiveQueue};
 use crate::reply::Answer;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -59,7 +59,7 @@ pub(crate) struct Taken {
     /// Answers and deliveries, in order.
     pub(crate) entries: Vec<Entry>,
     /// Live messages and replies, in order.
-    pub(crate) live: Vec<Arc<LiveMessage>>,
+    pub(crate) live: Vec<Live>,
     /// Live messages that were dropped since the last time, for want of room.
     pub(crate) dropped: u64,
     /// Deliveries came that it did not take in time: whoever gave them gives no more until its windows are said again.
@@ -77,17 +77,17 @@ impl Mailbox {
         !inner.closed
     }
 
-    /// Puts a live message in, over the oldest ones if there is no room; answers which were dropped.
-    pub fn push_live(&self, message: &Arc<LiveMessage>) -> Vec<Arc<LiveMessage>> {
+    /// Puts live messages in, over the oldest ones if there is no room; answers which were dropped.
+    pub fn push_live(&self, all: &[Live]) -> Vec<Message> {
         let mut inner = self.lock();
-        if inner.closed { Vec::new() } else { inner.live.push_over(message) }
+        if inner.closed { Vec::new() } else { all.iter().flat_map(|live| inner.live.push_over(live)).collect() }
     }
 
     /// Puts a live reply in; answers whether there was room.
     #[must_use]
-    pub fn push_reply(&self, message: &Arc<LiveMessage>) -> bool {
+    pub fn push_reply(&self, reply: &Live) -> bool {
         let mut inner = self.lock();
-        !inner.closed && inner.replies.push(message)
+        !inner.closed && inner.replies.push(reply)
     }
 
     /// Asks the connection of this session to let go of it, for another that takes it up.
@@ -119,17 +119,17 @@ impl Mailbox {
 
     /// Puts live messages back that were taken and never written; they come again before all
     /// others, as far as there is room. Answers which were dropped.
-    pub(crate) fn put_back(&self, unwritten: Vec<Arc<LiveMessage>>) -> Vec<Arc<LiveMessage>> {
+    pub(crate) fn put_back(&self, unwritten: Vec<Live>) -> Vec<Message> {
         let mut inner = self.lock();
         let mut dropped = Vec::new();
         if inner.closed {
             return dropped;
         }
-        for message in unwritten.into_iter().rev() {
-            dropped.extend(if message.is_reply() {
-                inner.replies.put_back_reply(message)
+        for live in unwritten.into_iter().rev() {
+            dropped.extend(if live.is_reply() {
+                inner.replies.put_back_reply(live)
             } else {
-                inner.live.put_back(message)
+                inner.live.put_back(live)
             });
         }
         dropped

@@ -45,7 +45,7 @@ pub trait Policy: Send + Sync + 'static {
     /// `unauthenticated` or `forbidden`.
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Party, Error>>;
 
-    /// Called for every verb, on the hot path: no I/O.
+    /// Called for every verb, on the hot path: no I/O. For messages of one batch that differ in nothing but id and payload, once.
     ///
     /// # Errors
     /// `forbidden`, naming what and to whom.

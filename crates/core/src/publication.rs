@@ -45,18 +45,26 @@ impl Session {
         self.hub.backend.submit(write, now, reply);
     }
 
+    /// How many of these go to live listeners together: they are alike, and none was ever passed on.
+    pub(crate) fn alike(&self, sequence: u64, ways: &[Way], batch: &[Message]) -> usize {
+        let Some(first) = batch.first().filter(|_| self.recent.is_ahead(sequence)) else { return 1 };
+        let together =
+            |(way, message): &(&Way, &Message)| matches!(way, Way::Live) && message.view().is_like(&first.view());
+        ways.iter().zip(batch).take_while(together).count()
+    }
+
     fn reply(&self, message: &Message, wakes: &mut Wakes) -> Result<Accepted, Error> {
         let topic = message.view().to().next().unwrap_or_default();
         self.hub.replies.deliver(topic, message, wakes)?;
         Ok(live_receipt(1))
     }
 
-    fn publish_live(&self, message: &Message, wakes: &mut Wakes) -> Result<Accepted, Error> {
-        let live = self.hub.publish_live(message, wakes);
-        if live == 0 && message.view().replyto().is_some() {
-            return Err(no_responders(message));
+    fn publish_live(&self, alike: &[Message], wakes: &mut Wakes) -> Result<Accepted, Error> {
+        let live = self.hub.publish_live(alike, wakes);
+        match alike.first() {
+            Some(message) if live == 0 && message.view().replyto().is_some() => Err(no_responders(message)),
+            _ => Ok(live_receipt(live)),
         }
-        Ok(live_receipt(live))
     }
 
     /// Best effort, and durable queues match: they keep it, but the publisher does not wait. Where
@@ -79,7 +87,7 @@ impl Session {
             Some(Err(error)) => (0, 0, Some(error)),
             None => (0, 0, None),
         };
-        let live = self.hub.publish_live(message, wakes);
+        let live = self.hub.publish_live(std::slice::from_ref(message), wakes);
         match refused {
             Some(error) if live == 0 => Err(error),
             _ if live == 0 && queues == 0 && message.view().replyto().is_some() => Err(no_responders(message)),
@@ -87,16 +95,17 @@ impl Session {
         }
     }
 
-    /// Hands a message on that no queue is waited for. A resend is answered as it was then, and
-    /// is not heard again.
+    /// Hands a message on that no queue is waited for, or several that are [`alike`](Self::alike). A resend is answered as it was
+    /// then, and is not heard again.
     pub(crate) fn pass_on(
         &mut self,
         way: &Way,
         sequence: u64,
-        message: &Message,
+        alike: &[Message],
         now: Now,
         wakes: &mut Wakes,
     ) -> Result<Accepted, Error> {
+        let [message, ..] = alike else { return Ok(live_receipt(0)) };
         if let Look::Known(accepted, _) = self.recent.look(sequence) {
             self.hub.telemetry.duplicates(1);
             return Ok(Accepted { duplicate: true, ..accepted.clone() });
@@ -105,34 +114,44 @@ impl Session {
         let accepted = match way {
             Way::Reply => self.reply(message, wakes)?,
             Way::Both => self.publish_both(message, now, wakes)?,
-            Way::Live | Way::Store { .. } | Way::Refused(_) => self.publish_live(message, wakes)?,
+            Way::Live | Way::Store { .. } | Way::Refused(_) => self.publish_live(alike, wakes)?,
         };
         if accepted.live == 0 && accepted.queues == 0 {
-            self.hub.unstored.unmatched(now.unix_ms, &self.party.name, message);
+            alike.iter().for_each(|message| self.hub.unstored.unmatched(now.unix_ms, &self.party.name, message));
         }
-        self.recent.remember(sequence, &accepted, |known, _| *known == accepted);
+        self.recent.remember_run(sequence, alike.len() as u64, &accepted, |known, _| *known == accepted);
         Ok(accepted)
     }
 
-    pub(crate) fn receipt(&mut self, sequence: u64, result: Result<Accepted, Error>) {
-        self.hub.telemetry.refused(usize::from(result.is_err()));
+    /// Answers messages of which the same can be said.
+    pub(crate) fn answer(&mut self, sequence: u64, run: &[Message], result: Result<Accepted, Error>, now: Now) {
+        if let Err(error) = &result {
+            run.iter()
+                .for_each(|message| self.hub.unstored.refused(now.unix_ms, &self.party.name, Some(message), error));
+        }
+        self.receipt(sequence, run.len(), result);
+    }
+
+    fn receipt(&mut self, sequence: u64, count: usize, result: Result<Accepted, Error>) {
+        self.hub.telemetry.refused(if result.is_err() { count } else { 0 });
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         // Of neighbours of which the same can be said, one receipt speaks.
         if let (Some(SessionEvent::Receipt(last)), Ok(accepted)) = (self.ready.last_mut(), &result)
             && last.sequence + u64::from(last.count) == sequence
             && accepted.position.is_none()
             && matches!(&last.result, Settlement::Ok(known) if known == accepted)
         {
-            last.count += 1;
+            last.count += count;
             return;
         }
-        self.ready.push(SessionEvent::Receipt(Publication { sequence, count: 1, result: result.into() }));
+        self.ready.push(SessionEvent::Receipt(Publication { sequence, count, result: result.into() }));
     }
 
     /// Refuses one message that could not be read.
     pub(crate) fn refuse(&mut self, sequence: u64, error: &Error) {
         self.hub.telemetry.published(1);
         self.hub.unstored.refused(self.hub.now().unix_ms, &self.party.name, None, error);
-        self.receipt(sequence, Err(error.clone()));
+        self.receipt(sequence, 1, Err(error.clone()));
     }
 
     /// Refuses settles and messages in one step, of which one message could not be read.

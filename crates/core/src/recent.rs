@@ -77,6 +77,22 @@ impl<T: Clone> Recent<T> {
         }
     }
 
+    /// Whether a sequence, and with it every later one, is new.
+    #[must_use]
+    pub fn is_ahead(&self, sequence: u64) -> bool {
+        sequence > self.highest
+    }
+
+    /// Remembers what is said of so many sequences from one on that [is ahead](Self::is_ahead), or of one that may not be. They join
+    /// the run before as in [`remember`](Self::remember).
+    pub fn remember_run(&mut self, sequence: u64, count: u64, value: &T, joins: impl FnOnce(&T, u64) -> bool) {
+        self.remember(sequence, value, joins);
+        let (Some(last), true) = (self.runs.back_mut(), count > 1) else { return };
+        last.count += count - 1;
+        self.highest = self.highest.saturating_add(count - 1);
+        self.forget_oldest();
+    }
+
     /// Remembers what is said of a new sequence. It joins the run before it if `joins` holds of
     /// that run's value and of how far into the run it would be.
     pub fn remember(&mut self, sequence: u64, value: &T, joins: impl FnOnce(&T, u64) -> bool) {
@@ -89,6 +105,10 @@ impl<T: Clone> Recent<T> {
             Some(run) if sequence - run.first == run.count && joins(&run.value, run.count) => run.count += 1,
             _ => self.runs.insert(after, Run { first: sequence, count: 1, value: value.clone() }),
         }
+        self.forget_oldest();
+    }
+
+    fn forget_oldest(&mut self) {
         let oldest = self.highest.saturating_sub(PRODUCER_WINDOW);
         while self.runs.front().is_some_and(|run| oldest.saturating_sub(run.first) >= run.count) {
             self.runs.pop_front();

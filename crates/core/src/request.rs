@@ -6,7 +6,7 @@ use foldhash::HashMap;
 use skep_protocol::{Code, Error, Message};
 
 use crate::clock::Now;
-use crate::live::LiveMessage;
+use crate::live::Live;
 use crate::mailbox::{Mailbox, Wakes};
 use crate::session::Session;
 
@@ -44,7 +44,7 @@ impl Replies {
         let Some(mailbox) = waiting.get(random) else {
             return Err(Error::new(Code::NoResponders, format!("nobody waits for a reply at {topic} any more")));
         };
-        if !mailbox.push_reply(&LiveMessage::new(message.clone())) {
+        if !mailbox.push_reply(&Live::one(message.clone())) {
             return Err(Error::new(
                 Code::QueueFull,
                 format!("the requester at {topic} takes no more replies just now"),

@@ -105,26 +105,26 @@ impl Session {
     /// number, when what the receipt says is true.
     pub fn publish(&mut self, sequence: u64, batch: &[Message], now: Now) {
         let mut wakes = Wakes::default();
-        let judge = |(message, sequence)| self.hub.admit(self.sender(sequence), message, now);
-        let ways: Vec<Way> = batch.iter().zip(sequence..).map(judge).collect();
-        let mut at = 0;
-        while let (Some(way), Some(message)) = (ways.get(at), batch.get(at)) {
-            let number = sequence + at as u64;
-            let result = match way {
-                way if self.is_stored_or_may_be(way) => {
-                    let run = ways[at..].iter().take_while(|way| self.is_stored_or_may_be(way)).count();
-                    self.store(number, &batch[at..at + run], &ways[at..at + run], now);
-                    at += run;
-                    continue;
-                }
-                Way::Refused(error) => Err(error.clone()),
-                passing => self.pass_on(passing, number, message, now, &mut wakes),
+        let ways = self.hub.admit_all(|sequence| self.sender(sequence), sequence, batch, now);
+        let (mut ways, mut rest, mut sequence) = (ways.as_slice(), batch, sequence);
+        while let Some(way) = ways.first() {
+            let is_stored = self.is_stored_or_may_be(way);
+            let count = match way {
+                _ if is_stored => ways.iter().take_while(|way| self.is_stored_or_may_be(way)).count(),
+                Way::Live => self.alike(sequence, ways, rest),
+                _ => 1,
             };
-            if let Err(error) = &result {
-                self.hub.unstored.refused(now.unix_ms, &self.party.name, Some(message), error);
+            let ((run, later), (these, others)) = (rest.split_at(count), ways.split_at(count));
+            if is_stored {
+                self.store(sequence, run, these, now);
+            } else {
+                let result = match way {
+                    Way::Refused(error) => Err(error.clone()),
+                    passing => self.pass_on(passing, sequence, run, now, &mut wakes),
+                };
+                self.answer(sequence, run, result, now);
             }
-            self.receipt(number, result);
-            at += 1;
+            (ways, rest, sequence) = (others, later, sequence + count as u64);
         }
         wakes.wake();
         self.hub.telemetry.published(batch.len());
@@ -309,6 +309,7 @@ impl Session {
             into.push(SessionEvent::Dropped(std::mem::take(dropped)));
         }
         // A slow listener misses what expired while it waited.
+        // Those that came together say the same of when they expire.
         let current = live.drain(..).filter(|live| check_expiry(&live.message().view(), now).is_ok());
         into.extend(current.map(SessionEvent::Live));
     }

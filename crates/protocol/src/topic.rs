@@ -139,6 +139,7 @@ fn check_tokens(text: &str, wildcards: bool) -> Result<(), &'static str> {
             '.' => (tokens, token_bytes) = (tokens + 1, 0),
             '*' | '>' if !wildcards => return Err("'*' and '>' belong in filters, not in topics"),
             ',' => return Err("',' separates topics and cannot stand inside one"),
+            c if c.is_ascii_graphic() => token_bytes += 1,
             c if c.is_whitespace() || c.is_control() => return Err("it holds white space or a control character"),
             _ => token_bytes += c.len_utf8(),
         }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use skep_core::{Action, BoxFuture, Credentials, Hub, Party, Policy, Session, SessionEvent};
+use skep_core::{Action, BoxFuture, Credentials, Hub, Live, Party, Policy, Session, SessionEvent};
 use skep_protocol::{
     Accepted, AgentId, Answer, Ask, Binding, Command, Delivery, Error, LeaseToken, Manage, Message, MessageBuilder,
-    MessageId, Page, ProducerId, Publish, Query, QueueName, ResumeToken, Settle, SettleBatch, Settled, Subscribe,
-    SubscriptionId, Target, Topic, Window,
+    MessageId, Page, ProducerId, Publication, Publish, Query, QueueName, ResumeToken, Settle, SettleBatch, Settled,
+    Subscribe, SubscriptionId, Target, Topic, Window,
 };
 
 /// Longer than anything takes that happens at all.
@@ -111,6 +111,14 @@ impl Peer {
         let is_mine = |event: &SessionEvent| matches!(event, SessionEvent::Receipt(r) if r.sequence == sequence);
         match self.wait_for(is_mine).await {
             SessionEvent::Receipt(receipt) => receipt.result.into(),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// The next receipt, whatever it answers.
+    pub async fn receipt(&mut self) -> Publication {
+        match self.wait_for(|event| matches!(event, SessionEvent::Receipt(_))).await {
+            SessionEvent::Receipt(receipt) => receipt,
             other => unreachable!("{other:?}"),
         }
     }
@@ -282,6 +290,14 @@ impl Peer {
         let Peer { session, hub, waiting, .. } = self;
         let mut events = Vec::new();
         poll_fn(|cx| session.poll_events(cx, hub.now(), &mut events)).await;
-        waiting.extend(events);
+        for event in events {
+            match event {
+                // One by one, however they came together.
+                SessionEvent::Live(live) => {
+                    waiting.extend(live.messages().iter().cloned().map(Live::one).map(SessionEvent::Live));
+                }
+                event => waiting.push_back(event),
+            }
+        }
     }
 }

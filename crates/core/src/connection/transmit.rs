@@ -1,16 +1,15 @@
 //! What happened to the session becomes frames, and frames become blocks of bytes.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use skep_protocol::{Code, Delivery, Encoding, Error, Frame, Managed, Publication, Settlement, encode_live};
+use skep_protocol::{Code, Delivery, Encoding, Error, Frame, Managed, Message, Publication, Settlement, encode_live};
 
 use super::{Connection, Form, State};
 use crate::clock::Now;
 use crate::event::SessionEvent;
 use crate::limits::{FRAME_BYTES, LIVE_COPY_BYTES_MAX, LIVE_FRAME_BYTES};
-use crate::live::LiveMessage;
+use crate::live::Live;
 
 /// Frames to write, in the connection's form. The driver asks for more only while it has room.
 #[derive(Debug, Default)]
@@ -30,7 +29,7 @@ pub struct Block {
     /// As it travels.
     pub bytes: Bytes,
     /// The live messages that it holds: nobody asks for them again.
-    live: Vec<Arc<LiveMessage>>,
+    live: Vec<Live>,
 }
 
 impl From<Bytes> for Block {
@@ -45,12 +44,12 @@ impl Transmit {
     }
 
     /// The live messages in it.
-    pub(super) fn into_live(self) -> Vec<Arc<LiveMessage>> {
+    pub(super) fn into_live(self) -> Vec<Live> {
         let values = self.values.into_iter().flat_map(|frame| match frame {
             Frame::Live(messages) => messages,
             _ => Vec::new(),
         });
-        self.blocks.into_iter().flat_map(|block| block.live).chain(values.map(LiveMessage::new)).collect()
+        self.blocks.into_iter().flat_map(|block| block.live).chain(values.map(Live::one)).collect()
     }
 }
 
@@ -105,8 +104,8 @@ impl Connection {
                     bytes = 0;
                     Frame::Deliver(std::mem::take(&mut deliveries))
                 }
-                SessionEvent::Live(message) => {
-                    self.put_live(message, &mut live, out);
+                SessionEvent::Live(messages) => {
+                    self.put_live(messages, &mut live, out);
                     continue;
                 }
                 SessionEvent::Settled(settled) => Frame::Settled(settled),
@@ -133,18 +132,15 @@ impl Connection {
         }
     }
 
-    /// A small message is cheaper copied than sent alone. A large one is encoded once for all who get it, and so
-    /// is every one in JSON, which takes longer to write than to copy.
-    fn put_live(&self, message: Arc<LiveMessage>, small: &mut Small, out: &mut Transmit) {
+    /// Few bytes are cheaper copied than sent alone. More are encoded once for all who get them, and so
+    /// is everything in JSON, which takes longer to write than to copy.
+    fn put_live(&self, live: Live, small: &mut Small, out: &mut Transmit) {
         match self.form {
-            Form::Values => out.values.push(Frame::Live(vec![message.message().clone()])),
-            Form::Encoded(Encoding::Compact) if message.message().bytes().len() <= LIVE_COPY_BYTES_MAX => {
-                small.add(message, out);
-            }
+            Form::Values => out.values.push(Frame::Live(live.messages().to_vec())),
+            Form::Encoded(Encoding::Compact) if live.bytes() <= LIVE_COPY_BYTES_MAX => small.add(live, out),
             Form::Encoded(encoding) => {
                 small.put(out);
-                let bytes = message.frame(encoding);
-                put_block(Block { bytes, live: vec![message] }, out);
+                put_block(Block { bytes: live.frame(encoding), live: vec![live] }, out);
             }
         }
     }
@@ -164,27 +160,28 @@ impl Connection {
 /// Small live messages that travel in one frame, in the compact form.
 #[derive(Default)]
 struct Small {
-    messages: Vec<Arc<LiveMessage>>,
+    live: Vec<Live>,
     bytes: usize,
 }
 
 impl Small {
-    fn add(&mut self, message: Arc<LiveMessage>, out: &mut Transmit) {
-        self.bytes += message.message().bytes().len();
-        self.messages.push(message);
+    fn add(&mut self, live: Live, out: &mut Transmit) {
+        self.bytes += live.bytes();
+        self.live.push(live);
         if self.bytes >= LIVE_FRAME_BYTES {
             self.put(out);
         }
     }
 
     fn put(&mut self, out: &mut Transmit) {
-        let live = std::mem::take(&mut self.messages);
-        let room = std::mem::take(&mut self.bytes) + 8 * live.len() + 16;
-        if live.is_empty() {
+        let live = std::mem::take(&mut self.live);
+        let messages: Vec<&Message> = live.iter().flat_map(Live::messages).collect();
+        let room = std::mem::take(&mut self.bytes) + 8 * messages.len() + 16;
+        if messages.is_empty() {
             return;
         }
         let mut block = Vec::with_capacity(room);
-        encode_live(live.iter().map(|live| live.message()), &mut block);
+        encode_live(Encoding::Compact, messages.into_iter(), &mut block);
         put_block(Block { bytes: block.into(), live }, out);
     }
 }

@@ -1,7 +1,7 @@
 //! Live messages and requests between sessions of one hub.
 
 use skep_protocol::limits::NOT_BEFORE_MS_MAX;
-use skep_protocol::{Ask, Code, Command, Guarantee, Message, Page, QueueSpec};
+use skep_protocol::{Ask, Code, Command, Error, Guarantee, Message, Page, QueueSpec};
 use skep_testkit::{Peer, message, topic};
 
 use crate::connection::House;
@@ -23,6 +23,61 @@ async fn a_session_gets_a_live_message_once_however_many_subscriptions_match() {
     assert_eq!(text(&a.live().await), "x");
     assert_eq!(text(&b.live().await), "x");
     assert!(a.is_quiet(20).await && b.is_quiet(20).await);
+}
+
+/// The same with a payload that no builder would take.
+fn with_payload(message: &Message, bytes: usize) -> Message {
+    let short = message.payload().len() + 2;
+    let head = message.bytes().get(..message.bytes().len() - short).expect("the payload is its end");
+    let length = u32::try_from(bytes).expect("short").to_be_bytes();
+    Message::parse([head, &[0xc6], &length, &vec![b'x'; bytes]].concat().into()).expect("a message")
+}
+
+#[tokio::test]
+async fn messages_that_differ_in_id_and_payload_alone_are_each_judged_and_heard_once_in_order() {
+    let house = House::new().await;
+    let mut listeners = [Peer::attach(&house.hub, None), Peer::attach(&house.hub, None)];
+    for listener in &mut listeners {
+        listener.listen("events.*").await;
+    }
+    let mut sender = Peer::attach(&house.hub, None);
+    let to = |name: &str, text: &str| message(name).text(text).finish().expect("a message");
+    let mut batch: Vec<Message> = (0..400).map(|n| to("events.a", &n.to_string())).collect();
+    batch.extend([
+        with_payload(&to("events.a", "1"), house.hub.options().payload_bytes_max + 1),
+        to("events.a", "400"),
+        to("else.b", "unheard"),
+        to("events.b", "401"),
+    ]);
+    // A resend is answered as before, and nobody hears it again; what was refused is judged again.
+    for is_resend in [false, true] {
+        let now = house.hub.now();
+        sender.session().publish(1, &batch, now);
+        let mut told = Vec::new();
+        while told.iter().map(|(_, count, _)| u64::from(*count)).sum::<u64>() < batch.len() as u64 {
+            let receipt = sender.receipt().await;
+            let result = Result::from(receipt.result);
+            let live = result.map(|ok| (ok.live, ok.duplicate)).map_err(|error: Error| error.code);
+            told.push((receipt.sequence, receipt.count, live));
+        }
+        told.sort_by_key(|(sequence, ..)| *sequence);
+        let heard = Ok((2, is_resend));
+        let expected = [
+            (1, 400, heard),
+            (401, 1, Err(Code::TooLarge)),
+            (402, 1, heard),
+            (403, 1, Ok((0, is_resend))),
+            (404, 1, heard),
+        ];
+        assert_eq!(told, expected);
+    }
+    for listener in &mut listeners {
+        for n in 0..402 {
+            assert_eq!(text(&listener.live().await), n.to_string());
+        }
+        assert!(listener.is_quiet(20).await);
+    }
+    assert_eq!(house.hub.counters().live, 2 * 402);
 }
 
 #[tokio::test]

@@ -99,11 +99,16 @@ impl Frame {
     }
 }
 
-/// Appends the compact form of a live frame, of messages that are held elsewhere.
-pub fn encode_live<'a>(messages: impl ExactSizeIterator<Item = &'a Message>, out: &mut Vec<u8>) {
-    put_array(out, 2);
-    put_uint(out, LIVE);
-    put_messages(messages, out);
+/// Appends a live frame of messages that are held elsewhere.
+pub fn encode_live<'a>(encoding: Encoding, messages: impl ExactSizeIterator<Item = &'a Message>, out: &mut Vec<u8>) {
+    match encoding {
+        Encoding::Json => encoding.encode(&Frame::Live(messages.cloned().collect()), out),
+        Encoding::Compact => {
+            put_array(out, 2);
+            put_uint(out, LIVE);
+            put_messages(messages, out);
+        }
+    }
 }
 
 fn put_messages<'a>(messages: impl ExactSizeIterator<Item = &'a Message>, out: &mut Vec<u8>) {
@@ -233,12 +238,13 @@ fn decode_messages(body: &Bytes, reader: &mut Reader<'_>) -> Result<Vec<Message>
     if count > BATCH_MAX {
         return Err(Error::new(Code::TooLarge, format!("frame holds {count} items; at most {BATCH_MAX} are taken")));
     }
-    (0..count)
-        .map(|_| {
-            let bytes = reader.bin().map_err(bad)?;
-            Message::parse(body.slice_ref(bytes))
-        })
-        .collect()
+    // What is announced is not there yet: each takes a byte at least.
+    let mut messages: Vec<Message> = Vec::with_capacity(count.min(body.len()));
+    for _ in 0..count {
+        let bytes = reader.bin().map_err(bad)?;
+        messages.push(Message::parse_after(body.slice_ref(bytes), messages.last())?);
+    }
+    Ok(messages)
 }
 
 /// The error of a part of the frame, such as a message. serde carries only text, so its code

@@ -100,6 +100,17 @@ impl Message {
         Ok(Message { bytes, at })
     }
 
+    /// The same, right after another one: what both have in common is not checked twice.
+    ///
+    /// # Errors
+    /// As [`Message::parse`].
+    pub fn parse_after(bytes: Bytes, before: Option<&Message>) -> Result<Self, Error> {
+        match before.and_then(|before| parse::offsets_like(&bytes, &before.bytes, &before.at)) {
+            Some(at) => Ok(Message { bytes, at }),
+            None => Message::parse(bytes),
+        }
+    }
+
     /// A copy in memory of its own: it holds no part of a larger buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
@@ -156,6 +167,17 @@ impl<'a> MessageRef<'a> {
         bytes.extend_from_slice(fixed);
         (ATTRIBUTES..FIELDS).for_each(|_| put_nil(&mut bytes));
         Message::parse(bytes.into()).expect("each of its elements was checked")
+    }
+
+    /// Whether two messages differ in nothing but id and payload, and so in nothing by which they are routed or judged, except the size.
+    /// It may say no of messages that do not, either.
+    #[must_use]
+    pub fn is_like(&self, other: &MessageRef<'_>) -> bool {
+        let shared = |message: &MessageRef<'a>| {
+            message.at.get(TO).zip(message.at.get(PAYLOAD)).map(|(to, end)| *to as usize..*end as usize)
+        };
+        self.at == other.at
+            && shared(self).is_some_and(|shared| self.bytes.get(shared.clone()) == other.bytes.get(shared))
     }
 
     /// Its id, unique within its source.

@@ -28,6 +28,10 @@ const NAMES: [&str; FIELDS] = [
     "payload",
 ];
 
+/// The first byte of a message with the fixed elements and no more.
+#[expect(clippy::cast_possible_truncation, reason = "a short array, of less than 16 elements")]
+const USUAL_HEAD: u8 = 0x90 | FIELDS as u8;
+
 pub(super) fn offsets(bytes: &[u8]) -> Result<Offsets, Error> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         let text = format!("message has {} bytes; at most {MESSAGE_BYTES_MAX} are taken", bytes.len());
@@ -50,6 +54,23 @@ pub(super) fn offsets(bytes: &[u8]) -> Result<Offsets, Error> {
         return Err(invalid("bytes follow its last element".into()));
     }
     Ok(at)
+}
+
+/// The same of a message that follows another one of which the offsets are known. Neighbours mostly differ in id and payload
+/// alone: what stands between was checked then, and is compared now. None when it differs, or anything else is unusual.
+pub(super) fn offsets_like(bytes: &[u8], known: &[u8], at: &Offsets) -> Option<Offsets> {
+    let start = |field: usize| at.get(field).map(|start| *start as usize);
+    let shared = start(TO)?..start(PAYLOAD)?;
+    // Elements after the payload would be compared with nothing.
+    let has_usual_head = bytes.first() == Some(&USUAL_HEAD) && known.first() == Some(&USUAL_HEAD);
+    if !has_usual_head || bytes.len() > MESSAGE_BYTES_MAX || bytes.get(shared.clone())? != known.get(shared.clone())? {
+        return None;
+    }
+    let mut id = Reader::starting_at(bytes, start(ID)?);
+    check_id(id.str().ok()?).ok()?;
+    let mut payload = Reader::starting_at(bytes, shared.end);
+    let is_whole = payload.nil() || payload.bin().is_ok();
+    (id.at() == shared.start && is_whole && payload.is_done()).then_some(*at)
 }
 
 fn check_field(field: usize, name: &'static str, reader: &mut Reader<'_>) -> Result<(), Error> {

@@ -259,3 +259,49 @@ fn a_bare_message_keeps_who_wrote_to_whom_and_neither_payload_nor_attributes() {
     assert_eq!((view.conversation(), view.to().collect::<Vec<_>>()), ("c-1", vec!["jobs"]));
     assert!(view.payload().is_none() && view.attributes().next().is_none());
 }
+
+#[test]
+fn a_message_after_its_like_is_read_as_it_is_alone() {
+    let like = |n: u8| rebuilt(&full(), n);
+    let before = like(1);
+    for after in [like(2), before.clone()] {
+        let read = Message::parse_after(after.bytes().clone(), Some(&before)).unwrap();
+        assert_eq!((read.at, read.view().is_like(&before.view())), (after.at, true));
+        assert_eq!((read.id(), read.view().payload()), (after.id(), after.view().payload()));
+    }
+    let elsewhere =
+        Message::build(&id("m-1"), "agent/alice", "task").to(&Topic::new("jobz").unwrap()).finish().unwrap();
+    assert!(!elsewhere.view().is_like(&before.view()));
+}
+
+/// The same with another id and payload.
+fn rebuilt(message: &Message, n: u8) -> Message {
+    let mut bytes = message.bytes().to_vec();
+    let digit = bytes.windows(3).position(|window| window == b"m-1").unwrap() + 2;
+    bytes[digit] = b'0' + n;
+    let payload = *message.at.last().unwrap() as usize;
+    bytes.truncate(payload);
+    crate::pack::put_bin(&mut bytes, &vec![n; n.into()]);
+    Message::parse(bytes.into()).unwrap()
+}
+
+proptest! {
+    /// Whatever is damaged of it, and wherever it is cut.
+    #[test]
+    fn after_another_message_the_same_is_read_and_refused_as_alone(
+        damage in proptest::collection::vec((0usize..400, any::<u8>()), 0..3), cut in 0usize..400, more in 0usize..3,
+    ) {
+        let before = rebuilt(&full(), 3);
+        let mut bytes = rebuilt(&full(), 4).bytes().to_vec();
+        for (at, byte) in damage {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        if cut < 40 {
+            bytes.truncate(bytes.len() - cut);
+        }
+        bytes.extend(std::iter::repeat_n(0xc0, more));
+        let (alone, after) = (Message::parse(bytes.clone().into()), Message::parse_after(bytes.into(), Some(&before)));
+        prop_assert_eq!(alone.map(|m| (m.at, m)), after.map(|m| (m.at, m)));
+    }
+}
