@@ -7,7 +7,6 @@
 mod driver;
 mod edge;
 mod error;
-mod gate;
 mod http;
 mod in_process;
 pub mod limits;

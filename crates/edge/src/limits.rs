@@ -30,11 +30,12 @@ pub const IN_PROCESS_BATCHES_MAX: usize = 64;
 /// Batches on their way to a client within the process: each may hold all that waited for its
 /// session, so one is enough, and a client that does not read holds little.
 pub const IN_PROCESS_BATCHES_OUT_MAX: usize = 1;
-/// Read buffer of a WebSocket, in bytes: small, because most connections are idle.
-pub const WEBSOCKET_READ_BYTES: usize = 8 * 1024;
-/// Bytes gathered for one write to a WebSocket.
-pub const WEBSOCKET_WRITE_BYTES: usize = 16 * 1024;
-/// Blocks handed to the system in one write to a Unix socket.
+/// Bytes read at once from a WebSocket of which nobody knows yet who speaks; and so much more than a Connect is read before
+/// that is known, for what surrounds it.
+pub const STRANGER_READ_BYTES: usize = 8 * 1024;
+/// Bytes of memory taken for a frame of a WebSocket of which only a part has come; more as more comes.
+pub const PARTIAL_BYTES_MAX: usize = 128 * 1024;
+/// Blocks handed to the system in one write.
 pub const BLOCKS_A_WRITE: usize = 32;
 
 /// How long a TCP connection may say nothing at all before it loses its seat: nobody is known to be there.

@@ -18,7 +18,6 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use crate::edge::Shared;
-use crate::gate::{Gate, Gated};
 use crate::http::Problem;
 use crate::limits::{ACCEPT_PAUSE, DRAIN_MAX, FAREWELL_MAX, FIRST_BYTE_MAX, HTTP_HEAD_MAX, TURNED_AWAY_MAX};
 use crate::seats::Seat;
@@ -90,13 +89,11 @@ async fn serve_one(shared: Arc<Shared>, stream: TcpStream, router: Router, seat:
     if !is_heard(&shared, &stream).await {
         return tracing::debug!("a connection said nothing");
     }
-    let gate = Gate::default();
-    let stream = TokioIo::new(Gated::new(stream, gate.clone()));
+    let stream = TokioIo::new(stream);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
-        // A request that becomes a WebSocket takes the seat along, and the gate of its stream.
+        // A request that becomes a WebSocket takes the seat along.
         request.extensions_mut().insert(seat.clone());
-        request.extensions_mut().insert(gate.clone());
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

@@ -1,30 +1,23 @@
 //! Frames over a byte stream: four bytes of length, little-endian, then a compact frame.
 //!
-//! Reads go through a scratch buffer of the worker, and writes straight from the blocks, so
-//! an idle connection owns no buffer.
+//! Reads go through a buffer of the worker, and writes straight from the blocks, so an idle
+//! connection owns no buffer.
 
-use std::cell::RefCell;
-use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use skep_core::{Block, Incoming};
+use skep_core::Incoming;
 use skep_protocol::limits::{CONNECT_BYTES_MAX, FRAME_BYTES_MAX};
 use skep_protocol::{Code, Encoding, Error, Frame};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::UnixStream;
 
 use crate::limits::{BLOCKS_A_WRITE, TURN_BYTES_MAX};
-use crate::wire::{Gone, Outbox, Wire};
+use crate::wire::{Gone, Head, Outbox, Wire, poll_read_some, poll_write_some};
 
 /// Bytes of the length before a frame.
 const PREFIX: usize = 4;
-
-thread_local! {
-    /// Used within one poll only; nothing of it outlives that.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; TURN_BYTES_MAX].into());
-}
 
 /// Frames over one Unix stream.
 pub(crate) struct PrefixedWire {
@@ -110,57 +103,29 @@ impl PrefixedWire {
     pub(crate) fn new(stream: UnixStream) -> Self {
         PrefixedWire { stream, frames: Frames::default(), written: 0 }
     }
+}
 
-    /// Answers how many bytes the system took.
-    fn write_some(&mut self, cx: &mut Context<'_>, blocks: &[Block]) -> Poll<io::Result<usize>> {
-        let blocks = blocks.get(..BLOCKS_A_WRITE).unwrap_or(blocks);
-        let lengths: Vec<[u8; PREFIX]> =
-            blocks.iter().map(|block| u32::try_from(block.bytes.len()).unwrap_or(u32::MAX).to_le_bytes()).collect();
-        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(2 * blocks.len());
-        for (length, block) in lengths.iter().zip(blocks) {
-            slices.extend([IoSlice::new(length), IoSlice::new(&block.bytes)]);
-        }
-        let mut slices = slices.as_mut_slice();
-        IoSlice::advance_slices(&mut slices, self.written);
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
+fn length(bytes: usize) -> Head {
+    Head::new(&u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes())
 }
 
 /// A frame alone, as it travels.
 pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
     let mut bytes = vec![0; PREFIX];
     Encoding::Compact.encode(frame, &mut bytes);
-    let length = u32::try_from(bytes.len() - PREFIX).unwrap_or(u32::MAX).to_le_bytes();
-    bytes.iter_mut().zip(length).for_each(|(byte, of_length)| *byte = of_length);
+    let length = length(bytes.len() - PREFIX);
+    bytes.iter_mut().zip(length.as_ref()).for_each(|(byte, of_length)| *byte = *of_length);
     bytes
 }
 
 impl Wire for PrefixedWire {
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            let came = buffer.filled();
-            if came.is_empty() {
-                return Poll::Ready(Err(Gone::Closed("it closed".into())));
-            }
-            self.frames.take(came, into)?;
-            Poll::Ready(Ok(came.len()))
-        })
+        poll_read_some(&mut self.stream, cx, TURN_BYTES_MAX, |came| self.frames.take(came, into))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outbox) -> Poll<Result<(), Gone>> {
         while !out.is_empty() {
-            let mut count = ready!(self.write_some(cx, out.blocks()))?;
-            if count == 0 {
-                return Poll::Ready(Err(Gone::Closed("it takes no more".into())));
-            }
-            count += std::mem::take(&mut self.written);
-            while let Some(block) = out.blocks().first().filter(|block| PREFIX + block.bytes.len() <= count) {
-                count -= PREFIX + block.bytes.len();
-                out.pop();
-            }
-            self.written = count;
+            ready!(poll_write_some(&mut self.stream, cx, (out, &mut self.written), BLOCKS_A_WRITE, length))?;
         }
         Poll::Ready(Ok(()))
     }

@@ -1,72 +1,107 @@
 //! WebSocket: one message is one frame. The subprotocol says in which encoding.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+mod frames;
+mod socket;
 
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures_util::{Sink, Stream};
-use skep_core::{Connection, Credentials, Form, Incoming};
-use skep_protocol::limits::{CONNECT_BYTES_MAX, FRAME_BYTES_MAX};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use sha1::{Digest as _, Sha1};
+use skep_core::{Connection, Credentials, Form};
 use skep_protocol::{Code, Encoding, Error};
 
 use crate::driver::drive;
 use crate::edge::Shared;
-use crate::gate::Gate;
 use crate::http::{Problem, credentials};
-use crate::limits::{WEBSOCKET_READ_BYTES, WEBSOCKET_WRITE_BYTES};
 use crate::seats::Seat;
-use crate::wire::{Gone, Outbox, Wire};
+use socket::SocketWire;
 
-/// What a sign of life counts towards the bound of a turn, so that a flood of pings ends it.
-const CONTROL_BYTES: usize = 64;
+/// What is appended to a client's key before it is hashed (RFC 6455, 1.3).
+const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// `GET /ws`. The token comes as Bearer, or in the first frame: browsers cannot set headers here.
 pub(crate) async fn upgrade(
     State(shared): State<Arc<Shared>>,
     seat: Option<Extension<Seat>>,
-    gate: Option<Extension<Gate>>,
-    headers: HeaderMap,
-    request: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> Result<Response, Problem> {
-    let mut request = request.map_err(|rejection| {
-        let text = format!("{}; expected a WebSocket handshake", rejection.body_text());
-        Problem::with_status(rejection.into_response().status(), Error::new(Code::InvalidFrame, text))
-    })?;
-    let credentials = credentials(&headers)?;
-    let encoding = choose(request.requested_protocols())?;
-    if let Some(encoding) = encoding {
-        request.set_selected_protocol(HeaderValue::from_static(encoding.subprotocol()));
-    }
+    let upgraded = request.extensions_mut().remove::<OnUpgrade>();
+    let headers = request.headers();
+    let accept = accept(headers).map_err(|text| unshaken(StatusCode::BAD_REQUEST, text))?;
+    let upgraded =
+        upgraded.ok_or_else(|| unshaken(StatusCode::UPGRADE_REQUIRED, "this connection cannot become another"))?;
+    let credentials = credentials(headers)?;
+    let chosen = choose(offered(headers))?;
     let seat = match seat {
         Some(Extension(seat)) => seat,
         None => shared.seat()?,
     };
-    let gate = gate.map(|Extension(gate)| gate).unwrap_or_default();
-    gate.narrow(CONNECT_BYTES_MAX + WEBSOCKET_READ_BYTES);
-    let encoding = encoding.unwrap_or(Encoding::Json);
-    let serve = move |socket| serve(SocketWire { socket, encoding, gate }, shared, credentials, seat);
-    Ok(request
-        .max_message_size(FRAME_BYTES_MAX)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .read_buffer_size(WEBSOCKET_READ_BYTES)
-        .write_buffer_size(WEBSOCKET_WRITE_BYTES)
-        .on_failed_upgrade(|error| tracing::debug!(%error, "no WebSocket came of a handshake"))
-        .on_upgrade(serve))
+    let encoding = chosen.unwrap_or(Encoding::Json);
+    tokio::spawn(async move {
+        match upgraded.await {
+            Ok(upgraded) => serve(upgraded, encoding, shared, credentials, seat).await,
+            Err(error) => tracing::debug!(%error, "no WebSocket came of a handshake"),
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let said = response.headers_mut();
+    said.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    said.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    said.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(encoding) = chosen {
+        said.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(encoding.subprotocol()));
+    }
+    Ok(response)
+}
+
+/// Checks what a client says when it opens a WebSocket; answers what proves that we understood it.
+fn accept(headers: &HeaderMap) -> Result<HeaderValue, &'static str> {
+    if !names(headers, header::CONNECTION, "upgrade") {
+        return Err("header Connection does not say upgrade");
+    }
+    if !names(headers, header::UPGRADE, "websocket") {
+        return Err("header Upgrade does not say websocket");
+    }
+    if !names(headers, header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err("header Sec-WebSocket-Version is not 13");
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or("header Sec-WebSocket-Key is missing")?;
+    let hash = Sha1::new().chain_update(key.as_bytes()).chain_update(KEY_SUFFIX).finalize();
+    HeaderValue::try_from(STANDARD.encode(hash)).map_err(|_| "header Sec-WebSocket-Key is not understood")
+}
+
+/// Whether one of the words of a header is this one.
+fn names(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+    words(headers, name).any(|said| said.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii)
+}
+
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    words(headers, header::SEC_WEBSOCKET_PROTOCOL)
+}
+
+fn unshaken(status: StatusCode, text: &str) -> Problem {
+    Problem::with_status(status, Error::new(Code::InvalidFrame, format!("{text}; expected a WebSocket handshake")))
 }
 
 /// The encoding of the offered subprotocols; none when none is offered.
-fn choose<'a>(offered: impl Iterator<Item = &'a HeaderValue>) -> Result<Option<Encoding>, Error> {
+fn choose<'a>(offered: impl Iterator<Item = &'a [u8]>) -> Result<Option<Encoding>, Error> {
     let mut unknown = Vec::new();
     for offer in offered {
-        match [Encoding::Compact, Encoding::Json].into_iter().find(|e| offer.as_bytes() == e.subprotocol().as_bytes()) {
+        match [Encoding::Compact, Encoding::Json].into_iter().find(|e| offer == e.subprotocol().as_bytes()) {
             Some(encoding) => return Ok(Some(encoding)),
-            None => unknown.push(offer.to_str().unwrap_or("?")),
+            None => unknown.push(std::str::from_utf8(offer).unwrap_or("?")),
         }
     }
     if unknown.is_empty() {
@@ -77,78 +112,12 @@ fn choose<'a>(offered: impl Iterator<Item = &'a HeaderValue>) -> Result<Option<E
     Err(Error::new(Code::UnsupportedVersion, text))
 }
 
-async fn serve(wire: SocketWire, shared: Arc<Shared>, credentials: Credentials, seat: Seat) {
-    let (hub, form) = (shared.hub.clone(), Form::Encoded(wire.encoding));
+async fn serve(upgraded: Upgraded, encoding: Encoding, shared: Arc<Shared>, credentials: Credentials, seat: Seat) {
+    let (hub, form) = (shared.hub.clone(), Form::Encoded(encoding));
     let connection = Connection::new(hub.clone(), form, credentials, hub.now());
+    let wire = SocketWire::new(TokioIo::new(upgraded), encoding);
     drive(wire, form, connection, hub, &shared.shutdown).await;
     drop(seat);
-}
-
-struct SocketWire {
-    socket: WebSocket,
-    encoding: Encoding,
-    /// Narrow until it is known who speaks.
-    gate: Gate,
-}
-
-impl SocketWire {
-    fn message(&self, block: Bytes) -> Result<Message, Gone> {
-        match self.encoding {
-            Encoding::Compact => Ok(Message::Binary(block)),
-            Encoding::Json => match Utf8Bytes::try_from(block) {
-                Ok(text) => Ok(Message::Text(text)),
-                Err(error) => Err(Gone::Closed(format!("a JSON frame is not text: {error}"))),
-            },
-        }
-    }
-}
-
-impl Wire for SocketWire {
-    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>> {
-        let bytes: Bytes = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-            Some(Ok(Message::Text(text))) => text.into(),
-            Some(Ok(Message::Binary(bytes))) => bytes,
-            // Pings are answered below us; either is a sign of life.
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Poll::Ready(Ok(CONTROL_BYTES)),
-            Some(Ok(Message::Close(_))) | None => return Poll::Ready(Err(Gone::Closed("it closed".into()))),
-            Some(Err(_)) if self.gate.is_shut() => {
-                let text =
-                    format!("first frame: at most {CONNECT_BYTES_MAX} bytes are taken before Connect is answered");
-                return Poll::Ready(Err(Gone::Broken(Error::new(Code::TooLarge, text))));
-            }
-            Some(Err(error)) => {
-                let text = format!("websocket: {error}; expected whole messages of at most {FRAME_BYTES_MAX} bytes");
-                return Poll::Ready(Err(Gone::Broken(Error::new(Code::InvalidFrame, text))));
-            }
-        };
-        let read = bytes.len().max(1);
-        into.push(Incoming::Bytes(bytes));
-        Poll::Ready(Ok(read))
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outbox) -> Poll<Result<(), Gone>> {
-        while !out.is_empty() {
-            ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
-            let Some(block) = out.pop() else { break };
-            let message = self.message(block)?;
-            Pin::new(&mut self.socket).start_send(message)?;
-        }
-        Pin::new(&mut self.socket).poll_flush(cx).map_err(Gone::from)
-    }
-
-    fn let_in(&mut self) {
-        self.gate.open();
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.socket).poll_close(cx).map(|_| ())
-    }
-}
-
-impl From<axum::Error> for Gone {
-    fn from(error: axum::Error) -> Self {
-        Gone::Closed(error.to_string())
-    }
 }
 
 #[cfg(test)]
@@ -156,8 +125,23 @@ mod tests {
     use super::*;
 
     fn offered(names: &[&'static str]) -> Result<Option<Encoding>, Error> {
-        let values: Vec<HeaderValue> = names.iter().map(|name| HeaderValue::from_static(name)).collect();
-        choose(values.iter())
+        let line = (header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::try_from(names.join(", ")).unwrap());
+        choose(super::offered(&names.iter().take(1).map(|_| line.clone()).collect()))
+    }
+
+    #[test]
+    fn the_key_of_the_rfc_is_accepted_as_it_says_and_what_is_no_handshake_is_named() {
+        let mut headers = HeaderMap::new();
+        for (name, value, missing) in [
+            (header::CONNECTION, "keep-alive, Upgrade", "Connection"),
+            (header::UPGRADE, "WebSocket", "Upgrade"),
+            (header::SEC_WEBSOCKET_VERSION, "13", "Version"),
+            (header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==", "Key"),
+        ] {
+            assert!(accept(&headers).unwrap_err().contains(missing));
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        assert_eq!(accept(&headers).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]

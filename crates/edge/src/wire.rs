@@ -1,13 +1,21 @@
 //! The seam between a transport and its driver: whole frames in, whole frames out.
 
-use std::io;
-use std::task::{Context, Poll};
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use skep_core::{Block, Incoming, Transmit};
 use skep_protocol::{Encoding, Error, Frame};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::limits::UNWRITTEN_BYTES_MAX;
+use crate::limits::{TURN_BYTES_MAX, UNWRITTEN_BYTES_MAX};
+
+thread_local! {
+    /// What reads go through, so that an idle connection owns no buffer. Used within one poll only; nothing of it outlives that.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; TURN_BYTES_MAX].into());
+}
 
 /// One transport of one connection, both halves. It keeps no frame beyond what it is
 /// writing just now; what waits, waits in the [`Outbox`], where it is counted.
@@ -39,6 +47,84 @@ impl From<io::Error> for Gone {
     fn from(error: io::Error) -> Self {
         Gone::Closed(error.to_string())
     }
+}
+
+/// Reads what is there, at most so much, and has `take` take it; answers how much it was, never 0.
+pub(crate) fn poll_read_some(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    bytes_max: usize,
+    take: impl FnOnce(&[u8]) -> Result<(), Gone>,
+) -> Poll<Result<usize, Gone>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let room = bytes_max.min(scratch.len());
+        let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        let came = buffer.filled();
+        if came.is_empty() {
+            return Poll::Ready(Err(Gone::Closed("it closed".into())));
+        }
+        take(came)?;
+        Poll::Ready(Ok(came.len()))
+    })
+}
+
+/// What stands before a frame on a stream of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    bytes: [u8; HEAD_BYTES_MAX],
+    len: usize,
+}
+
+const HEAD_BYTES_MAX: usize = 10;
+
+impl Head {
+    /// Of at most 10 bytes.
+    pub(crate) fn new(head: &[u8]) -> Self {
+        let mut bytes = [0; HEAD_BYTES_MAX];
+        bytes.iter_mut().zip(head).for_each(|(byte, known)| *byte = *known);
+        Head { bytes, len: head.len().min(HEAD_BYTES_MAX) }
+    }
+}
+
+impl AsRef<[u8]> for Head {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Writes some of the blocks that wait, at most so many, straight from where they lie, each behind its head. `written` are the
+/// bytes of the first one and its head that went before.
+pub(crate) fn poll_write_some(
+    stream: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    (out, written): (&mut Outbox, &mut usize),
+    blocks_max: usize,
+    head: impl Fn(usize) -> Head,
+) -> Poll<Result<(), Gone>> {
+    let blocks = out.blocks();
+    let blocks = blocks.get(..blocks_max).unwrap_or(blocks);
+    let heads: Vec<Head> = blocks.iter().map(|block| head(block.bytes.len())).collect();
+    let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(2 * blocks.len());
+    for (head, block) in heads.iter().zip(blocks) {
+        slices.extend([IoSlice::new(head.as_ref()), IoSlice::new(&block.bytes)]);
+    }
+    let mut slices = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut slices, *written);
+    let count = ready!(Pin::new(stream).poll_write_vectored(cx, slices))?;
+    if count == 0 {
+        return Poll::Ready(Err(Gone::Closed("it takes no more".into())));
+    }
+    *written += count;
+    for head in heads {
+        let whole = head.len + out.blocks().first().map_or(0, |block| block.bytes.len());
+        if *written < whole {
+            break;
+        }
+        *written -= whole;
+        out.pop();
+    }
+    Poll::Ready(Ok(()))
 }
 
 /// What waits to be written.
