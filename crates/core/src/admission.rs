@@ -31,6 +31,23 @@ pub(crate) enum Way {
     Both,
 }
 
+/// The way of messages that follow one another.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) way: Way,
+    /// How many. Of those that go to live listeners only, all differ in nothing but id and payload.
+    pub(crate) count: usize,
+}
+
+/// What is known of all messages that are like one.
+struct Common {
+    way: Way,
+    /// The guard is asked of each.
+    is_guarded: bool,
+    /// The last ones judged are such, and took this way.
+    is_open: bool,
+}
+
 /// What the sources begin with under which the hub itself speaks, such as that of its notices.
 const HUB_SOURCES: &str = "skep/";
 /// The source of a message that came over HTTP from no agent and names none: anybody's.
@@ -39,9 +56,8 @@ pub const HTTP_SOURCE: &str = "skep/http";
 impl Hub {
     /// Judges one message.
     pub(crate) fn admit(&self, sender: Sender<'_>, message: &Message, now: Now) -> Way {
-        self.admit_all(|_| sender, sender.sequence, std::slice::from_ref(message), now)
-            .pop()
-            .expect("there is a way for each")
+        let judged = self.admit_all(|_| sender, sender.sequence, std::slice::from_ref(message), now).pop();
+        judged.expect("there is a way for each").way
     }
 
     /// Judges messages, numbered from `sequence` on. What those that are alike have in common is judged once.
@@ -51,37 +67,50 @@ impl Hub {
         sequence: u64,
         batch: &[Message],
         now: Now,
-    ) -> Vec<Way> {
-        let mut ways = Vec::with_capacity(batch.len());
-        let mut known: Option<(MessageRef<'_>, Way)> = None;
+    ) -> Vec<Judged> {
+        let mut judged: Vec<Judged> = Vec::new();
+        let mut known: Option<(MessageRef<'_>, Common)> = None;
         for (message, sequence) in batch.iter().zip(sequence..) {
-            let (sender, view) = (sender(sequence), message.view());
-            if let Err(error) = self.check_limits(&view) {
-                ways.push(Way::Refused(error));
-                continue;
-            }
-            let way = match &known {
-                Some((like, way)) if view.is_like(like) => way.clone(),
-                _ => known.insert((view, self.judge(sender.party, &view, now))).1.clone(),
+            let view = message.view();
+            let is_like = known.as_ref().is_some_and(|(like, _)| view.is_like(like));
+            let common = match &mut known {
+                Some((_, common)) if is_like => common,
+                _ => &mut known.insert((view, self.judge(sender(sequence).party, &view, now))).1,
             };
-            ways.push(self.guarded(sender, &view, way, now));
+            let is_free = !common.is_guarded;
+            let one_too_many = || self.guard.judge(sender(sequence), &view, now, &self.telemetry);
+            let refused = self.check_limits(&view).and_then(|()| if is_free { Ok(()) } else { one_too_many() }).err();
+            match (refused, judged.last_mut()) {
+                (None, Some(last)) if is_like && common.is_open => last.count += 1,
+                (refused, _) => {
+                    common.is_open = refused.is_none();
+                    let way = refused.map_or_else(|| common.way.clone(), Way::Refused);
+                    judged.push(Judged { way, count: 1 });
+                }
+            }
         }
-        ways
+        judged
     }
 
     /// Judges what a message has in common with all that are like it: neither id nor payload.
-    fn judge(&self, party: &Party, message: &MessageRef<'_>, now: Now) -> Way {
+    fn judge(&self, party: &Party, message: &MessageRef<'_>, now: Now) -> Common {
         let checked = message
             .check_event()
             .and_then(|()| check_options(message))
             .and_then(|()| check_source(party, message))
             .and_then(|()| self.check_destinations(party, message))
             .and_then(|()| check_moments(message, now));
-        checked.map_or_else(Way::Refused, |is_kept| self.way(message, is_kept))
+        let way = checked.map_or_else(Way::Refused, |is_kept| self.way(message, is_kept));
+        let is_guarded = !matches!(way, Way::Refused(_) | Way::Reply) && self.guard.looks_at(message);
+        Common { way, is_guarded, is_open: false }
     }
 
     fn check_limits(&self, message: &MessageRef<'_>) -> Result<(), Error> {
-        let (bytes, max) = (message.payload().map_or(0, <[u8]>::len), self.options.payload_bytes_max);
+        let max = self.options.payload_bytes_max;
+        if message.bytes().len() <= max {
+            return Ok(());
+        }
+        let bytes = message.payload().map_or(0, <[u8]>::len);
         if bytes > max {
             return Err(Error::new(Code::TooLarge, format!("payload has {bytes} bytes; this hub takes {max} at most")));
         }
@@ -126,19 +155,6 @@ impl Hub {
             None | Some(Guarantee::BestEffort) if !self.backend.matches(message) => Way::Live,
             Some(Guarantee::BestEffort) => Way::Both,
             None => Way::Store { required: false, by_id: false },
-        }
-    }
-
-    /// The same way, unless the message is one too many.
-    fn guarded(&self, sender: Sender<'_>, message: &MessageRef<'_>, way: Way, now: Now) -> Way {
-        match way {
-            Way::Refused(_) | Way::Reply => way,
-            Way::Live | Way::Store { .. } | Way::Both => {
-                match self.guard.judge(sender, message, now, &self.telemetry) {
-                    Ok(()) => way,
-                    Err(error) => Way::Refused(error),
-                }
-            }
         }
     }
 

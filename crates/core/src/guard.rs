@@ -103,6 +103,14 @@ impl Guard {
         Guard { allowed, seed: RandomState::default(), past: Mutex::new(past) }
     }
 
+    /// Whether there is anything to judge in a message, and in all that are like it.
+    pub(crate) fn looks_at(&self, message: &MessageRef<'_>) -> bool {
+        self.allowed.messages_per_second > 0
+            || message.causation().is_some()
+            || message.given_conversation().is_some()
+            || said_hops(message) > 0
+    }
+
     /// Judges a message that nothing else speaks against, and counts it. One that passed before and
     /// is sent again passes again, uncounted.
     ///
@@ -117,7 +125,7 @@ impl Guard {
     ) -> Result<(), Error> {
         let (cause, conversation, said) = (message.causation(), message.given_conversation(), said_hops(message));
         let is_limited = self.allowed.messages_per_second > 0;
-        if cause.is_none() && conversation.is_none() && said == 0 && !is_limited {
+        if !self.looks_at(message) {
             return Ok(());
         }
         let id = self.seed.hash_one(message.id());

@@ -32,28 +32,26 @@ impl Live {
     /// Shares a message.
     #[must_use]
     pub fn one(message: Message) -> Self {
-        Live::of(vec![message])
+        let bytes = message.bytes().len();
+        Live::of(vec![message], bytes)
     }
 
     /// Shares messages that are alike, in order, in parts of the size of a frame.
     pub(crate) fn parts(messages: &[Message]) -> Vec<Self> {
-        let (mut parts, mut rest) = (Vec::with_capacity(1), messages);
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let count = rest.iter().take_while(|message| {
-                let fits = bytes < LIVE_FRAME_BYTES;
-                bytes += message.bytes().len();
-                fits
-            });
-            let (part, behind) = rest.split_at(count.count());
-            parts.push(Live::of(part.to_vec()));
-            rest = behind;
+        let (mut parts, mut begin, mut bytes) = (Vec::with_capacity(1), 0, 0);
+        for (at, message) in messages.iter().enumerate() {
+            bytes += message.bytes().len();
+            let end = at + 1;
+            if bytes >= LIVE_FRAME_BYTES || end == messages.len() {
+                let part = messages.get(begin..end).unwrap_or_default();
+                parts.push(Live::of(part.to_vec(), std::mem::take(&mut bytes)));
+                begin = end;
+            }
         }
         parts
     }
 
-    fn of(messages: Vec<Message>) -> Self {
-        let bytes = messages.iter().map(|message| message.bytes().len()).sum();
+    fn of(messages: Vec<Message>, bytes: usize) -> Self {
         let run = Run { messages, json: OnceLock::new(), compact: OnceLock::new() };
         Live { run: Arc::new(run), skipped: 0, bytes }
     }
@@ -228,8 +226,8 @@ mod tests {
         let mut queue = LiveQueue::default();
         let runs = Live::parts(&vec![message(1); LIVE_MESSAGES_MAX - 5]);
         assert!(runs.len() > 1 && runs.iter().all(|run| queue.push_over(run).is_empty()));
-        let (nine, other) = (Live::of(vec![message(2); 9]), Live::one(message(2)));
-        let dropped = queue.push_over(&nine).len() + queue.push_over(&other).len();
+        let (nine, other) = (Live::parts(&vec![message(2); 9]), Live::one(message(2)));
+        let dropped = queue.push_over(&nine[0]).len() + queue.push_over(&other).len();
         let mut all = Vec::new();
         assert_eq!((dropped, queue.drain(&mut all), count(&all)), (5, 5, LIVE_MESSAGES_MAX));
         assert_eq!(queue.bytes, 0);

@@ -7,7 +7,7 @@ use skep_protocol::{
 
 use tokio::sync::oneshot;
 
-use crate::admission::Way;
+use crate::admission::{Judged, Way};
 use crate::backend::{Outgoing, Write};
 use crate::clock::Now;
 use crate::connection::check_sequence;
@@ -20,10 +20,10 @@ use crate::session::Session;
 
 impl Session {
     /// Stores a run of messages; their receipts come when they are durable.
-    pub(crate) fn store(&mut self, sequence: u64, batch: &[Message], ways: &[Way], now: Now) {
+    pub(crate) fn store(&mut self, sequence: u64, batch: &[Message], judged: &[Judged], now: Now) {
         let publishes: Vec<Outgoing<'_>> = batch
             .iter()
-            .zip(ways)
+            .zip(judged.iter().flat_map(|run| std::iter::repeat_n(&run.way, run.count)))
             .zip(sequence..)
             .map(|((message, way), sequence)| {
                 let (required, by_id, refusal) = match way {
@@ -43,14 +43,6 @@ impl Session {
             producer: self.producer,
         };
         self.hub.backend.submit(write, now, reply);
-    }
-
-    /// How many of these go to live listeners together: they are alike, and none was ever passed on.
-    pub(crate) fn alike(&self, sequence: u64, ways: &[Way], batch: &[Message]) -> usize {
-        let Some(first) = batch.first().filter(|_| self.recent.is_ahead(sequence)) else { return 1 };
-        let together =
-            |(way, message): &(&Way, &Message)| matches!(way, Way::Live) && message.view().is_like(&first.view());
-        ways.iter().zip(batch).take_while(together).count()
     }
 
     fn reply(&self, message: &Message, wakes: &mut Wakes) -> Result<Accepted, Error> {
@@ -95,9 +87,27 @@ impl Session {
         }
     }
 
-    /// Hands a message on that no queue is waited for, or several that are [`alike`](Self::alike). A resend is answered as it was
-    /// then, and is not heard again.
-    pub(crate) fn pass_on(
+    /// Hands messages on that no queue is waited for, or refuses them. Those for live listeners are alike, and go together.
+    pub(crate) fn pass_on(&mut self, way: &Way, mut sequence: u64, batch: &[Message], now: Now, wakes: &mut Wakes) {
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let is_together = matches!(way, Way::Live) && self.recent.is_ahead(sequence);
+            let (these, later) = rest.split_at(if is_together { rest.len() } else { 1 });
+            let result = match way {
+                Way::Refused(error) => Err(error.clone()),
+                passing => self.pass_on_alike(passing, sequence, these, now, wakes),
+            };
+            if let Err(error) = &result {
+                let refuse = |message| self.hub.unstored.refused(now.unix_ms, &self.party.name, Some(message), error);
+                these.iter().for_each(refuse);
+            }
+            self.receipt(sequence, these.len(), result);
+            (rest, sequence) = (later, sequence + these.len() as u64);
+        }
+    }
+
+    /// Several are new. A resend is answered as it was then, and is not heard again.
+    fn pass_on_alike(
         &mut self,
         way: &Way,
         sequence: u64,
@@ -121,15 +131,6 @@ impl Session {
         }
         self.recent.remember_run(sequence, alike.len() as u64, &accepted, |known, _| *known == accepted);
         Ok(accepted)
-    }
-
-    /// Answers messages of which the same can be said.
-    pub(crate) fn answer(&mut self, sequence: u64, run: &[Message], result: Result<Accepted, Error>, now: Now) {
-        if let Err(error) = &result {
-            run.iter()
-                .for_each(|message| self.hub.unstored.refused(now.unix_ms, &self.party.name, Some(message), error));
-        }
-        self.receipt(sequence, run.len(), result);
     }
 
     fn receipt(&mut self, sequence: u64, count: usize, result: Result<Accepted, Error>) {

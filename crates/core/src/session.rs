@@ -105,26 +105,18 @@ impl Session {
     /// number, when what the receipt says is true.
     pub fn publish(&mut self, sequence: u64, batch: &[Message], now: Now) {
         let mut wakes = Wakes::default();
-        let ways = self.hub.admit_all(|sequence| self.sender(sequence), sequence, batch, now);
-        let (mut ways, mut rest, mut sequence) = (ways.as_slice(), batch, sequence);
-        while let Some(way) = ways.first() {
-            let is_stored = self.is_stored_or_may_be(way);
-            let count = match way {
-                _ if is_stored => ways.iter().take_while(|way| self.is_stored_or_may_be(way)).count(),
-                Way::Live => self.alike(sequence, ways, rest),
-                _ => 1,
-            };
-            let ((run, later), (these, others)) = (rest.split_at(count), ways.split_at(count));
-            if is_stored {
-                self.store(sequence, run, these, now);
-            } else {
-                let result = match way {
-                    Way::Refused(error) => Err(error.clone()),
-                    passing => self.pass_on(passing, sequence, run, now, &mut wakes),
-                };
-                self.answer(sequence, run, result, now);
+        let judged = self.hub.admit_all(|sequence| self.sender(sequence), sequence, batch, now);
+        let (mut judged, mut rest, mut sequence) = (judged.as_slice(), batch, sequence);
+        while let [first, ..] = judged {
+            let stored = judged.iter().take_while(|run| self.is_stored_or_may_be(&run.way)).count();
+            let (these, others) = judged.split_at(stored.max(1));
+            let count = these.iter().map(|run| run.count).sum();
+            let (run, later) = rest.split_at(count);
+            match stored {
+                0 => self.pass_on(&first.way, sequence, run, now, &mut wakes),
+                _ => self.store(sequence, run, these, now),
             }
-            (ways, rest, sequence) = (others, later, sequence + count as u64);
+            (judged, rest, sequence) = (others, later, sequence + count as u64);
         }
         wakes.wake();
         self.hub.telemetry.published(batch.len());

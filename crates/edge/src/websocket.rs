@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,6 +32,9 @@ pub(crate) async fn upgrade(
     seat: Option<Extension<Seat>>,
     mut request: Request,
 ) -> Result<Response, Problem> {
+    if request.method() != Method::GET {
+        return Err(unshaken(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is asked for by GET"));
+    }
     let upgraded = request.extensions_mut().remove::<OnUpgrade>();
     let headers = request.headers();
     let accept = accept(headers).map_err(|text| unshaken(StatusCode::BAD_REQUEST, text))?;

@@ -173,11 +173,14 @@ impl<'a> MessageRef<'a> {
     /// It may say no of messages that do not, either.
     #[must_use]
     pub fn is_like(&self, other: &MessageRef<'_>) -> bool {
-        let shared = |message: &MessageRef<'a>| {
-            message.at.get(TO).zip(message.at.get(PAYLOAD)).map(|(to, end)| *to as usize..*end as usize)
-        };
-        self.at == other.at
-            && shared(self).is_some_and(|shared| self.bytes.get(shared.clone()) == other.bytes.get(shared))
+        // Elements that are the same bytes begin at the same places.
+        let (from, to) = (self.start(TO), self.start(PAYLOAD));
+        let is_there = (from, to) == (other.start(TO), other.start(PAYLOAD));
+        is_there && self.bytes.get(from..to).is_some_and(|shared| other.bytes.get(from..to) == Some(shared))
+    }
+
+    fn start(&self, field: usize) -> usize {
+        self.at.get(field).map_or(usize::MAX, |at| *at as usize)
     }
 
     /// Its id, unique within its source.
@@ -325,7 +328,7 @@ impl<'a> MessageRef<'a> {
     }
 
     fn reader(&self, field: usize) -> Reader<'a> {
-        Reader::starting_at(self.bytes, self.at.get(field).map_or(usize::MAX, |at| *at as usize))
+        Reader::starting_at(self.bytes, self.start(field))
     }
 
     fn text(&self, field: usize) -> Option<&'a str> {
