@@ -188,13 +188,14 @@ impl<W: Wire> Link<W> {
                 }
             }
         }
-        // What came before the end counts.
-        if bytes > 0 {
+        // What came before the end counts, also with it.
+        let is_any = bytes > 0 || !frames.is_empty();
+        if is_any {
             self.connection.turn(frames, now).map_err(End::Closing)?;
         }
         match gone {
             Some(gone) => Err(End::Gone(gone)),
-            None => Ok(bytes > 0),
+            None => Ok(is_any),
         }
     }
 

@@ -21,7 +21,8 @@ thread_local! {
 /// writing just now; what waits, waits in the [`Outbox`], where it is counted.
 pub(crate) trait Wire: Send + Unpin {
     /// Appends what the peer said, one frame or batch at a time; answers about how many
-    /// bytes that was, never 0. A sign of life that is no frame appends nothing.
+    /// bytes that was, never 0. A sign of life that is no frame appends nothing. At the end of
+    /// what can be read it may have appended what came before.
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>>;
 
     /// Writes what is in the outbox; ready when all of it is on its way to the peer.

@@ -139,6 +139,45 @@ async fn a_reply_that_a_stuck_connection_did_not_write_reaches_the_one_that_take
     driven.await.unwrap();
 }
 
+/// A peer that says who it is, and then its last word and the end at once.
+struct Leaving {
+    reads: usize,
+    last: Frame,
+}
+
+impl Wire for Leaving {
+    fn poll_read(&mut self, _: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>> {
+        self.reads += 1;
+        if self.reads == 1 {
+            into.push(Incoming::Frame(hello()));
+            return Poll::Ready(Ok(1));
+        }
+        into.push(Incoming::Frame(self.last.clone()));
+        Poll::Ready(Err(Gone::Closed("it closed".into())))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, out: &mut Outbox) -> Poll<Result<(), Gone>> {
+        out.take_values();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_read_together_with_the_end_counts() {
+    let (_edge, hub, shutdown) = hub().await;
+    let id = skep_protocol::MessageId::new("1").unwrap();
+    let topic = skep_protocol::Topic::new("news").unwrap();
+    let message = skep_protocol::Message::build(&id, "s", "t").to(&topic).finish().unwrap();
+    let last = Frame::Publish(Publish { sequence: 1, messages: vec![message] });
+    let connection = Connection::new(hub.clone(), Form::Values, Credentials::default(), hub.now());
+    drive(Leaving { reads: 0, last }, Form::Values, connection, hub.clone(), &shutdown).await;
+    assert_eq!(hub.counters().published, 1);
+}
+
 #[tokio::test]
 async fn a_link_within_the_process_is_a_connection() {
     let (edge, hub, _) = hub().await;
