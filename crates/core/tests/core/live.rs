@@ -1,7 +1,7 @@
 //! Live messages and requests between sessions of one hub.
 
 use skep_protocol::limits::NOT_BEFORE_MS_MAX;
-use skep_protocol::{Ask, Code, Command, Error, Guarantee, Message, Page, QueueSpec};
+use skep_protocol::{Accepted, Ask, Code, Command, Error, Guarantee, Message, Page, QueueSpec};
 use skep_testkit::{Peer, message, topic};
 
 use crate::connection::House;
@@ -71,13 +71,19 @@ async fn messages_that_differ_in_id_and_payload_alone_are_each_judged_and_heard_
         ];
         assert_eq!(told, expected);
     }
+    // Of neighbours that are alike, one may be a resend and the next not.
+    let more = [to("events.b", "401"), to("events.b", "402")];
+    let now = house.hub.now();
+    sender.session().publish(404, &more, now);
+    let told = [sender.receipt().await, sender.receipt().await].map(|receipt| Result::from(receipt.result));
+    assert_eq!(told.map(|result: Result<Accepted, Error>| result.expect("taken").duplicate), [true, false]);
     for listener in &mut listeners {
-        for n in 0..402 {
+        for n in 0..403 {
             assert_eq!(text(&listener.live().await), n.to_string());
         }
         assert!(listener.is_quiet(20).await);
     }
-    assert_eq!(house.hub.counters().live, 2 * 402);
+    assert_eq!(house.hub.counters().live, 2 * 403);
 }
 
 #[tokio::test]
