@@ -27,3 +27,5 @@ pub use in_process::InProcess;
 #[cfg(fuzzing)]
 pub use prefixed::frames_in;
 pub use unix::BoundSocket;
+#[cfg(fuzzing)]
+pub use websocket::web_socket_frames_in;

@@ -21,6 +21,8 @@ use crate::driver::drive;
 use crate::edge::Shared;
 use crate::http::{Problem, credentials};
 use crate::seats::Seat;
+#[cfg(fuzzing)]
+pub use frames::web_socket_frames_in;
 use socket::SocketWire;
 
 /// What is appended to a client's key before it is hashed (RFC 6455, 1.3).

@@ -143,6 +143,24 @@ impl Frames {
     }
 }
 
+/// The messages that pieces hold until one closes, and how many bytes wait for the rest of theirs: the way in of the fuzzer.
+///
+/// # Errors
+/// `invalid_frame` or `too_large`, for what no client may say.
+#[cfg(fuzzing)]
+pub fn web_socket_frames_in<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<Incoming>, usize), Error> {
+    let (mut frames, mut into) = (Frames::default(), Vec::new());
+    for piece in pieces {
+        match frames.take(piece, &mut into) {
+            Err(Gone::Broken(error)) => return Err(error),
+            Err(Gone::Closed(why)) => unreachable!("{why}, and there is no connection"),
+            Ok(Some(Control::Close(_))) => break,
+            Ok(_) => {}
+        }
+    }
+    Ok((into, frames.partial.len() + frames.begun.map_or(0, |(begun, _)| begun.len())))
+}
+
 /// The head that bytes begin with, and how long it is; none when more must come first.
 fn parse(bytes: &[u8]) -> Result<Option<(Known, usize)>, Gone> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
