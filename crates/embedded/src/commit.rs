@@ -45,6 +45,8 @@ pub(crate) struct Committer {
     staged_since_ms: Option<u64>,
     /// Writes wait for room in the log.
     others_wait: bool,
+    /// The next segment was prepared when it was last looked.
+    had_spare: bool,
 }
 
 /// What the writer is to do next.
@@ -75,6 +77,7 @@ impl Committer {
             sync_at_ms: None,
             staged_since_ms: None,
             others_wait: false,
+            had_spare: false,
         }
     }
 
@@ -130,8 +133,12 @@ impl Committer {
                 continue;
             }
             let closing = !matches!(shared.state, State::Open);
-            if shared.rolls && !closing && !shared.engine.has_staged() {
-                shared.rolls = false;
+            if shared.rolls
+                && !closing
+                && !shared.engine.has_staged()
+                && mem::take(&mut shared.rolls)
+                && self.writer.spare_ready()
+            {
                 self.writer.roll();
                 shared.engine.roll();
                 if let Some(buffer) = shared.engine.staging().take() {
@@ -271,8 +278,10 @@ impl Committer {
     }
 
     /// The next segment is prepared while this one is written.
-    fn look_ahead(&self) {
-        if !self.writer.spare_ready() {
+    fn look_ahead(&mut self) {
+        let had_spare = mem::replace(&mut self.had_spare, self.writer.spare_ready());
+        // Where there was no room, it is tried again after a while; or at once when what there was is begun.
+        if !self.had_spare && (had_spare || !self.preparer.is_short()) {
             self.preparer.hurry();
         }
     }

@@ -1,6 +1,5 @@
 //! The thread that prepares the next segment, and tells whether there is room for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use skep_protocol::{Code, Error, Outcome};
@@ -10,15 +9,23 @@ use crate::engine::{Effects, Shortage};
 use crate::log::{LogError, Spares};
 use crate::snapshot::Taker;
 use crate::store::Store;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Prepares the next segment ahead of need, on its own thread.
 pub(crate) struct Preparer {
     spares: Arc<Spares>,
-    /// The last time there was no room.
-    is_short: AtomicBool,
+    lack: Mutex<Lack>,
     asked: Mutex<Asked>,
     wake: Condvar,
+}
+
+/// What there was no room for the last time: since which look of the taker's for what may go, the next one that begins.
+#[derive(Clone, Copy, Default)]
+struct Lack {
+    /// The next segment, or what is kept for a full disk.
+    any: Option<u64>,
+    /// Even the shortest segment.
+    spare: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +39,7 @@ impl Preparer {
     pub(crate) fn new(spares: Arc<Spares>) -> Self {
         // One is prepared at once: the first roll should not wait.
         let (asked, wake) = (Mutex::new(Asked::Spare), Condvar::new());
-        Preparer { spares, is_short: AtomicBool::new(false), asked, wake }
+        Preparer { spares, lack: Mutex::new(Lack::default()), asked, wake }
     }
 
     pub(crate) fn hurry(&self) {
@@ -76,6 +83,15 @@ impl Preparer {
         }
     }
 
+    /// Whether there was no room the last time.
+    pub(super) fn is_short(&self) -> bool {
+        self.lack().any.is_some()
+    }
+
+    fn lack(&self) -> MutexGuard<'_, Lack> {
+        self.lack.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Gives up what is kept for a full disk; answers whether something was.
     pub(crate) fn give_up(&self) -> bool {
         self.spares.give_up()
@@ -92,24 +108,30 @@ impl Preparer {
         let (wanted, snapshot_bytes) = (shared.wanted_spare(), shared.engine.dump_bytes_max());
         drop(shared);
         let snapshot_bytes = self.snapshot_bytes(snapshot_bytes, store.reader.extent().bytes);
-        let was_short = self.is_short.load(Ordering::Relaxed);
+        let lack = *self.lack();
+        let was_eased = |since: Option<u64>| since.is_some_and(|since| taker.eased() >= since);
         // While room is short, what is freed is for snapshots, too.
-        let is_scarce = was_short && wanted == 0;
+        let is_scarce = lack.any.is_some() && wanted == 0;
         let spare = if is_scarce { self.spares.prepare_short() } else { self.spares.prepare_for(wanted) };
         let kept = if self.spares.ready() { self.spares.keep(snapshot_bytes) } else { Ok(()) };
-        // Not the first time: a snapshot may let segments go before.
-        if !self.spares.ready() && was_short && self.spares.give_up() {
+        // Not before it is known that nothing goes.
+        let is_out = !self.spares.ready() && was_eased(lack.spare);
+        if is_out && self.spares.give_up() {
             drop(self.spares.prepare_short());
         }
         // What waits for a larger one is refused; for all else there is room.
         let is_wanted_alone = spare.is_err() && kept.is_ok() && self.spares.ready() && wanted > 0;
         let why = spare.and(kept).err();
         let is_short = why.is_some() && !is_wanted_alone;
-        self.tell(store, why.as_ref(), was_short, is_short);
+        let lasts = is_short && was_eased(lack.any);
+        self.tell(store, why.as_ref(), is_short, is_out, lasts);
         if is_wanted_alone {
             store.lock().short.growth = None;
         }
-        self.is_short.store(is_short, Ordering::Relaxed);
+        let next = taker.eased() + 1;
+        let any = is_short.then_some(lack.any.unwrap_or(next));
+        let spare = (is_short && !self.spares.ready()).then_some(lack.spare.unwrap_or(next));
+        *self.lack() = Lack { any, spare };
         // Not before: the next segment has the first claim to what room there is.
         if is_short {
             taker.make_room();
@@ -126,13 +148,13 @@ impl Preparer {
     }
 
     /// Tells the store what room there is, and what is refused; lets in what waited for that.
-    fn tell(&self, store: &Store, why: Option<&LogError>, was_short: bool, is_short: bool) {
-        let settles = why.filter(|_| was_short && !self.spares.ready()).map(settles_refused);
+    fn tell(&self, store: &Store, why: Option<&LogError>, is_short: bool, is_out: bool, lasts: bool) {
+        let settles = why.filter(|_| is_out && !self.spares.ready()).map(settles_refused);
         let mut shared = store.lock();
         shared.short = Shortage { growth: why.map(refusal), settles };
         let room = self.spares.room();
         shared.engine.prepared(room, is_short);
-        shared.rolls = was_short && is_short && shared.engine.wants_roll(room);
+        shared.rolls = lasts && shared.engine.wants_roll(room);
         store.settle_effects(shared, &mut Effects::default());
         store.let_in();
     }

@@ -1,6 +1,7 @@
 //! The thread that takes snapshots.
 
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -23,6 +24,7 @@ pub(crate) struct Taker {
     trees: Arc<Trees>,
     seed: u64,
     known: Mutex<Known>,
+    eased: AtomicU64,
     asked: Mutex<Asked>,
     wake: Condvar,
 }
@@ -88,7 +90,7 @@ impl Taker {
         // One may be due since before the store was opened.
         let (asked, wake) = (Mutex::new(Asked::Look), Condvar::new());
         let known = Mutex::new(Known { newest, ..Known::default() });
-        Taker { follower, every, retention, trees, seed, known, asked, wake }
+        Taker { follower, every, retention, trees, seed, known, eased: AtomicU64::new(0), asked, wake }
     }
 
     /// The position of the newest snapshot, and when it was made.
@@ -111,6 +113,11 @@ impl Taker {
     /// A segment may have been left behind.
     pub(crate) fn look(&self) {
         self.ask(Asked::Look);
+    }
+
+    /// How often it was looked for what may go on a full disk.
+    pub(crate) fn eased(&self) -> u64 {
+        self.eased.load(Ordering::Acquire)
     }
 
     /// The disk is full: what nobody needs is to go, also what was to be kept for looks.
@@ -175,6 +182,7 @@ impl Taker {
             }
         };
         self.known().untaken = untaken;
+        self.eased.fetch_add(presses.into(), Ordering::Release);
     }
 
     fn take_for(&self, store: &Store, presses: bool) -> Result<(), Untaken> {
