@@ -93,6 +93,11 @@ impl Unstaged {
         self.push(Item { what, need, bytes });
     }
 
+    fn push_front(&mut self, item: Item) {
+        self.bytes += item.bytes;
+        self.items.push_front(item);
+    }
+
     fn push(&mut self, item: Item) {
         self.bytes += item.bytes;
         self.items.push_back(item);
@@ -187,10 +192,14 @@ impl Store {
         let judged = match judge(Some(need), &shared.engine, &shared.short) {
             // What grows the store waits behind others that do.
             Judged::Goes if need.claim == Claim::Growth && !shared.unstaged.is_empty() => Judged::Waits,
-            Judged::Waits if shared.unstaged.bytes + need.bytes > UNSTAGED_BYTES_MAX => Judged::Refused(too_much()),
             judged => judged,
         };
+        let is_too_much = shared.unstaged.bytes + need.bytes > UNSTAGED_BYTES_MAX;
         match judged {
+            Judged::Waits if is_too_much => {
+                drop(shared);
+                return step(Err(too_much()));
+            }
             Judged::Goes => step(Ok((&mut shared.engine, &mut fx))),
             Judged::Refused(error) => {
                 drop(shared);
@@ -214,6 +223,19 @@ impl Store {
         }
     }
 
+    /// What waits longest is refused, if nothing smaller will do for it.
+    pub(crate) fn refuse_first(&self, error: &Error) {
+        let mut shared = self.lock();
+        let Some(item) = shared.unstaged.items.pop_front() else { return };
+        shared.unstaged.bytes -= item.bytes;
+        let mut fx = Effects::default();
+        let short = Shortage { growth: Some(error.clone()), settles: Some(error.clone()) };
+        if let Some((item, _)) = item.go_on(&mut shared.engine, &short, self.clock.now(), &mut fx) {
+            shared.unstaged.push_front(item);
+        }
+        self.settle_effects(shared, &mut fx);
+    }
+
     /// Goes on with what waits, as far as there is room.
     pub(crate) fn let_in(&self) {
         loop {
@@ -227,8 +249,7 @@ impl Store {
                 _ => {
                     let Shared { engine, short, unstaged, .. } = &mut *shared;
                     if let Some((item, waits)) = item.go_on(engine, short, self.clock.now(), &mut fx) {
-                        unstaged.bytes += item.bytes;
-                        unstaged.items.push_front(item);
+                        unstaged.push_front(item);
                         if waits {
                             self.ask_for_room(&mut shared);
                             return self.settle_effects(shared, &mut fx);

@@ -109,36 +109,54 @@ impl Preparer {
         drop(shared);
         let snapshot_bytes = self.snapshot_bytes(snapshot_bytes, store.reader.extent().bytes);
         let lack = *self.lack();
-        let was_eased = |since: Option<u64>| since.is_some_and(|since| taker.eased() >= since);
-        // While room is short, what is freed is for snapshots, too.
         let is_scarce = lack.any.is_some() && wanted == 0;
+        // While room is short, what is freed is for snapshots, too.
         let spare = if is_scarce { self.spares.prepare_short() } else { self.spares.prepare_for(wanted) };
+        if lack.any.is_some() && taker.is_easing() {
+            return self.wait_for_ease(store);
+        }
         let kept = if self.spares.ready() { self.spares.keep(snapshot_bytes) } else { Ok(()) };
+        let spare = match spare {
+            Err(error) if self.spares.ready() && wanted > 0 => {
+                // What waits for a larger one is refused; for all else there is room.
+                store.refuse_first(&refusal(&error));
+                Ok(())
+            }
+            spare => spare,
+        };
+        let why = spare.and(kept).err();
+        let is_short = why.is_some();
+        let is_full = matches!(why, Some(LogError::DiskFull { .. }));
+        let was_eased = |since: Option<u64>| since.is_some_and(|since| taker.eased() >= since || !is_full);
         // Not before it is known that nothing goes.
         let is_out = !self.spares.ready() && was_eased(lack.spare);
-        if is_out && self.spares.give_up() {
+        if is_out && is_full && self.spares.give_up() {
             drop(self.spares.prepare_short());
         }
-        // What waits for a larger one is refused; for all else there is room.
-        let is_wanted_alone = spare.is_err() && kept.is_ok() && self.spares.ready() && wanted > 0;
-        let why = spare.and(kept).err();
-        let is_short = why.is_some() && !is_wanted_alone;
-        let lasts = is_short && was_eased(lack.any);
-        self.tell(store, why.as_ref(), is_short, is_out, lasts);
-        if is_wanted_alone {
-            store.lock().short.growth = None;
-        }
-        let next = taker.eased() + 1;
+        self.tell(store, why.as_ref(), is_out, is_full && was_eased(lack.any));
+        let next = taker.next_easing();
         let any = is_short.then_some(lack.any.unwrap_or(next));
         let spare = (is_short && !self.spares.ready()).then_some(lack.spare.unwrap_or(next));
         *self.lack() = Lack { any, spare };
-        // Not before: the next segment has the first claim to what room there is.
-        if is_short {
-            taker.make_room();
+        // Not before: the next segment has the first claim to what room there is. Whatever else is wrong is no reason to let anything go.
+        if is_full {
+            taker.ease();
         } else {
             taker.look();
         }
         is_short
+    }
+
+    /// A snapshot is under way that may free room, and needs some: whether there is room for more is asked when it is done.
+    fn wait_for_ease(&self, store: &Store) -> bool {
+        let mut shared = store.lock();
+        if self.spares.ready() {
+            shared.short.settles = None;
+        }
+        shared.engine.prepared(self.spares.room(), true);
+        store.settle_effects(shared, &mut Effects::default());
+        store.let_in();
+        true
     }
 
     /// Bytes that a snapshot needs when also the next segment is full. (There is one before it, or the log is short; and it is less.)
@@ -148,12 +166,12 @@ impl Preparer {
     }
 
     /// Tells the store what room there is, and what is refused; lets in what waited for that.
-    fn tell(&self, store: &Store, why: Option<&LogError>, is_short: bool, is_out: bool, lasts: bool) {
+    fn tell(&self, store: &Store, why: Option<&LogError>, is_out: bool, lasts: bool) {
         let settles = why.filter(|_| is_out && !self.spares.ready()).map(settles_refused);
         let mut shared = store.lock();
         shared.short = Shortage { growth: why.map(refusal), settles };
         let room = self.spares.room();
-        shared.engine.prepared(room, is_short);
+        shared.engine.prepared(room, why.is_some());
         shared.rolls = lasts && shared.engine.wants_roll(room);
         store.settle_effects(shared, &mut Effects::default());
         store.let_in();

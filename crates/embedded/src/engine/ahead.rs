@@ -17,13 +17,15 @@ pub(super) struct Ahead {
     next: u64,
     /// Nothing more can be prepared for now.
     is_last: bool,
+    /// What the writer has taken begins the spare, whatever is left before it.
+    rolls: bool,
 }
 
 impl Default for Ahead {
     /// Without a disk there is no end.
     fn default() -> Self {
         let told = Room { rest: u64::MAX, segment: u64::MAX, spare: 0 };
-        Ahead { told, taken: 0, left: u64::MAX, segment: u64::MAX, next: 0, is_last: false }
+        Ahead { told, taken: 0, left: u64::MAX, segment: u64::MAX, next: 0, is_last: false, rolls: false }
     }
 }
 
@@ -35,7 +37,7 @@ impl Ahead {
 
     /// The writer has written what it took; these are closed and wait for it.
     pub(super) fn written(&mut self, room: Room, closed: impl Iterator<Item = u64>) {
-        (self.told, self.taken) = (room, 0);
+        (self.told, self.taken, self.rolls) = (room, 0, false);
         self.look(closed);
     }
 
@@ -47,6 +49,9 @@ impl Ahead {
 
     fn look(&mut self, closed: impl Iterator<Item = u64>) {
         (self.left, self.segment, self.next) = (self.told.rest, self.told.segment, self.told.spare);
+        if self.rolls {
+            (self.segment, self.left, self.next) = (self.next, self.next, 0);
+        }
         for batch in (self.taken > 0).then_some(self.taken).into_iter().chain(closed) {
             self.place(batch);
         }
@@ -70,7 +75,8 @@ impl Ahead {
 
     /// The next batch begins the spare, whatever is left of this segment.
     pub(super) fn roll(&mut self) {
-        (self.segment, self.left, self.next) = (self.next, self.next, 0);
+        self.rolls = true;
+        self.look([].into_iter());
     }
 
     /// Whether nothing more can be had than what is prepared.

@@ -52,6 +52,11 @@ impl Lapse {
         matches!(self, Lapse::Expired | Lapse::Lost)
     }
 
+    /// Whether a later deadline undoes it.
+    pub(super) fn is_by_time(self) -> bool {
+        matches!(self, Lapse::Expired | Lapse::NotTaken)
+    }
+
     fn explain(self) -> &'static str {
         match self {
             Lapse::Expired => "it ended at its deadline, and its message is delivered again; extend what takes longer",

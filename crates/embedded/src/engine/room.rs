@@ -4,7 +4,7 @@
 //! claim leaves something to those below it: what grows the store to what is handed out, that to what settles it, and settles to
 //! what drops messages unsettled.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use skep_protocol::Error;
@@ -58,7 +58,7 @@ pub(super) struct Postponed {
     /// Queues from which nothing was handed out.
     queues: BTreeSet<QueueId>,
     /// Leases that are to end, and why.
-    lapses: Vec<(u64, Lapse)>,
+    lapses: BTreeMap<u64, Lapse>,
     /// How many segments were begun since anything else was staged, and the position after the last of them.
     rolls: (u32, u64),
     /// The next position when it was last asked whether one is wanted.
@@ -119,7 +119,14 @@ impl Engine {
 
     /// A lease ends when there is room.
     pub(super) fn lapse_later(&mut self, count: u64, why: Lapse) {
-        self.postponed.lapses.push((count, why));
+        self.postponed.lapses.entry(count).or_insert(why);
+    }
+
+    /// The deadline of a lease is a later one.
+    pub(super) fn lapse_not(&mut self, count: u64) {
+        if self.postponed.lapses.get(&count).is_some_and(|why| why.is_by_time()) {
+            self.postponed.lapses.remove(&count);
+        }
     }
 
     /// Whether the spare, which has this room, is to be begun although there is room before it: on a full disk, so that snapshots cover
@@ -144,7 +151,8 @@ impl Engine {
     /// What waited for room is tried again.
     fn go_on(&mut self) {
         let (queues, lapses) = (mem::take(&mut self.postponed.queues), mem::take(&mut self.postponed.lapses));
-        for (count, why) in lapses {
+        // The newest first: what goes back to the front of a queue then costs little.
+        for (count, why) in lapses.into_iter().rev() {
             let queue = self.lapse(count, why);
             self.touched.extend(queue);
         }

@@ -234,6 +234,7 @@ impl Engine {
     }
 
     fn extend(&mut self, token: Token, lease_ms: Option<u64>, progress: Option<&str>, now: Now) -> u64 {
+        self.lapse_not(token.count);
         let Some(lease) = self.leases.get_mut(&token.count) else { return 0 };
         let queue_ms = self.queues.get(&lease.queue).map_or(0, |queue| queue.spec.lease_ms);
         let lease_ms = lease_ms.unwrap_or(queue_ms).clamp(100, 24 * 3_600_000);

@@ -24,6 +24,8 @@ pub(crate) struct Taker {
     trees: Arc<Trees>,
     seed: u64,
     known: Mutex<Known>,
+    /// How often it was begun, and ended, to look for what may go on a full disk.
+    easing: AtomicU64,
     eased: AtomicU64,
     asked: Mutex<Asked>,
     wake: Condvar,
@@ -38,8 +40,6 @@ struct Known {
     damaged: Option<String>,
     /// Why the last one was not taken.
     untaken: Option<String>,
-    /// Up to which segment one was taken last because the disk was full.
-    pressed: Option<u64>,
 }
 
 /// A snapshot that is whole, with what is in it.
@@ -55,7 +55,7 @@ enum Asked {
     Nothing,
     Look,
     /// On a full disk.
-    Room,
+    Ease,
     Stop,
 }
 
@@ -90,7 +90,18 @@ impl Taker {
         // One may be due since before the store was opened.
         let (asked, wake) = (Mutex::new(Asked::Look), Condvar::new());
         let known = Mutex::new(Known { newest, ..Known::default() });
-        Taker { follower, every, retention, trees, seed, known, eased: AtomicU64::new(0), asked, wake }
+        Taker {
+            follower,
+            every,
+            retention,
+            trees,
+            seed,
+            known,
+            easing: AtomicU64::new(0),
+            eased: AtomicU64::new(0),
+            asked,
+            wake,
+        }
     }
 
     /// The position of the newest snapshot, and when it was made.
@@ -115,14 +126,24 @@ impl Taker {
         self.ask(Asked::Look);
     }
 
-    /// How often it was looked for what may go on a full disk.
+    /// How often it was looked to the end for what may go on a full disk; such looks are counted from one.
     pub(crate) fn eased(&self) -> u64 {
         self.eased.load(Ordering::Acquire)
     }
 
+    /// The number of the next such look that begins.
+    pub(crate) fn next_easing(&self) -> u64 {
+        self.easing.load(Ordering::Acquire) + 1
+    }
+
+    /// Whether such a look is under way: what becomes free is for its snapshot.
+    pub(crate) fn is_easing(&self) -> bool {
+        self.eased() + 1 < self.next_easing()
+    }
+
     /// The disk is full: what nobody needs is to go, also what was to be kept for looks.
-    pub(crate) fn make_room(&self) {
-        self.ask(Asked::Room);
+    pub(crate) fn ease(&self) {
+        self.ask(Asked::Ease);
     }
 
     pub(crate) fn stop(&self) {
@@ -151,26 +172,27 @@ impl Taker {
             if *asked == Asked::Stop {
                 return;
             }
-            let presses = mem::replace(&mut *asked, Asked::Nothing) == Asked::Room;
+            let eases = mem::replace(&mut *asked, Asked::Nothing) == Asked::Ease;
             drop(asked);
-            self.try_take(store, presses);
+            self.try_take(store, eases);
         }
     }
 
     /// Looks once, if it was asked to; answers whether it did.
     pub(crate) fn step(&self, store: &Store) -> bool {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(*asked, Asked::Look | Asked::Room) {
+        if !matches!(*asked, Asked::Look | Asked::Ease) {
             return false;
         }
-        let presses = mem::replace(&mut *asked, Asked::Nothing) == Asked::Room;
+        let eases = mem::replace(&mut *asked, Asked::Nothing) == Asked::Ease;
         drop(asked);
-        self.try_take(store, presses);
+        self.try_take(store, eases);
         true
     }
 
-    fn try_take(&self, store: &Store, presses: bool) {
-        let untaken = match self.take_for(store, presses) {
+    fn try_take(&self, store: &Store, eases: bool) {
+        self.easing.fetch_add(eases.into(), Ordering::Release);
+        let untaken = match self.take_for(store, eases) {
             Ok(()) | Err(Untaken::Closing) => None,
             Err(Untaken::Disk(error)) if is_full(&error) => {
                 tracing::warn!("no snapshot was taken, the disk is full; the next start reads more of the log");
@@ -182,13 +204,13 @@ impl Taker {
             }
         };
         self.known().untaken = untaken;
-        self.eased.fetch_add(presses.into(), Ordering::Release);
+        self.eased.fetch_add(eases.into(), Ordering::Release);
     }
 
-    fn take_for(&self, store: &Store, presses: bool) -> Result<(), Untaken> {
+    fn take_for(&self, store: &Store, eases: bool) -> Result<(), Untaken> {
         let (durable, unix_ms) = (store.lock().engine.durable(), store.clock.now().unix_ms);
         let is_closing = || self.is_stopped() || !matches!(store.lock().state, State::Open);
-        let Some(preparer) = store.preparer.as_ref().filter(|_| presses) else {
+        let Some(preparer) = store.preparer.as_ref().filter(|_| eases) else {
             return self.take(durable, unix_ms, None, &is_closing).map(|_| ());
         };
         let ease = Some(preparer.ease_bytes());
@@ -206,7 +228,7 @@ impl Taker {
     }
 
     /// Takes one, if one is due, when every record below a position is durable; answers whether segments went. On a full disk, which is
-    /// to be eased of so many bytes, one is due whenever it covers more than the last, or lets more go.
+    /// to be eased of so many bytes, one is due whenever it covers more than the last.
     pub(super) fn take(
         &self,
         durable: u64,
@@ -220,10 +242,8 @@ impl Taker {
             Some(Whole { found, snapshot, engine }) => (Some(found), Some(snapshot), engine),
             None => (None, None, Engine::new(self.seed)),
         };
-        let is_same = before.as_ref().is_some_and(|before| before.number == until);
-        let before = if is_same { self.one_before(until)? } else { before };
         // Only what both snapshots cover may go: should this one be damaged, the one before it goes on from its own tail.
-        let covered = before.as_ref().and_then(FoundSnapshot::valid).map_or(0, |header| header.position);
+        let covered = base.as_ref().map_or(0, |base| base.position);
         let mut snapshot = self.follow(base.as_ref(), &mut shadow, until, is_closing)?;
         snapshot.made_ms = unix_ms;
         let log_bytes = self.follower.extent().bytes;
@@ -236,11 +256,8 @@ impl Taker {
             ease: ease.unwrap_or(0),
         };
         let gone = self.retention.lets_go(&snapshot.kept, &lets_go, unix_ms);
-        if is_same && gone.is_empty() {
-            return Ok(false);
-        }
         if ease.is_some() {
-            // Its room is needed for the next one.
+            // The one before that, whose room is needed: what the newest does not cover is in the log.
             self.remove_others(before.as_ref().map(|before| &*before.name), None)?;
         }
         snapshot.kept.retain(|kept| !gone.contains(&kept.number));
@@ -258,29 +275,13 @@ impl Taker {
     }
 
     /// Up to which segment one is to be taken, if one is due.
-    fn due(&self, durable: u64, presses: bool) -> Option<u64> {
-        let mut known = self.known();
+    fn due(&self, durable: u64, eases: bool) -> Option<u64> {
+        let known = self.known();
         let last = known.newest.as_ref();
         let header = last.and_then(FoundSnapshot::valid);
-        let due = if presses { 1 } else { self.every.max(last.map_or(0, |last| last.file_bytes)) };
+        let due = if eases { 1 } else { self.every.max(last.map_or(0, |last| last.file_bytes)) };
         let sealed = self.follower.sealed(header.map_or(1, |header| header.position), durable);
-        let more = sealed.filter(|sealed| sealed.bytes >= due).map(|sealed| sealed.until);
-        // Once for each: what it needs does not change.
-        let again = header.map(|header| header.segment).filter(|at| presses && known.pressed != Some(*at));
-        let until = more.or(again)?;
-        known.pressed = presses.then_some(until);
-        Some(until)
-    }
-
-    /// The snapshot before the one of a segment, if it is whole.
-    fn one_before(&self, segment: u64) -> Result<Option<FoundSnapshot>, Untaken> {
-        let disk = &**self.follower.disk();
-        for found in snapshots(disk)?.into_iter().filter(|found| found.number < segment) {
-            if found.verify(disk)?.is_ok() {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+        sealed.filter(|sealed| sealed.bytes >= due).map(|sealed| sealed.until)
     }
 
     /// Replays what lies between the last one and a segment.

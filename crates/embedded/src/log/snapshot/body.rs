@@ -58,7 +58,8 @@ impl<'f> BodyReader<'f> {
     /// # Errors
     /// The first of the disk, whoever saw it.
     pub(super) fn finish(mut self, buffer: &mut [u8]) -> io::Result<u64> {
-        while self.failed.is_none() && self.read(buffer)? > 0 {}
+        // What fails is kept.
+        while self.failed.is_none() && self.read(buffer).is_ok_and(|read| read > 0) {}
         match self.failed {
             Some(error) => Err(error),
             None => Ok(self.hash.digest()),
