@@ -12,7 +12,7 @@ use skep_auth::private;
 use super::{FolderError, failed};
 
 const NAME: &str = "hub.json";
-/// Through this it is replaced.
+/// Through this it is replaced; between two hubs it keeps room for the next one's, which a full disk would not have.
 const FRESH: &str = "hub.json.new";
 /// Largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -53,6 +53,8 @@ impl HubFile {
     /// Readers see the old content or the new one, never a part. On a full disk the log may just try whether there is room for
     /// more of it, and let go what it found: so this is tried again for a moment.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), FolderError> {
+        // Of a hub that was killed.
+        Self::remove(folder)?;
         for _ in 1..FULL_TRIES {
             match self.try_write(folder) {
                 Err(FolderError::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => sleep(FULL_RETRY),
@@ -65,15 +67,25 @@ impl HubFile {
     fn try_write(&self, folder: &Path) -> Result<(), FolderError> {
         let fresh = folder.join(FRESH);
         let text = serde_json::to_string(self).map_err(std::io::Error::from).map_err(failed(&fresh))?;
-        // What a hub that was killed left there is not written through.
-        remove(&fresh)?;
-        let mut file = private::open(&fresh, File::options().write(true).create_new(true))?;
-        writeln!(file, "{text}").map_err(failed(&fresh))?;
+        let mut file = match private::open(&fresh, File::options().write(true)) {
+            Ok(file) => file,
+            // What is not ours alone is not written through.
+            Err(_) => {
+                remove(&fresh)?;
+                private::open(&fresh, File::options().write(true).create_new(true))?
+            }
+        };
+        let written = writeln!(file, "{text}").and_then(|()| file.set_len(text.len() as u64 + 1));
+        written.map_err(failed(&fresh))?;
         fs::rename(&fresh, folder.join(NAME)).map_err(failed(&fresh))
     }
 
+    /// The hub is ready no more.
     pub(crate) fn remove(folder: &Path) -> Result<(), FolderError> {
-        remove(&folder.join(NAME))
+        match fs::rename(folder.join(NAME), folder.join(FRESH)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&folder.join(NAME))(error)),
+            _ => Ok(()),
+        }
     }
 }
 

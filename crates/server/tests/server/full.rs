@@ -1,6 +1,8 @@
 //! `skep serve` on a disk that is full: told to end, it ends, and what was acknowledged is there.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -116,5 +118,32 @@ async fn a_hub_on_a_full_disk_ends_when_told_and_keeps_what_it_acknowledged() {
     }
     client.close().await;
     victim.terminate().await;
+    drop(mount);
+}
+
+/// Others take all that is left, and what becomes free.
+fn stuff(folder: &Path, name: &str) {
+    let mut file = File::create(folder.join(name)).expect("a file");
+    while file.write_all(&[7; 512]).is_ok() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_starts_where_no_byte_is_left_however_it_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mount = Mount::small(folder.path());
+    let mut victim = Victim::within(folder.path(), 4712);
+    victim.start();
+    victim.ready().await;
+    victim.terminate().await;
+    for round in 0..4 {
+        stuff(folder.path(), &format!("others.{round}"));
+        victim.start();
+        victim.ready().await;
+        if round % 2 == 0 {
+            victim.kill().await;
+        } else {
+            victim.terminate().await;
+        }
+    }
     drop(mount);
 }
