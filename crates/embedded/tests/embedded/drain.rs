@@ -126,6 +126,85 @@ fn a_backlog_of_any_length_is_acked_and_then_the_disk_takes_more_without_help() 
     }
 }
 
+/// Nacks with long reasons until nothing is handed out any more.
+fn use_up(hub: &mut Stepped) -> Box<dyn Consumer> {
+    let (consumer, mailbox) = hub.consume(1);
+    let nack = Action::Nack { after_ms: Some(0), reason: "x".repeat(2_000) };
+    let nacked = (0..10_000).take_while(|_| {
+        let leases = delivered(hub, &mailbox);
+        settle(hub, &leases, &nack).into_iter().for_each(|settled| settled.expect("a nack is taken"));
+        hub.pass(2);
+        consumer.set_window(1, u64::MAX);
+        !leases.is_empty()
+    });
+    assert!((1..1_000).contains(&nacked.count()), "reasons fill the disk, and then nothing is handed out");
+    consumer
+}
+
+/// A lease whose end waits for room is held still, and goes on if it is extended.
+#[test]
+fn a_lease_that_could_not_end_for_want_of_room_is_extended_and_acked() {
+    let mut hub = hub();
+    fill(&mut hub, 200);
+    hub.disk.fill();
+    let (_holder, held) = hub.consume(2);
+    let held = delivered(&mut hub, &held);
+    let [one, other] = held[..] else { panic!("two are held: {held:?}") };
+    let _consumer = use_up(&mut hub);
+    // Of what is left this takes as much as the end of a lease needs, and leaves what an extension does.
+    let told = Action::Extend { lease_ms: None, progress: Some("x".repeat(250)) };
+    for _ in 0..4 {
+        assert_eq!(settle(&mut hub, &[one, other], &told), [Ok(()), Ok(())]);
+    }
+    hub.pass(QueueSpec::new(QueueName::new("jobs").expect("a name")).lease_ms + 1_000);
+    hub.settle_down();
+    let extend = Action::Extend { lease_ms: None, progress: None };
+    assert_eq!(settle(&mut hub, &[one], &extend), [Ok(())]);
+    hub.disk.set_room(Some(DISK));
+    for _ in 0..5 {
+        hub.pass(1_000);
+        hub.settle_down();
+    }
+    assert_eq!(settle(&mut hub, &[one], &Action::Ack), [Ok(())]);
+    let lost = settle(&mut hub, &[other], &Action::Ack).remove(0).expect_err("it ended once there was room");
+    assert_eq!(lost.code, Code::LeaseLost, "{lost}");
+}
+
+/// Only a disk without room lets go of what is kept for looks.
+#[test]
+fn history_stays_while_no_segment_can_be_created_for_another_reason() {
+    let mut hub = Stepped::with_options(options(), |spec| spec);
+    for _ in 0..4 {
+        for _ in 0..200 {
+            let answer = hub.publish(2_000);
+            hub.settle_down();
+            answer.try_recv().expect("it is stored");
+        }
+        assert_eq!(drain(&mut hub, 64), 200);
+    }
+    let segments = |hub: &Stepped| {
+        let names = hub.disk.list().expect("names").into_iter();
+        names.filter(|name| name.ends_with(".seg")).collect::<Vec<_>>()
+    };
+    let before = segments(&hub);
+    assert!(before.len() > 5 && before[0].ends_with("01.seg"), "{before:?}");
+    hub.disk.set_out_of_files(true);
+    let mut waiting: Vec<_> = (0..300).map(|_| hub.publish(2_000)).collect();
+    for _ in 0..10 {
+        hub.pass(1_000);
+        hub.settle_down();
+    }
+    waiting.retain(|answer| answer.try_recv().is_err());
+    assert!(waiting.is_empty(), "{} are not answered", waiting.len());
+    hub.disk.set_out_of_files(false);
+    for _ in 0..10 {
+        hub.pass(1_000);
+        hub.settle_down();
+    }
+    let after = segments(&hub);
+    assert!(after.starts_with(&before), "{before:?} {after:?}");
+}
+
 /// Where others take what becomes free, nothing more can be had: what settles is refused with a reason, nobody waits for ever, a purge
 /// is taken all the same, and with room again all goes on.
 #[test]
@@ -135,16 +214,7 @@ fn what_settles_is_refused_when_nothing_is_left_and_a_purge_is_taken() {
     hub.disk.fill();
     let (holder, held) = hub.consume(2);
     let held = delivered(&mut hub, &held);
-    let (consumer, mailbox) = hub.consume(1);
-    let nack = Action::Nack { after_ms: Some(0), reason: "x".repeat(2_000) };
-    let nacked = (0..10_000).take_while(|_| {
-        let leases = delivered(&mut hub, &mailbox);
-        settle(&mut hub, &leases, &nack).into_iter().for_each(|settled| settled.expect("a nack is taken"));
-        hub.pass(2);
-        consumer.set_window(1, u64::MAX);
-        !leases.is_empty()
-    });
-    assert!((1..1_000).contains(&nacked.count()), "reasons fill the disk, and then nothing is handed out");
+    let consumer = use_up(&mut hub);
     // What is handed out can be acked still, and more than that is refused.
     let [one, other] = held[..] else { panic!("two are held: {held:?}") };
     let refused = settle(&mut hub, &[one], &Action::Nack { after_ms: None, reason: "x".repeat(60_000) }).remove(0);
