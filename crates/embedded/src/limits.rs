@@ -22,6 +22,8 @@ pub(crate) const SETTLED_MS: u64 = 10 * 60 * 1000;
 /// Bytes of a progress note with which a lease is extended while the disk is full; beyond it the extend is refused. A lease that ends
 /// takes more room than one that is extended with as much.
 pub(crate) const FULL_PROGRESS_BYTES_MAX: usize = 256;
+/// Bytes of a nack's reason that are kept while the disk is full; the rest is cut.
+pub(crate) const FULL_REASON_BYTES_MAX: usize = 64;
 /// Settles remembered; beyond it the oldest is forgotten.
 pub(crate) const SETTLED_MAX: usize = 262_144;
 /// Leases that a store which closes returns at a time.

@@ -26,6 +26,8 @@ struct Lack {
     any: Option<u64>,
     /// Even the shortest segment.
     spare: Option<u64>,
+    /// What waits for a segment larger than the one that is there.
+    larger: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,15 +113,17 @@ impl Preparer {
         let lack = *self.lack();
         let is_scarce = lack.any.is_some() && wanted == 0;
         // While room is short, what is freed is for snapshots, too.
-        let spare = if is_scarce { self.spares.prepare_short() } else { self.spares.prepare_for(wanted) };
+        let spare = if is_scarce { self.spares.prepare_short(false) } else { self.spares.prepare_for(wanted) };
         if lack.any.is_some() && taker.is_easing() {
             return self.wait_for_ease(store);
         }
         let kept = if self.spares.ready() { self.spares.keep(snapshot_bytes) } else { Ok(()) };
+        let mut larger = false;
         let spare = match spare {
             Err(error) if self.spares.ready() && wanted > 0 => {
                 // What waits for a larger one is refused; for all else there is room.
                 store.refuse_first(&refusal(&error));
+                larger = matches!(error, LogError::DiskFull { .. });
                 Ok(())
             }
             spare => spare,
@@ -127,19 +131,25 @@ impl Preparer {
         let why = spare.and(kept).err();
         let is_short = why.is_some();
         let is_full = matches!(why, Some(LogError::DiskFull { .. }));
-        let was_eased = |since: Option<u64>| since.is_some_and(|since| taker.eased() >= since || !is_full);
+        let was_eased = |since: Option<u64>| since.is_some_and(|since| taker.eased() >= since || !is_full && !larger);
         // Not before it is known that nothing goes.
         let is_out = !self.spares.ready() && was_eased(lack.spare);
-        if is_out && is_full && self.spares.give_up() {
-            drop(self.spares.prepare_short());
+        if is_out && is_full {
+            let is_given_up = self.spares.give_up();
+            let short = if is_given_up { self.spares.prepare_short(false) } else { Ok(()) };
+            // A snapshot needs a segment behind it, however short, and the acks that let something go.
+            drop(short.and_then(|()| self.spares.prepare_short(true)));
         }
-        self.tell(store, why.as_ref(), is_out, is_full && was_eased(lack.any));
+        let lasts = is_full && was_eased(lack.any) || larger && was_eased(lack.larger);
+        self.tell(store, why.as_ref(), is_out, lasts);
         let next = taker.next_easing();
         let any = is_short.then_some(lack.any.unwrap_or(next));
         let spare = (is_short && !self.spares.ready()).then_some(lack.spare.unwrap_or(next));
-        *self.lack() = Lack { any, spare };
+        // Until there was room for such a one.
+        let larger_since = lack.larger.filter(|_| larger || wanted == 0).or(larger.then_some(next));
+        *self.lack() = Lack { any, spare, larger: larger_since };
         // Not before: the next segment has the first claim to what room there is. Whatever else is wrong is no reason to let anything go.
-        if is_full {
+        if is_full || larger {
             taker.ease();
         } else {
             taker.look();

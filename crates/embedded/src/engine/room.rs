@@ -16,6 +16,8 @@ use crate::log::Room;
 
 /// Bytes in the log that are left for whoever holds a lease, for each of them: an ack in a batch of its own, and more.
 const LEASE_ROOM_BYTES: u64 = 256;
+/// Bytes that what is tried again leaves to hand-outs and what settles them.
+const TRYING_ROOM_BYTES: u64 = 16 * 1024;
 /// Bytes that settles leave to purges and deletions.
 const CLEARING_ROOM_BYTES: u64 = 4 * 1024;
 
@@ -26,6 +28,8 @@ pub(crate) enum Claim {
     Growth,
     /// A message is handed out, or leaves its queue because time asks for it.
     Handing,
+    /// What is handed out goes on, or is tried again: nothing becomes less by it.
+    Trying,
     /// A lease ends, or a fact.
     Settling,
     /// A queue is deleted, or messages in it.
@@ -73,6 +77,10 @@ impl Claim {
             Claim::Handing => {
                 !ahead.is_last() || ahead.left() >= CLEARING_ROOM_BYTES + LEASE_ROOM_BYTES * leases as u64
             }
+            Claim::Trying => {
+                let room = CLEARING_ROOM_BYTES + TRYING_ROOM_BYTES + LEASE_ROOM_BYTES * leases as u64;
+                !ahead.is_last() || ahead.left() >= room
+            }
             Claim::Settling => ahead.left() >= CLEARING_ROOM_BYTES,
             Claim::Clearing => true,
         }
@@ -83,7 +91,7 @@ impl Shortage {
     /// Why a claim is refused where there is no room for it, if that is known; else it waits.
     pub(crate) fn of(&self, claim: Claim) -> Option<&Error> {
         match claim {
-            Claim::Growth | Claim::Handing => self.growth.as_ref(),
+            Claim::Growth | Claim::Handing | Claim::Trying => self.growth.as_ref(),
             Claim::Settling | Claim::Clearing => self.settles.as_ref(),
         }
     }

@@ -14,7 +14,7 @@ use super::submission::Results;
 use super::timers::Timer;
 use super::{Claim, Engine, Need, Shortage};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
-use crate::limits::FULL_PROGRESS_BYTES_MAX;
+use crate::limits::{FULL_PROGRESS_BYTES_MAX, FULL_REASON_BYTES_MAX};
 
 /// More bytes than a settle's record takes beside its free text.
 const SETTLE_BYTES: usize = 128;
@@ -29,12 +29,14 @@ impl Engine {
     /// When there is none and none can be had.
     pub(super) fn waits_to_settle(&self, settle: &Settle, short: &Shortage) -> Result<Option<Need>, Error> {
         // The first dead letter of a queue comes with the declaration of its dead letters.
-        let (more, records) = match settle.action {
-            Action::Nack { .. } | Action::Reject { .. } => (DECLARE_BYTES, 2),
-            Action::Ack | Action::Return | Action::Extend { .. } => (0, 1),
+        let (claim, more, records) = match settle.action {
+            Action::Nack { .. } => (Claim::Trying, DECLARE_BYTES, 2),
+            Action::Extend { .. } => (Claim::Trying, 0, 1),
+            Action::Reject { .. } => (Claim::Settling, DECLARE_BYTES, 2),
+            Action::Ack | Action::Return => (Claim::Settling, 0, 1),
         };
         let bytes = SETTLE_BYTES + settle.action.text_bytes() + more;
-        let need = Need { claim: Claim::Settling, bytes, records };
+        let need = Need { claim, bytes, records };
         // What was settled before, or is lost, takes none.
         if self.has_room(&need) || !self.is_held(settle) {
             return Ok(None);
@@ -60,7 +62,17 @@ impl Engine {
         let lease = self.end_lease(token.count).ok_or_else(|| self.lease_lost(settle.lease))?;
         let at = match &settle.action {
             Action::Ack => self.ack(&lease, token),
-            Action::Nack { after_ms, reason } => self.nack(&lease, token, *after_ms, reason, now),
+            Action::Nack { after_ms, reason } => {
+                // It is kept beside the message: a full disk is not to hold more for it.
+                let most = short.growth.as_ref().map_or(usize::MAX, |_| FULL_REASON_BYTES_MAX);
+                self.nack(
+                    &lease,
+                    token,
+                    *after_ms,
+                    reason.get(..reason.floor_char_boundary(most)).unwrap_or(reason),
+                    now,
+                )
+            }
             Action::Reject { reason } => {
                 self.bury(&lease.of(token), lease.entry, lease.progress.clone(), reason, By::Reject)
             }

@@ -95,7 +95,8 @@ impl Spares {
         let mut next = self.lock();
         let needed = file_bytes_for(room_beside_settles(batch_bytes.max(1)) + self.kept_bytes());
         let most = needed.max(next.file_bytes);
-        let Some(spare) = &next.spare else { return self.create_spare(&mut next, needed, most) };
+        let short = file_bytes_for(self.sizes.first).min(most);
+        let Some(spare) = &next.spare else { return self.create_spare(&mut next, needed.max(short), most) };
         let (name, grown) = (file_name(next.number), grow(&**spare, next.file_bytes, needed));
         if let Err(error) = grown.map_err(|source| failed("growing", &name, needed, source)) {
             if !error.is_shortage() {
@@ -111,14 +112,17 @@ impl Spares {
         Ok(())
     }
 
-    /// Prepares a short spare if there is none.
+    /// Prepares a short spare if there is none; one that is `shortest` is for the last room there is.
     ///
     /// # Errors
     /// As [`Spares::prepare_for`].
-    pub fn prepare_short(&self) -> Result<(), LogError> {
+    pub fn prepare_short(&self, shortest: bool) -> Result<(), LogError> {
         let mut next = self.lock();
-        let shortest = file_bytes_for(self.sizes.first);
-        if next.spare.is_some() { Ok(()) } else { self.create_spare(&mut next, shortest, shortest) }
+        if next.spare.is_some() {
+            return Ok(());
+        }
+        let bytes = file_bytes_for(if shortest { self.sizes.first / 4 } else { self.sizes.first });
+        self.create_spare(&mut next, bytes, bytes)
     }
 
     /// Keeps so many bytes of the disk for the time when it is full, beside short segments for settles. Where more must be made,
@@ -143,9 +147,8 @@ impl Spares {
         2 * self.sizes.max
     }
 
-    /// Creates a spare, of at most so many bytes; at least of so many, and as many as the shortest has.
+    /// Creates a spare of so many bytes at most and at least.
     fn create_spare(&self, next: &mut Next, least: u64, most: u64) -> Result<(), LogError> {
-        let least = least.max(file_bytes_for(self.sizes.first)).min(most);
         let mut bytes = most;
         let spare = loop {
             match self.create(next.number, bytes) {

@@ -126,45 +126,47 @@ fn a_backlog_of_any_length_is_acked_and_then_the_disk_takes_more_without_help() 
     }
 }
 
-/// Nacks with long reasons until nothing is handed out any more.
+/// Rejects until nothing is handed out any more, or that is refused.
 fn use_up(hub: &mut Stepped) -> Box<dyn Consumer> {
     let (consumer, mailbox) = hub.consume(1);
-    let nack = Action::Nack { after_ms: Some(0), reason: "x".repeat(2_000) };
-    let nacked = (0..10_000).take_while(|_| {
+    let reject = Action::Reject { reason: "x".repeat(2_000) };
+    let rejected = (0..10_000).take_while(|_| {
         let leases = delivered(hub, &mailbox);
-        settle(hub, &leases, &nack).into_iter().for_each(|settled| settled.expect("a nack is taken"));
+        let settled = settle(hub, &leases, &reject);
         hub.pass(2);
         consumer.set_window(1, u64::MAX);
-        !leases.is_empty()
+        let refused = settled.iter().filter_map(|settled| settled.as_ref().err());
+        refused.for_each(|error| assert_eq!(error.code, Code::DiskFull, "{error}"));
+        !leases.is_empty() && settled.iter().all(Result::is_ok)
     });
-    assert!((1..1_000).contains(&nacked.count()), "reasons fill the disk, and then nothing is handed out");
+    assert!((1..1_000).contains(&rejected.count()), "reasons fill the disk, and then nothing is handed out");
     consumer
 }
 
 /// A lease whose end waits for room is held still, and goes on if it is extended.
 #[test]
 fn a_lease_that_could_not_end_for_want_of_room_is_extended_and_acked() {
-    let mut hub = hub();
-    fill(&mut hub, 200);
-    hub.disk.fill();
-    let (_holder, held) = hub.consume(2);
-    let held = delivered(&mut hub, &held);
+    // Behind the first segment none is prepared.
+    let mut hub = Stepped::with_options(options(), |spec| QueueSpec { attempts_max: 0, ..spec });
+    let _receipts = [hub.publish(100), hub.publish(100)];
+    hub.write();
+    let (_holder, mailbox) = hub.consume(2);
+    let held = mailbox.withdraw(|_| true);
     let [one, other] = held[..] else { panic!("two are held: {held:?}") };
-    let _consumer = use_up(&mut hub);
-    // Of what is left this takes as much as the end of a lease needs, and leaves what an extension does.
-    let told = Action::Extend { lease_ms: None, progress: Some("x".repeat(250)) };
-    for _ in 0..4 {
-        assert_eq!(settle(&mut hub, &[one, other], &told), [Ok(()), Ok(())]);
-    }
+    let settle_now = |hub: &mut Stepped, lease, action: &Action| {
+        let (answer, answered) = sync_channel(1);
+        let settles = [Settle { lease, action: action.clone() }];
+        let write = Write { settles: &settles, publishes: &[], atomic: false, party: "worker", producer: None };
+        hub.store.submit(write, hub.clock.now(), Reply::call(move |done: Completion| drop(answer.send(done))));
+        hub.write();
+        answered.try_recv().is_ok_and(|done| done.settles == [Ok(())])
+    };
+    let told = Action::Extend { lease_ms: None, progress: Some("x".repeat(1_000)) };
+    assert!((0..1_000).any(|_| !settle_now(&mut hub, one, &told)), "the segment has no end");
     hub.pass(QueueSpec::new(QueueName::new("jobs").expect("a name")).lease_ms + 1_000);
+    hub.write();
+    assert!(settle_now(&mut hub, one, &Action::Extend { lease_ms: None, progress: None }));
     hub.settle_down();
-    let extend = Action::Extend { lease_ms: None, progress: None };
-    assert_eq!(settle(&mut hub, &[one], &extend), [Ok(())]);
-    hub.disk.set_room(Some(DISK));
-    for _ in 0..5 {
-        hub.pass(1_000);
-        hub.settle_down();
-    }
     assert_eq!(settle(&mut hub, &[one], &Action::Ack), [Ok(())]);
     let lost = settle(&mut hub, &[other], &Action::Ack).remove(0).expect_err("it ended once there was room");
     assert_eq!(lost.code, Code::LeaseLost, "{lost}");
@@ -217,12 +219,14 @@ fn what_settles_is_refused_when_nothing_is_left_and_a_purge_is_taken() {
     let consumer = use_up(&mut hub);
     // What is handed out can be acked still, and more than that is refused.
     let [one, other] = held[..] else { panic!("two are held: {held:?}") };
-    let refused = settle(&mut hub, &[one], &Action::Nack { after_ms: None, reason: "x".repeat(60_000) }).remove(0);
-    let refused = refused.expect_err("there is no room for it");
-    assert_eq!((refused.code, refused.outcome), (Code::DiskFull, Outcome::Refused), "{refused}");
+    let long = "x".repeat(60_000);
+    for action in [Action::Nack { after_ms: None, reason: "again".into() }, Action::Reject { reason: long }] {
+        let refused = settle(&mut hub, &[one], &action).remove(0).expect_err("there is no room for it");
+        assert_eq!((refused.code, refused.outcome), (Code::DiskFull, Outcome::Refused), "{refused}");
+    }
     assert_eq!(settle(&mut hub, &[one, other], &Action::Ack), [Ok(()), Ok(())]);
-    let stored = stored - 2;
-    assert_eq!(depth(&hub), stored as u64);
+    let left = depth(&hub);
+    assert!(left > 0 && left < stored as u64);
     drop((consumer, holder));
     let (store, now, name) = (hub.store.clone(), hub.clock.now(), QueueName::new("jobs").expect("a name"));
     let mut purged = 0;
@@ -233,7 +237,7 @@ fn what_settles_is_refused_when_nothing_is_left_and_a_purge_is_taken() {
         purged += part;
         hub.settle_down();
     }
-    assert_eq!(purged, stored as u64);
+    assert_eq!(purged, left);
     hub.disk.set_room(Some(DISK));
     for _ in 0..10 {
         hub.pass(1_000);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use skep_client::Client;
 use skep_protocol::{Code, Outcome};
 use tokio::time::sleep;
 
@@ -44,14 +45,30 @@ fn mount(options: &str, at: &Path) {
     assert!(ran.status.success(), "this test fills a disk and so must mount one: run it as root with mounts ({why})");
 }
 
-/// A hub whose disk is full, and on which jobs are tried in vain. Answers what it acknowledged.
-async fn stuffed(victim: &Victim) -> BTreeSet<String> {
-    let client = soon("a client connects", victim.door().client()).await.expect("a client");
-    declare(&client, "jobs").await;
-    let payload = "x".repeat(10_000);
+/// A job is published, as soon as the disk has room for it; answers its id.
+async fn taken(client: &Client, payload: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let message = note(client, "jobs", payload);
+        let id = message.id().to_owned();
+        match soon("a publish is answered", client.publish(message)).await {
+            Ok(_) => return id,
+            Err(error) => {
+                assert_eq!((error.code, error.outcome), (Code::DiskFull, Outcome::Refused), "{error}");
+                assert!(begun.elapsed() < EASED, "the disk is full still: {error}");
+                sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+/// Jobs are published until the disk is full; answers those that were stored.
+async fn fill(client: &Client, bytes: usize) -> BTreeSet<String> {
+    declare(client, "jobs").await;
+    let payload = "x".repeat(bytes);
     let mut acknowledged = BTreeSet::new();
     let refused = loop {
-        let message = note(&client, "jobs", &payload);
+        let message = note(client, "jobs", &payload);
         let id = message.id().to_owned();
         match soon("a publish is answered", client.publish(message)).await {
             Ok(_) => assert!(acknowledged.insert(id)),
@@ -60,6 +77,25 @@ async fn stuffed(victim: &Victim) -> BTreeSet<String> {
         assert!(acknowledged.len() < 10_000, "the disk has no end");
     };
     assert_eq!((refused.code, refused.outcome), (Code::DiskFull, Outcome::Refused), "{refused}");
+    acknowledged
+}
+
+/// All of it is delivered and acked.
+async fn ack_all(client: &Client, acknowledged: &BTreeSet<String>) {
+    let mut jobs = receive(client, "jobs", 64).await;
+    let mut found = BTreeSet::new();
+    while found.len() < acknowledged.len() {
+        let mut job = next(&mut jobs).await;
+        found.insert(job.message.id().to_owned());
+        soon("an ack is answered", job.ack()).await.expect("acked");
+    }
+    assert_eq!(found, *acknowledged);
+}
+
+/// A hub whose disk is full, and on which jobs are tried in vain. Answers what it acknowledged.
+async fn stuffed(victim: &Victim) -> BTreeSet<String> {
+    let client = soon("a client connects", victim.door().client()).await.expect("a client");
+    let acknowledged = fill(&client, 10_000).await;
     // What settles is taken all the same, and more of it than was ever kept for it: what is settled makes room.
     let reason = "x".repeat(4_000);
     let mut jobs = receive(&client, "jobs", 1).await;
@@ -95,26 +131,9 @@ async fn a_hub_on_a_full_disk_ends_when_told_and_keeps_what_it_acknowledged() {
     victim.start();
     victim.ready().await;
     let client = soon("a client connects", victim.door().client()).await.expect("a client");
-    let mut jobs = receive(&client, "jobs", 64).await;
-    let mut found = BTreeSet::new();
-    while found.len() < acknowledged.len() {
-        let mut job = next(&mut jobs).await;
-        found.insert(job.message.id().to_owned());
-        soon("an ack is answered", job.ack()).await.expect("acked");
-    }
-    assert_eq!(found, acknowledged);
-    let begun = Instant::now();
-    let payload = "x".repeat(10_000);
-    let mut taken = 0;
-    while taken < acknowledged.len() / 2 {
-        match soon("a publish is answered", client.publish(note(&client, "jobs", &payload))).await {
-            Ok(_) => taken += 1,
-            Err(error) => {
-                assert_eq!((error.code, error.outcome), (Code::DiskFull, Outcome::Refused), "{error}");
-                assert!(begun.elapsed() < EASED, "{taken} are taken, and the disk is full still: {error}");
-                sleep(Duration::from_millis(200)).await;
-            }
-        }
+    ack_all(&client, &acknowledged).await;
+    for _ in 0..acknowledged.len() / 2 {
+        taken(&client, &"x".repeat(10_000)).await;
     }
     client.close().await;
     victim.terminate().await;
@@ -145,5 +164,50 @@ async fn a_hub_starts_where_no_byte_is_left_however_it_ended() {
             victim.terminate().await;
         }
     }
+    drop(mount);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_was_full_when_its_hub_was_killed_twice_is_full_no_more_once_all_is_acked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mount = Mount::small(folder.path());
+    let mut victim = Victim::within(folder.path(), 4713);
+    victim.start();
+    victim.ready().await;
+    let client = soon("a client connects", victim.door().client()).await.expect("a client");
+    let acknowledged = fill(&client, 20_000).await;
+    for _ in 0..2 {
+        victim.kill().await;
+        victim.start();
+        victim.ready().await;
+    }
+    let client = soon("a client connects", victim.door().client()).await.expect("a client");
+    ack_all(&client, &acknowledged).await;
+    for _ in 0..20 {
+        taken(&client, &"x".repeat(20_000)).await;
+    }
+    victim.terminate().await;
+    drop(mount);
+}
+
+/// What waits for a larger segment than there is has history let go, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_one_at_a_time_never_fill_a_disk_for_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mount = Mount::small(folder.path());
+    let mut victim = Victim::within(folder.path(), 4714);
+    victim.start();
+    victim.ready().await;
+    let client = soon("a client connects", victim.door().client()).await.expect("a client");
+    declare(&client, "jobs").await;
+    let payload = "x".repeat(900_000);
+    let mut jobs = receive(&client, "jobs", 1).await;
+    for _ in 0..25 {
+        let id = taken(&client, &payload).await;
+        let mut job = next(&mut jobs).await;
+        assert_eq!(job.message.id(), id);
+        soon("an ack is answered", job.ack()).await.expect("acked");
+    }
+    victim.terminate().await;
     drop(mount);
 }
