@@ -133,10 +133,10 @@ impl Leased {
     }
 
     /// Acks this message and publishes others, in one atomic step: both or neither, also when the
-    /// connection is lost in between.
+    /// connection is lost in between. Each of these must find a queue, but for those that ask for `best_effort`.
     ///
     /// # Errors
-    /// As [`ack`](Self::ack); as [`publish`](crate::Client::publish) of the first message that was refused:
+    /// As [`ack`](Self::ack); `no_queue`; as [`publish`](crate::Client::publish) of the first message that was refused:
     /// then nothing was published, and the lease still holds. `too_large` beyond 4,095 messages or one frame.
     pub async fn hand_over(&mut self, messages: Vec<Message>) -> Result<Vec<Accepted>, Error> {
         if messages.is_empty() {

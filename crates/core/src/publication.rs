@@ -189,7 +189,8 @@ impl Session {
         Reply::to(Promise { mailbox, asked, settles, messages: batch.len(), left: Vec::new(), bytes, copies, tap })
     }
 
-    /// Checks a settle with its publishes; answers which of them must find a queue.
+    /// Checks a settle with its publishes; answers which of them must find a queue: all, but for those that say themselves
+    /// that live listeners are enough. What is settled for a result that went nowhere does not come back.
     pub(crate) fn check_settle(&self, batch: &SettleBatch, messages: &[Message], now: Now) -> Result<Vec<bool>, Error> {
         batch.settles.iter().try_for_each(|settle| settle.action.check())?;
         batch.publish.iter().try_for_each(|publish| check_sequence(publish.sequence))?;
@@ -201,8 +202,8 @@ impl Session {
         }
         let sequence = batch.publish.as_ref().map_or(0, |publish| publish.sequence);
         let judge = |(message, sequence)| match self.hub.admit(self.sender(sequence), message, now) {
-            Way::Store { required, by_id: false } => Ok(required),
-            Way::Live => Ok(false),
+            Way::Store { by_id: false, .. } => Ok(true),
+            Way::Live => Ok(message.view().guarantee() != Some(Guarantee::BestEffort)),
             Way::Refused(error) => Err(error),
             Way::Reply | Way::Both | Way::Store { .. } => {
                 let text = "an atomic step stores messages: no live replies, best effort or dedup by id in it";

@@ -8,4 +8,5 @@ mod faulty;
 mod guards;
 mod lists;
 mod live;
+mod steps;
 mod unstored;

@@ -41,6 +41,29 @@ async fn what_is_published_ends_a_long_poll_and_is_acked_by_its_lease() {
     hub.close().await;
 }
 
+/// As by a typing error in the topic of a result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_is_not_acked_with_a_result_that_no_queue_takes() {
+    let hub = Hub::start().await;
+    let client = hub.client().await;
+    declare(&client, "jobs").await;
+    declare(&client, "results").await;
+    publish(&client, "jobs", "task").await;
+    let taken = hub.curl("POST", "/v1/queues/jobs/receive?wait_ms=20000").call().json();
+    let step = |to: &str, guarantee: Option<&str>| {
+        let settles = json!([{"lease": taken["deliveries"][0]["lease"], "action": "ack"}]);
+        json!({"atomic": true, "settles": settles, "publish": [{"to": to, "data": "42", "guarantee": guarantee}]})
+    };
+    for guarantee in [None, Some("at_least_once")] {
+        hub.post("/v1/settle", &step("resluts", guarantee).to_string()).refused(409, "no_queue");
+    }
+    assert_eq!((info(&client, "jobs").await.leased, info(&client, "results").await.ready), (1, 0));
+    let done = hub.post("/v1/settle", &step("results", None).to_string()).json();
+    assert_eq!((&done["results"][0], &done["receipts"][0]["ok"]["queues"]), (&json!({"ok": null}), &json!(1)));
+    assert_eq!((info(&client, "jobs").await.held(), info(&client, "results").await.ready), (0, 1));
+    hub.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_whose_user_gave_up_holds_nothing() {
     let hub = Hub::start().await;
