@@ -57,6 +57,8 @@ pub const RECEIVE_WAIT_MIN_MS: u64 = 50;
 pub const REQUEST_TIMEOUT_MS: u64 = 30_000;
 /// Longest such wait, in milliseconds; more is an `invalid_argument`.
 pub const REQUEST_TIMEOUT_MAX_MS: u64 = 600_000;
+/// Characters of a parameter's name that a refusal repeats: the rest is not needed to recognise it.
+pub const NAMED_CHARS_MAX: usize = 64;
 /// Messages that a look shows unless it says otherwise.
 pub const LOOK: u32 = 100;
 /// Dead letters that a redrive moves unless it says otherwise.

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use skep_core::limits::LIST_MAX;
 use skep_protocol::{AgentId, AgentInfo, Ask, Command, WorkspaceId};
 
-use super::extract::{Asked, At, AtTwo, Caller, Object};
+use super::extract::{Asked, At, AtTwo, Bare, Caller, Object};
 use super::problem::Problem;
 use super::queues::{Force, Listed, command, page};
 use super::{Answered, json};
@@ -48,7 +48,7 @@ pub(crate) fn shown(agents: Vec<AgentInfo>, next: Option<AgentId>) -> Response {
 }
 
 /// `PUT /v1/agents/{agent}`
-pub(crate) async fn register(caller: Caller, At(agent): At<AgentId>, body: Object) -> Answered {
+pub(crate) async fn register(caller: Caller, At(agent): At<AgentId>, _: Bare, body: Object) -> Answered {
     let body = body.or_empty();
     let metadata: Box<RawValue> = serde_json::from_slice(&body)
         .map_err(|error| Problem::argument(format!("agent {agent}: {error}; expected its metadata, a JSON object")))?;
@@ -61,11 +61,11 @@ pub(crate) async fn deregister(caller: Caller, At(agent): At<AgentId>, Asked(how
 }
 
 /// `PUT /v1/agents/{agent}/workspaces/{workspace}`
-pub(crate) async fn join(caller: Caller, AtTwo(agent, workspace): AtTwo<AgentId, WorkspaceId>) -> Answered {
+pub(crate) async fn join(caller: Caller, AtTwo(agent, workspace): AtTwo<AgentId, WorkspaceId>, _: Bare) -> Answered {
     command(caller, Command::Join { agent, workspace }).await
 }
 
 /// `DELETE /v1/agents/{agent}/workspaces/{workspace}`
-pub(crate) async fn leave(caller: Caller, AtTwo(agent, workspace): AtTwo<AgentId, WorkspaceId>) -> Answered {
+pub(crate) async fn leave(caller: Caller, AtTwo(agent, workspace): AtTwo<AgentId, WorkspaceId>, _: Bare) -> Answered {
     command(caller, Command::Leave { agent, workspace }).await
 }

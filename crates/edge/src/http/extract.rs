@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use skep_core::Party;
 use skep_protocol::limits::FRAME_BYTES_MAX;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use super::problem::Problem;
 use super::visit::Visit;
 use crate::edge::Shared;
-use crate::limits::HTTP_BODY_MAX;
+use crate::limits::{HTTP_BODY_MAX, NAMED_CHARS_MAX};
 
 /// Who asks, and whom.
 pub(crate) struct Caller {
@@ -95,6 +96,37 @@ fn in_words(text: &str) -> String {
     text.replace("invalid digit found in string", "expected a whole number")
 }
 
+/// No parameters: what was said in the query would be ignored, and believed to be in force.
+pub(crate) struct Bare;
+
+impl<S: Send + Sync> FromRequestParts<S> for Bare {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        let Some(parameter) = query.split('&').find(|said| !said.is_empty()) else { return Ok(Bare) };
+        let name: String = parameter.split('=').next().unwrap_or_default().chars().take(NAMED_CHARS_MAX).collect();
+        let path = parts.uri.path();
+        let body = match path.split('/').nth(2).unwrap_or_default() {
+            _ if parts.method == Method::GET => "nothing",
+            "nack" => "after_ms and reason, in a JSON body",
+            "reject" => "reason, in a JSON body",
+            "extend" => "lease_ms and progress, in a JSON body",
+            "settle" => "settles, publish and atomic, in a JSON body",
+            "send" | "publish" => "the members of the message, such as data, type or durability, in a JSON body",
+            "queues" => "the members of the queue, such as filters or lease_ms, in a JSON body",
+            "agents" if !path.contains("/workspaces/") => "the agent's metadata, in a JSON body",
+            _ => "nothing",
+        };
+        Err(Problem::argument(format!("query: no parameter {name:?}: {} {path} takes {body}", parts.method)))
+    }
+}
+
+/// An object without members.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
 /// A body that is a JSON object, or none.
 pub(crate) struct Object(Option<Bytes>);
 
@@ -107,6 +139,14 @@ impl Object {
     /// The object as it came, `{}` when none did.
     pub(crate) fn or_empty(self) -> Bytes {
         self.0.unwrap_or_else(|| Bytes::from_static(b"{}"))
+    }
+
+    /// Nothing in it: what it says is said in the query here.
+    pub(crate) fn nothing(self, parameters: &str) -> Result<(), Problem> {
+        let read = serde_json::from_slice(&self.or_empty()).map(|Nothing {}| ());
+        read.map_err(|error| {
+            Problem::argument(format!("body: {error}; what this takes stands in the query: {parameters}"))
+        })
     }
 
     /// Its members; when no body came, an empty object's.

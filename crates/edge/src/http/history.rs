@@ -4,7 +4,7 @@ use serde::Deserialize;
 use skep_protocol::{Ask, Filter, Position};
 
 use super::Answered;
-use super::extract::{Asked, Caller};
+use super::extract::{Asked, Bare, Caller};
 use super::queues::page;
 use crate::limits::LOOK;
 
@@ -25,6 +25,6 @@ pub(crate) async fn replay(caller: Caller, Asked(since): Asked<Since>) -> Answer
 }
 
 /// `GET /v1/status`
-pub(crate) async fn status(caller: Caller) -> Answered {
+pub(crate) async fn status(caller: Caller, _: Bare) -> Answered {
     Ok(page(caller.visit()?.ask(Ask::Status).await?))
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use skep_core::{HTTP_SOURCE, Party};
 use skep_protocol::{Accepted, AgentId, Code, Defaults, Error, Message, MessageId, Topic};
 
-use super::extract::{At, Caller, Object};
+use super::extract::{At, Bare, Caller, Object};
 use super::{Answered, json};
 use crate::edge::Shared;
 
@@ -18,17 +18,17 @@ pub(crate) struct Receipt {
 }
 
 /// `POST /v1/send/{agent}`
-pub(crate) async fn send(caller: Caller, At(agent): At<AgentId>, body: Object) -> Answered {
+pub(crate) async fn send(caller: Caller, At(agent): At<AgentId>, _: Bare, body: Object) -> Answered {
     publish(caller, Some(&Topic::inbox(&agent)), body).await
 }
 
 /// `POST /v1/publish/{topic}`
-pub(crate) async fn publish_to(caller: Caller, At(topic): At<Topic>, body: Object) -> Answered {
+pub(crate) async fn publish_to(caller: Caller, At(topic): At<Topic>, _: Bare, body: Object) -> Answered {
     publish(caller, Some(&topic), body).await
 }
 
 /// `POST /v1/publish`
-pub(crate) async fn publish_event(caller: Caller, body: Object) -> Answered {
+pub(crate) async fn publish_event(caller: Caller, _: Bare, body: Object) -> Answered {
     publish(caller, None, body).await
 }
 

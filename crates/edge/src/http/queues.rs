@@ -11,7 +11,7 @@ use skep_protocol::{
     AgentId, Answer, Ask, Code, Command, Error, Event, Page, Pick, Position, QueueInfo, QueueName, QueueSpec, Stored,
 };
 
-use super::extract::{Asked, At, Caller, Object};
+use super::extract::{Asked, At, Bare, Caller, Object};
 use super::problem::Problem;
 use super::trace::moment;
 use super::{Answered, json};
@@ -35,6 +35,9 @@ pub(crate) struct Picking {
     #[serde(default)]
     dry_run: bool,
 }
+
+/// The parameters of [`Picking`]. In a body they would be ignored, and more would be dropped than was meant.
+const PICKING: &str = "message, position, reason, type, source, partitionkey, since, until, from, limit and dry_run";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +69,7 @@ pub(crate) async fn list(caller: Caller, Asked(how): Asked<Listed>) -> Answered 
 }
 
 /// `GET /v1/queues/{queue}`
-pub(crate) async fn show(caller: Caller, At(queue): At<QueueName>) -> Answered {
+pub(crate) async fn show(caller: Caller, At(queue): At<QueueName>, _: Bare) -> Answered {
     match caller.visit()?.ask(Ask::Queue { queue }).await? {
         Page::Queues(queues) => match queues.first() {
             Some(queue) => Ok(json(queue)),
@@ -77,7 +80,7 @@ pub(crate) async fn show(caller: Caller, At(queue): At<QueueName>) -> Answered {
 }
 
 /// `PUT /v1/queues/{queue}`: what the body does not say stays as it is, in a new queue as it is by default.
-pub(crate) async fn declare(caller: Caller, At(queue): At<QueueName>, body: Object) -> Answered {
+pub(crate) async fn declare(caller: Caller, At(queue): At<QueueName>, _: Bare, body: Object) -> Answered {
     let said = body.read()?;
     let mut visit = caller.visit()?;
     let present = match visit.ask(Ask::Queue { queue: queue.clone() }).await {
@@ -116,7 +119,13 @@ pub(crate) async fn delete(caller: Caller, At(queue): At<QueueName>, Asked(how):
 }
 
 /// `POST /v1/queues/{queue}/purge`: all, or those that are meant.
-pub(crate) async fn purge(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Picking>) -> Answered {
+pub(crate) async fn purge(
+    caller: Caller,
+    At(queue): At<QueueName>,
+    Asked(how): Asked<Picking>,
+    body: Object,
+) -> Answered {
+    body.nothing(PICKING)?;
     let pick = how.pick(caller.shared.hub.now().unix_ms)?;
     match pick == Pick::default() {
         true => command(caller, Command::Purge { queue }).await,
@@ -125,7 +134,13 @@ pub(crate) async fn purge(caller: Caller, At(queue): At<QueueName>, Asked(how): 
 }
 
 /// `POST /v1/queues/{queue}/redrive`: all up to a limit, or those that are meant.
-pub(crate) async fn redrive(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Picking>) -> Answered {
+pub(crate) async fn redrive(
+    caller: Caller,
+    At(queue): At<QueueName>,
+    Asked(how): Asked<Picking>,
+    body: Object,
+) -> Answered {
+    body.nothing(PICKING)?;
     let pick = how.pick(caller.shared.hub.now().unix_ms)?;
     match (Pick { limit: None, ..pick.clone() }) == Pick::default() {
         true => command(caller, Command::Redrive { queue, limit: pick.limit.unwrap_or(REDRIVE) }).await,

@@ -28,7 +28,7 @@ use skep_protocol::{
 use tokio::time::timeout;
 
 use super::Answered;
-use super::extract::{Asked, At, Caller};
+use super::extract::{Asked, At, Caller, Object};
 use super::problem::Problem;
 use super::visit::Visit;
 use crate::limits::{RECEIVE_BYTES_MAX, RECEIVE_MAX, RECEIVE_WAIT_MAX_MS, RECEIVE_WAIT_MIN_MS};
@@ -50,12 +50,23 @@ struct Received<'a> {
 }
 
 /// `POST /v1/inbox/{agent}/receive`
-pub(crate) async fn receive_inbox(caller: Caller, At(agent): At<AgentId>, how: Asked<HowMany>) -> Answered {
-    receive(caller, At(QueueName::inbox(&agent)), how).await
+pub(crate) async fn receive_inbox(
+    caller: Caller,
+    At(agent): At<AgentId>,
+    how: Asked<HowMany>,
+    body: Object,
+) -> Answered {
+    receive(caller, At(QueueName::inbox(&agent)), how, body).await
 }
 
 /// `POST /v1/queues/{queue}/receive`
-pub(crate) async fn receive(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<HowMany>) -> Answered {
+pub(crate) async fn receive(
+    caller: Caller,
+    At(queue): At<QueueName>,
+    Asked(how): Asked<HowMany>,
+    body: Object,
+) -> Answered {
+    body.nothing("max, wait_ms and lease_ms")?;
     let (max, wait_ms) = (how.max.unwrap_or(1), how.wait_ms.unwrap_or(0));
     if max == 0 || max > RECEIVE_MAX {
         return Err(Problem::argument(format!("max is {max}; expected 1 to {RECEIVE_MAX}")));

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, from_value};
 use skep_protocol::limits::BATCH_MAX;
 use skep_protocol::{Action, Code, Error, LeaseToken, Message, Publication, Publish, Settle, SettleBatch, Settlement};
 
-use super::extract::{At, Caller, Object};
+use super::extract::{At, Bare, Caller, Nothing, Object};
 use super::problem::Problem;
 use super::publish::{Receipt, message};
 use super::visit::one;
@@ -17,11 +18,19 @@ use super::{Answered, json};
 #[serde(deny_unknown_fields)]
 struct Batch {
     #[serde(default)]
-    settles: Vec<Settle>,
+    settles: Vec<One>,
     #[serde(default)]
     publish: Vec<Box<RawValue>>,
-    #[serde(default)]
-    atomic: bool,
+    /// Unsaid, it is one step if it publishes anything.
+    atomic: Option<bool>,
+}
+
+/// One settle of a batch.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct One {
+    lease: LeaseToken,
+    action: Value,
 }
 
 /// One result for each settle and each publish, in order.
@@ -33,12 +42,19 @@ struct Results {
 }
 
 /// `POST /v1/settle`. An atomic batch that is refused is one problem: nothing of it was done.
-pub(crate) async fn settle(caller: Caller, body: Object) -> Answered {
+pub(crate) async fn settle(caller: Caller, _: Bare, body: Object) -> Answered {
     let Batch { settles, publish, atomic } = body.read()?;
     let count = settles.len() + publish.len();
     if count == 0 || count > BATCH_MAX {
         return Err(Problem::argument(format!("body: {count} settles and publishes; expected 1 to {BATCH_MAX}")));
     }
+    let atomic = atomic.unwrap_or(!publish.is_empty());
+    if !atomic && !publish.is_empty() {
+        let text = "body: \"publish\" is done with the settles in one step, or not at all: leave \"atomic\":false out, \
+                    or publish to /v1/publish";
+        return Err(Problem::argument(text));
+    }
+    let settles: Vec<Settle> = settles.into_iter().enumerate().map(read_one).collect::<Result<_, _>>()?;
     let event = |(at, event): (usize, &RawValue)| {
         let message = message(&caller.shared, &caller.party, event.get().as_bytes(), None);
         message.map_err(|error| Error { text: format!("publish[{at}]: {}", error.text), ..error })
@@ -53,6 +69,30 @@ pub(crate) async fn settle(caller: Caller, body: Object) -> Answered {
         Some(error) if atomic => Err(error.clone().into()),
         _ => Ok(json(&results)),
     }
+}
+
+/// A settle of a batch. Its action has the members that the body has where one lease is settled by its path; with none of
+/// them its name is enough.
+fn read_one((at, One { lease, action }): (usize, One)) -> Result<Settle, Problem> {
+    let (name, members) = match action {
+        Value::String(name) => (name, Value::Object(Map::new())),
+        Value::Object(named) if named.len() == 1 => named.into_iter().next().unwrap_or_default(),
+        _ => (String::new(), Value::Null),
+    };
+    let wrong = |error: serde_json::Error| Problem::argument(format!("settles[{at}]: action {name:?}: {error}"));
+    let action = match name.as_str() {
+        "ack" => from_value(members).map(|Nothing {}| Action::Ack),
+        "nack" => from_value(members).map(Nack::into),
+        "reject" => from_value(members).map(Reject::into),
+        "extend" => from_value(members).map(Extend::into),
+        "return" => from_value(members).map(|Nothing {}| Action::Return),
+        _ => {
+            let text = "action: expected \"ack\", \"nack\", \"reject\", \"extend\" or \"return\", or one of them with its members, \
+                        such as {\"nack\":{\"reason\":\"busy\",\"after_ms\":5000}}";
+            return Err(Problem::argument(format!("settles[{at}]: {text}")));
+        }
+    };
+    Ok(Settle { lease, action: action.map_err(wrong)? })
 }
 
 fn refusal(results: &Results) -> Option<&Error> {
@@ -98,10 +138,6 @@ async fn settle_one(caller: Caller, lease: LeaseToken, action: Action, settled: 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Nack {
     after_ms: Option<u64>,
     #[serde(default)]
@@ -127,28 +163,43 @@ struct Extend {
     progress: Option<String>,
 }
 
+impl From<Nack> for Action {
+    fn from(Nack { after_ms, reason }: Nack) -> Self {
+        Action::Nack { after_ms, reason }
+    }
+}
+
+impl From<Reject> for Action {
+    fn from(Reject { reason }: Reject) -> Self {
+        Action::Reject { reason }
+    }
+}
+
+impl From<Extend> for Action {
+    fn from(Extend { lease_ms, progress }: Extend) -> Self {
+        Action::Extend { lease_ms, progress }
+    }
+}
+
 /// `POST /v1/ack/{lease}`
-pub(crate) async fn ack(caller: Caller, At(lease): At<LeaseToken>, body: Object) -> Answered {
+pub(crate) async fn ack(caller: Caller, At(lease): At<LeaseToken>, _: Bare, body: Object) -> Answered {
     let Nothing {} = body.read()?;
     settle_one(caller, lease, Action::Ack, "acked").await
 }
 
 /// `POST /v1/nack/{lease}`
-pub(crate) async fn nack(caller: Caller, At(lease): At<LeaseToken>, body: Object) -> Answered {
-    let Nack { after_ms, reason } = body.read()?;
-    settle_one(caller, lease, Action::Nack { after_ms, reason }, "nacked").await
+pub(crate) async fn nack(caller: Caller, At(lease): At<LeaseToken>, _: Bare, body: Object) -> Answered {
+    settle_one(caller, lease, body.read::<Nack>()?.into(), "nacked").await
 }
 
 /// `POST /v1/reject/{lease}`
-pub(crate) async fn reject(caller: Caller, At(lease): At<LeaseToken>, body: Object) -> Answered {
-    let Reject { reason } = body.read()?;
-    settle_one(caller, lease, Action::Reject { reason }, "rejected").await
+pub(crate) async fn reject(caller: Caller, At(lease): At<LeaseToken>, _: Bare, body: Object) -> Answered {
+    settle_one(caller, lease, body.read::<Reject>()?.into(), "rejected").await
 }
 
 /// `POST /v1/extend/{lease}`
-pub(crate) async fn extend(caller: Caller, At(lease): At<LeaseToken>, body: Object) -> Answered {
-    let Extend { lease_ms, progress } = body.read()?;
-    settle_one(caller, lease, Action::Extend { lease_ms, progress }, "extended").await
+pub(crate) async fn extend(caller: Caller, At(lease): At<LeaseToken>, _: Bare, body: Object) -> Answered {
+    settle_one(caller, lease, body.read::<Extend>()?.into(), "extended").await
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::testing::{Memory, TOKEN, edge};
 use crate::{Edge, EdgeOptions};
 
 mod requests;
+mod settles;
 
 /// A hub with an agent `bob` and a queue `jobs`.
 struct House {
@@ -154,6 +155,39 @@ async fn unknown_paths_methods_and_arguments_are_named() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{line}");
         assert!(problem["detail"].as_str().unwrap().contains(part), "{line}: {problem}");
     }
+}
+
+#[tokio::test]
+async fn what_would_be_ignored_is_refused_with_what_is_taken() {
+    let house = House::new().await;
+    let lease = "0".repeat(32);
+    for (line, body, part) in [
+        (&*format!("POST /v1/nack/{lease}?after=5m&reason=zz"), "", "\"after\": POST /v1/nack"),
+        (&format!("POST /v1/nack/{lease}?reason=zz"), "", "after_ms and reason, in a JSON body"),
+        (&format!("POST /v1/reject/{lease}?reason=zz"), "", "takes reason"),
+        (&format!("POST /v1/extend/{lease}?lease_ms=5"), "", "lease_ms and progress"),
+        (&format!("POST /v1/ack/{lease}?x"), "", "takes nothing"),
+        ("POST /v1/send/bob?durability=os", r#"{"data":1}"#, "members of the message"),
+        ("POST /v1/publish/jobs?durability=os", r#"{"data":1}"#, "members of the message"),
+        ("POST /v1/publish?to=jobs", r#"{"data":1}"#, "members of the message"),
+        ("POST /v1/settle?atomic=true", "{}", "settles, publish and atomic"),
+        ("PUT /v1/queues/jobs?lease_ms=5000", "", "lease_ms, in a JSON body"),
+        ("GET /v1/queues/jobs?limit=1", "", "takes nothing"),
+        ("PUT /v1/agents/bob?role=coder", "", "metadata"),
+        ("PUT /v1/agents/bob/workspaces/w?force=true", "", "takes nothing"),
+        ("DELETE /v1/agents/bob/workspaces/w?force=true", "", "takes nothing"),
+        ("GET /v1/trace/x?since=1h", "", "takes nothing"),
+        ("GET /v1/status?verbose=true", "", "takes nothing"),
+        ("POST /v1/queues/jobs/purge", r#"{"reason":"no such"}"#, "stands in the query: message, position, reason"),
+        ("POST /v1/queues/jobs/redrive", r#"{"dry_run":true}"#, "limit and dry_run"),
+        ("POST /v1/queues/jobs/receive", r#"{"max":5}"#, "max, wait_ms and lease_ms"),
+        ("POST /v1/inbox/bob/receive", r#"{"max":5}"#, "max, wait_ms and lease_ms"),
+    ] {
+        let (status, problem) = house.call(line, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{line} {body}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(part), "{line}: {problem}");
+    }
+    assert_eq!(house.memory.count("jobs"), (0, 0));
 }
 
 #[tokio::test]

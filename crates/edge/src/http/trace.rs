@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use skep_protocol::verdict::{Inquiry, Verdict};
 use skep_protocol::{Ask, Code, Error, Found, MessageId, Page, Position, Search, Traced};
 
-use super::extract::{Asked, At, Caller};
+use super::extract::{Asked, At, Bare, Caller};
 use super::problem::Problem;
 use super::queues::page;
 use super::visit::Visit;
@@ -152,7 +152,7 @@ async fn told(visit: &mut Visit, found: &Found, now_ms: u64, of_one_id: bool) ->
 }
 
 /// `GET /v1/trace/{message}`: only what happened to it.
-pub(crate) async fn events(caller: Caller, At(message): At<MessageId>) -> Answered {
+pub(crate) async fn events(caller: Caller, At(message): At<MessageId>, _: Bare) -> Answered {
     let ask = Ask::Trace { message: message.as_str().to_owned(), search: None };
     Ok(page(caller.visit()?.ask(ask).await?))
 }
