@@ -57,6 +57,11 @@ fn every_command_of_the_guide_does_what_it_shows() {
     reader.read("docs/guide.md", 20);
 }
 
+#[test]
+fn every_command_of_the_page_about_http_does_what_it_shows() {
+    Reader::begin().read("docs/http.md", 40);
+}
+
 /// A command as it stands in a document, and what is shown below it.
 struct Typed {
     line: String,
