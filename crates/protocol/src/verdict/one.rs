@@ -2,7 +2,7 @@
 
 use super::{Takers, Verdict, has_expired, look, origin, place, why};
 use crate::text::{left, word};
-use crate::{Fate, QueueName, Topic, Traced, format_time};
+use crate::{Fate, QueueName, Topic, Traced, format_time, text};
 
 /// The verdict on one message. `takers` says who might take it from its queue, if that is known.
 pub(super) fn of(traced: &Traced, takers: Option<&Takers>, now_ms: u64) -> Verdict {
@@ -62,8 +62,12 @@ pub(super) fn next(traced: &Traced) -> String {
     };
     let Some(queue) = &traced.queue else {
         let reason = traced.reason.as_deref().unwrap_or_default();
+        if let Some(named) = named(reason).filter(|_| traced.state == Fate::Refused) {
+            return named.to_owned();
+        }
         return match (traced.state, traced.to.first()) {
             (Fate::Unmatched, Some(topic)) => format!("queue add {}", word(topic)),
+            (Fate::Refused, _) if reason.starts_with("read_only") => "verify".to_owned(),
             (Fate::Refused, _) if reason.starts_with("unknown_agent") => "agents ls".to_owned(),
             (Fate::Refused, _) if reason.starts_with("queue_full") || reason.starts_with("no_queue") => {
                 "queue ls".to_owned()
@@ -73,12 +77,29 @@ pub(super) fn next(traced: &Traced) -> String {
     };
     match traced.state {
         Fate::Dead if has_expired(traced) => look(queue),
-        Fate::Dead => format!("queue redrive {}", word(&origin(traced))),
+        // Only this one: the others that died there are none of whose fate was asked.
+        Fate::Dead if !traced.id.is_empty() => {
+            format!("queue redrive {} --message {}", word(&origin(traced)), word(&traced.id))
+        }
+        Fate::Dead => redrivable(traced),
         Fate::Waiting => format!("receive {}", word(name(queue))),
         Fate::Retrying if restarted(traced) => format!("receive {}", word(name(queue))),
         Fate::Retrying | Fate::Leased | Fate::Delayed => look(queue),
         _ => again(),
     }
+}
+
+/// The command that shows which dead letters of its queue would go back, and moves none.
+pub(super) fn redrivable(traced: &Traced) -> String {
+    format!("queue redrive {} --dry-run", word(&origin(traced)))
+}
+
+/// The command that a refusal ends with: `Add it: skep agents add bob`. A name in it may be anybody's word, so only what a
+/// shell takes as it stands is passed on.
+fn named(reason: &str) -> Option<&str> {
+    let (_, command) = reason.rsplit_once(": skep ")?;
+    let is_plain = |word: &str| text::word(word) == word;
+    command.split(' ').all(is_plain).then_some(command)
 }
 
 /// When it is due, if it waits for a moment.
@@ -195,7 +216,9 @@ pub(super) mod tests {
     fn a_dead_letter_is_told_with_where_it_died_and_how_to_bring_it_back() {
         let (said, next) = said(&traced(Fate::Dead, "$dead.jobs", Some("no such customer")));
         assert_eq!(said, "It is in the dead letters of jobs: no such customer.");
-        assert_eq!(next, "queue redrive jobs");
+        assert_eq!(next, "queue redrive jobs --message m-1");
+        let unreadable = Traced { id: String::new(), ..traced(Fate::Dead, "$dead.jobs", Some("no")) };
+        assert_eq!(self::said(&unreadable).1, "queue redrive jobs --dry-run");
     }
 
     #[test]
@@ -224,7 +247,19 @@ pub(super) mod tests {
     fn what_was_refused_is_told_with_why() {
         let refused = Traced { queue: None, position: None, ..traced(Fate::Refused, "x", Some("forbidden: no")) };
         assert_eq!(said(&refused).0, "It was refused and is stored nowhere: forbidden: no.");
+        assert_eq!(said(&refused).1, "status");
         let unmatched = Traced { queue: None, ..traced(Fate::Unmatched, "x", Some("no queue matched it")) };
         assert_eq!(said(&unmatched).1, "queue add jobs");
+    }
+
+    #[test]
+    fn the_command_that_a_refusal_names_is_the_next_one() {
+        let next = |reason| said(&Traced { queue: None, position: None, ..traced(Fate::Refused, "x", Some(reason)) }).1;
+        assert_eq!(next("unknown_agent: no agent \"bob\". Add it: skep agents add bob"), "agents add bob");
+        assert_eq!(next("no_queue: no durable queue takes jobs; add one: skep queue add jobs"), "queue add jobs");
+        // What a shell would obey is nobody's advice.
+        assert_eq!(next("forbidden: no: skep agents add bob; rm -r x"), "status");
+        assert_eq!(next("read_only: damaged; see all of it with `skep verify`; restore it"), "verify");
+        assert_eq!(next("queue_full: jobs holds 1 message"), "queue ls");
     }
 }
