@@ -44,7 +44,7 @@ Exit codes
     3  refused: the hub did not do it, and says why (unknown_agent, queue_full, lease_lost, ...),
        or a reply reached nobody
     4  outcome unknown: it may have happened; look with `skep trace`, or send again with the same
-       --id and --guarantee exactly_once, so that it is recognised
+       --id, which the error names, and --guarantee exactly_once, so that it is recognised
     5  no hub: nobody answers; start one with `skep serve --detach`
     6  timeout, or nothing there: no reply, no message, no such thing in time
     7  damaged: something durable in the store cannot be read, and nothing was changed; see

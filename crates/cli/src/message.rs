@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use skep_client::Client;
 use skep_protocol::{
-    Attribute, Durability, Guarantee, Kind, Message, MessageBuilder, MessageId, Priority, Topic, Tries, format_time,
+    Attribute, Durability, Error, Guarantee, Kind, Message, MessageBuilder, MessageId, Outcome, Priority, Topic, Tries,
+    format_time,
 };
 use tokio::sync::mpsc;
 
@@ -12,7 +13,7 @@ use crate::advice::{Named, advised, near_topic};
 use crate::context::Context;
 use crate::duration;
 use crate::exit::{Exit, Fell};
-use crate::output::now_ms;
+use crate::output::{now_ms, word};
 use crate::payload::{Payload, PayloadArgs};
 use crate::receipt::Receipt;
 
@@ -51,11 +52,25 @@ pub(crate) struct MessageArgs {
     /// The message that caused it
     #[arg(long, value_name = "ID", help_heading = "Message")]
     causation: Option<String>,
+    #[command(flatten)]
+    moments: MomentArgs,
+}
+
+/// Where replies to a message go: of one that is sent and not waited for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplytoArgs {
     /// Where replies go
     #[arg(long, value_name = "TOPIC", help_heading = "Message")]
     replyto: Option<Topic>,
-    #[command(flatten)]
-    moments: MomentArgs,
+}
+
+impl ReplytoArgs {
+    pub(crate) fn set(&self, message: MessageBuilder) -> MessageBuilder {
+        match &self.replyto {
+            Some(topic) => message.replyto(topic),
+            None => message,
+        }
+    }
 }
 
 /// When a message is delivered. What people say from now on is counted on this machine's clock.
@@ -99,7 +114,8 @@ impl MessageArgs {
     ) -> anyhow::Result<()> {
         context.attached(async |client| {
             let message = address(self.begin(client, kind)?).finish()?;
-            let accepted = advised(context, client, named, client.publish(message.clone())).await?;
+            let accepted = advised(context, client, named, client.publish(message.clone())).await;
+            let accepted = accepted.map_err(|error| look_for(context, message.id(), error))?;
             let receipt = Receipt::new(message.id(), &accepted);
             context.output().answer(&receipt, receipt.words())?;
             match named {
@@ -151,14 +167,25 @@ impl MessageArgs {
         if let Some(id) = &self.causation {
             message = message.causation(id);
         }
-        if let Some(topic) = &self.replyto {
-            message = message.replyto(topic);
-        }
         if !self.header.is_empty() {
             message = message.headers(self.header.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         }
         self.moments.set(message)
     }
+}
+
+/// Of a message of which nobody knows whether it arrived: how to look, and how to send it again so that it is recognised.
+pub(crate) fn look_for(context: &Context, id: &str, error: Error) -> Error {
+    if error.outcome != Outcome::Unknown {
+        return error;
+    }
+    let id = word(id);
+    let look = context.command(&format!("trace {id}"));
+    let text = format!(
+        "{}. Its id is {id}: look for it with {look}, or send it again with --id {id} --guarantee exactly_once",
+        error.text
+    );
+    Error { text, ..error }
 }
 
 /// That nobody took a message is news; of a reply it is a failure, because somebody waits for it.

@@ -4,7 +4,7 @@ use skep_protocol::{Kind, Topic};
 
 use crate::advice::Named;
 use crate::context::Context;
-use crate::message::MessageArgs;
+use crate::message::{MessageArgs, ReplytoArgs};
 
 /// Publish a message to a topic
 ///
@@ -17,6 +17,8 @@ pub(crate) struct Args {
     topic: Topic,
     #[command(flatten)]
     message: MessageArgs,
+    #[command(flatten)]
+    replyto: ReplytoArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -28,6 +30,8 @@ Examples:
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
-        self.message.publish(context, Kind::EVENT, Named::Topic(&self.topic), |message| message.to(&self.topic))
+        self.message.publish(context, Kind::EVENT, Named::Topic(&self.topic), |message| {
+            self.replyto.set(message.to(&self.topic))
+        })
     }
 }

@@ -8,8 +8,9 @@ use skep_protocol::{AgentId, Ask, Code, Kind, MessageBuilder, QueueName, Topic, 
 use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::duration;
-use crate::message::MessageArgs;
-use crate::output::one_line;
+use crate::exit::Usage;
+use crate::message::{MessageArgs, look_for};
+use crate::output::{one_line, word};
 
 /// Ask a service or an agent, and wait for the reply
 ///
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// Print the parts of a reply as they come; --timeout is how long one part may take
     #[arg(long)]
     stream: bool,
+    /// Not taken: a request waits for its reply
+    #[arg(long, value_name = "TOPIC", hide = true)]
+    replyto: Option<Topic>,
 }
 
 const EXAMPLES: &str = "\
@@ -41,6 +45,9 @@ Somebody who waits for it answers with `skep reply`; `skep subscribe service.wor
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
+        if let Some(elsewhere) = &self.replyto {
+            return Err(self.not_elsewhere(context, elsewhere).into());
+        }
         context.attached(async |client| {
             let agent = known_agent(client, &self.target).await?;
             let topic = agent.as_ref().map_or_else(|| self.target.clone(), Topic::inbox);
@@ -48,9 +55,10 @@ impl Args {
             if self.stream {
                 return self.print_parts(context, client, message, &topic).await;
             }
+            let id = message.clone().finish()?.id().to_owned();
             let asked = client.request(message, Some(self.timeout));
             let reply = advised(context, client, Named::Topic(&topic), asked).await;
-            let reply = reply.map_err(|error| self.explain(context, error, &topic))?;
+            let reply = reply.map_err(|error| self.explain(context, error, &topic, &id))?;
             if context.output().is_json() {
                 return Ok(context.output().value(&reply)?);
             }
@@ -67,14 +75,15 @@ impl Args {
         topic: &Topic,
     ) -> anyhow::Result<()> {
         let (output, mut line_is_open) = (context.output(), false);
+        let id = message.clone().finish()?.id().to_owned();
         let mut chunks = client.request_stream(message, Some(self.timeout)).await?;
         let ended = loop {
             let next = async { chunks.next().await.transpose().map_err(told) };
             let part = match advised(context, client, Named::Topic(topic), next).await {
                 Ok(Some(part)) => part,
                 Ok(None) => break Ok(()),
-                Err(error) if chunks.taken() == 0 => break Err(self.explain(context, error, topic)),
-                Err(error) => break Err(error),
+                Err(error) if chunks.taken() == 0 => break Err(self.explain(context, error, topic, &id)),
+                Err(error) => break Err(if_lost(context, error, &id)),
             };
             let payload = part.payload();
             if output.is_json() {
@@ -91,10 +100,21 @@ impl Args {
         Ok(ended?)
     }
 
+    /// The reply comes where this command waits for it, and nowhere else.
+    fn not_elsewhere(&self, context: &Context, elsewhere: &Topic) -> Usage {
+        let target = word(self.target.as_str());
+        let words = format!("publish {target} TEXT --type request --replyto {}", word(elsewhere.as_str()));
+        let publish = context.command(&words);
+        Usage(format!(
+            "a request waits for its reply and prints it, so it takes no --replyto; to have the reply go to {elsewhere}, \
+             to an agent's inbox as agent.<ID>.inbox, and not wait for it: {publish}"
+        ))
+    }
+
     /// That nobody answered, in the words of who asked.
-    fn explain(&self, context: &Context, error: Error, topic: &Topic) -> Error {
+    fn explain(&self, context: &Context, error: Error, topic: &Topic, id: &str) -> Error {
         if error.code != Code::Timeout {
-            return error;
+            return if_lost(context, error, id);
         }
         let within = duration::show(duration::millis(self.timeout));
         let text = match Topic::agent_of(topic.as_str()) {
@@ -108,6 +128,11 @@ impl Args {
         };
         Error { text, ..error }
     }
+}
+
+/// Where the connection went, whether the request arrived is not known; where a reply came, it did.
+fn if_lost(context: &Context, error: Error, id: &str) -> Error {
+    if error.code == Code::ConnectionLost { look_for(context, id, error) } else { error }
 }
 
 /// Why a stream ended; where the responder says why, in its words.

@@ -4,7 +4,7 @@ use skep_protocol::{AgentId, Kind, Topic};
 
 use crate::advice::Named;
 use crate::context::Context;
-use crate::message::MessageArgs;
+use crate::message::{MessageArgs, ReplytoArgs};
 
 /// Send a message to an agent's inbox
 ///
@@ -17,6 +17,8 @@ pub(crate) struct Args {
     agent: AgentId,
     #[command(flatten)]
     message: MessageArgs,
+    #[command(flatten)]
+    replyto: ReplytoArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -31,7 +33,7 @@ Examples:
 impl Args {
     pub(crate) fn run(self, context: &Context) -> anyhow::Result<()> {
         self.message.publish(context, Kind::MESSAGE, Named::Agent(&self.agent), |message| {
-            message.to(&Topic::inbox(&self.agent))
+            self.replyto.set(message.to(&Topic::inbox(&self.agent)))
         })
     }
 }

@@ -2,7 +2,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::place::Place;
+use crate::place::{Place, Ran};
 
 #[test]
 fn a_request_is_heard_answered_by_the_command_that_was_shown_and_printed() {
@@ -132,4 +132,40 @@ fn a_reply_that_reaches_nobody_fails_and_says_so() {
     // A queue that takes it keeps it for whoever asked.
     place.skep(&["queue", "add", "replies"]).done();
     reply("replies", &["yes"]).done();
+}
+
+#[test]
+fn a_request_whose_outcome_nobody_knows_is_told_with_its_id_and_what_to_type() {
+    let place = Place::with_hub();
+    place.skep(&["agents", "add", "w3"]).done();
+    let asking = place.spawn(&["request", "w3", "hey", "--id", "ask-1"]);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !place.skep(&["inbox", "w3"]).done().out.contains("hey") {
+        assert!(Instant::now() < until, "it was not asked");
+    }
+    place.skep(&["stop"]).done();
+    place.serve().done();
+    let asked = Ran::from(asking.wait_with_output().unwrap()).failed(4, "error connection_lost: ");
+    let says = "Its id is ask-1: look for it with skep trace ask-1, or send it again with --id ask-1 --guarantee exactly_once\n";
+    assert!(asked.err.ends_with(says), "{asked:?}");
+    assert!(place.skep(&["trace", "ask-1"]).done().out.contains("agent.w3.inbox"));
+}
+
+#[test]
+fn a_request_takes_no_replyto_and_says_how_to_have_the_reply_elsewhere() {
+    let place = Place::with_hub();
+    place.skep(&["agents", "add", "bob"]).done();
+    let ran = place.skep(&["request", "agent.bob.inbox", "x", "--replyto", "agent.planner.inbox"]);
+    let ran = ran.failed(2, "a request waits for its reply and prints it, so it takes no --replyto");
+    assert!(
+        ran.err.contains(": skep publish agent.bob.inbox TEXT --type request --replyto agent.planner.inbox"),
+        "{ran:?}"
+    );
+    let elsewhere = ["publish", "agent.bob.inbox", "x", "--type", "request", "--replyto", "agent.planner.inbox"];
+    place.skep(&elsewhere).done();
+    let heard = place.skep(&["receive", "bob", "--ack", "--json"]).done().json();
+    assert_eq!(heard["delivery"]["message"]["replyto"], "agent.planner.inbox");
+    for verb in ["request", "reply"] {
+        assert!(!place.skep(&["help", verb]).done().out.contains("--replyto"));
+    }
 }
