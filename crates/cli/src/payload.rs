@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use skep_protocol::content_is_json;
 use skep_protocol::limits::PAYLOAD_BYTES_MAX;
+use skep_protocol::{Code, Error, content_is_json};
 use tokio::sync::mpsc;
 
 use crate::exit::Usage;
@@ -44,9 +44,9 @@ impl PayloadArgs {
         let bytes = match (&self.file, self.text.as_deref()) {
             (Some(path), _) => {
                 let file = fs::File::open(path).map_err(|e| Usage(format!("--file {}: {e}", path.display())))?;
-                bounded(file).with_context(|| format!("cannot read {}", path.display()))?
+                bounded(file, || format!("cannot read {}", path.display()))?
             }
-            (None, Some("-")) => bounded(std::io::stdin().lock()).context("cannot read standard input")?,
+            (None, Some("-")) => bounded(std::io::stdin().lock(), || "cannot read standard input".into())?,
             (None, text) => text.unwrap_or_default().as_bytes().to_vec(),
         };
         self.typed(bytes)
@@ -82,6 +82,7 @@ impl PayloadArgs {
             let mut line = Vec::new();
             match reader.take(PAYLOAD_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line) {
                 Ok(0) => return None,
+                Ok(_) if line.len() > PAYLOAD_BYTES_MAX => return Some(Err(too_large().into())),
                 Ok(_) if self.data_json && line.trim_ascii().is_empty() => {}
                 Ok(_) if self.data_json => return Some(self.typed(line.trim_ascii().to_vec())),
                 Ok(_) => return Some(self.typed(line)),
@@ -105,11 +106,23 @@ impl PayloadArgs {
     }
 }
 
-/// One byte more than may be sent, so that too much is refused by name and not cut.
-fn bounded(reader: impl Read) -> std::io::Result<Vec<u8>> {
+/// All there is, if it may be sent: too much is refused, not cut, and not read to its end.
+fn bounded(reader: impl Read, failed: impl FnOnce() -> String) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader.take(PAYLOAD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    reader.take(PAYLOAD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).with_context(failed)?;
+    if bytes.len() > PAYLOAD_BYTES_MAX {
+        return Err(too_large().into());
+    }
     Ok(bytes)
+}
+
+/// Nobody has counted how much it is.
+fn too_large() -> Error {
+    let text = format!(
+        "the payload has more than {PAYLOAD_BYTES_MAX} bytes, the most that a hub takes; its setting payload_bytes_max may \
+         allow less. Send it in pieces, or send where it lies"
+    );
+    Error::new(Code::TooLarge, text)
 }
 
 #[cfg(test)]
@@ -162,5 +175,14 @@ mod tests {
         );
         fs::remove_file(path).unwrap();
         assert!(args.read().unwrap_err().is::<Usage>());
+    }
+
+    #[test]
+    fn of_a_payload_that_is_too_large_no_size_is_told_that_nobody_counted() {
+        let read = |bytes: usize| bounded(std::io::repeat(b'x').take(bytes as u64), || "cannot read".into());
+        assert_eq!(read(PAYLOAD_BYTES_MAX).unwrap().len(), PAYLOAD_BYTES_MAX);
+        let error = read(2_000_000).unwrap_err().downcast::<Error>().unwrap();
+        assert_eq!(error.code, Code::TooLarge);
+        assert!(error.text.contains("more than 1048576 bytes") && error.text.contains("payload_bytes_max"), "{error}");
     }
 }
