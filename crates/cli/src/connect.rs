@@ -7,12 +7,15 @@ use skep_client::{Client, Error, Options};
 use skep_protocol::{AgentId, Code};
 use skep_server::config::{self, PassedOver};
 use skep_server::folder::{self, HubFile, Seen, look};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::context::Global;
 use crate::output::{Output, path as shown};
 
 /// How long a hub may take to answer, or to get ready.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// How long somebody may take who listens to take a connection: the system does it for them.
+const LISTENS_MAX: Duration = Duration::from_millis(500);
 /// How long a lost hub is looked for: a restart takes less.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// How often a hub that is starting is looked at.
@@ -39,7 +42,36 @@ pub(crate) async fn connect(global: &Global, agent: Option<AgentId>) -> anyhow::
         Some(token) => Some(token),
         None => folder::token(&folder)?.map(|token| token.expose().to_owned()),
     };
-    Ok(Client::connect(&address(&hub, &folder)?, Options { token, ..options }).await?)
+    let address = address(&hub, &folder)?;
+    match Client::connect(&address, Options { token, ..options }).await {
+        Err(error) if error.code == Code::NoHub && listens(&address).await => {
+            Err(silent(&hub, &folder, &address).into())
+        }
+        done => Ok(done?),
+    }
+}
+
+/// Whether somebody takes connections there, though nothing is said on them.
+async fn listens(address: &str) -> bool {
+    let connecting = async {
+        match (address.strip_prefix("unix:"), address.strip_prefix("ws://")) {
+            (Some(path), _) => UnixStream::connect(path).await.is_ok(),
+            (None, Some(at)) => TcpStream::connect(at).await.is_ok(),
+            (None, None) => false,
+        }
+    };
+    tokio::time::timeout(LISTENS_MAX, connecting).await.unwrap_or(false)
+}
+
+/// A hub that is there and says nothing: to start another one would be refused.
+fn silent(hub: &HubFile, folder: &Path, address: &str) -> Error {
+    let (folder, pid) = (shown(folder), hub.pid);
+    let text = format!(
+        "the hub in {folder} listens at {address} and does not answer, for {CONNECT_MAX:?} now; it is frozen or overloaded. \
+         Try again, or look what process {pid} does: ps -o stat,time,args -p {pid} (one that is stopped, state T, goes on \
+         with kill -CONT {pid})"
+    );
+    Error::new(Code::NoHub, text)
 }
 
 /// The hub that runs in the data folder that is meant, and that folder; none if an address was said.

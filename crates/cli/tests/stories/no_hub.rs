@@ -56,3 +56,31 @@ fn a_data_folder_that_was_said_is_said_again_in_what_to_do() {
     let text = "no data folder ./some where. Start one: skep serve --detach --data 'some where'\n";
     ran.failed(5, text);
 }
+
+/// Lets a process go on, also when the story fails.
+struct Stopped(String);
+
+impl Stopped {
+    fn new(pid: &str) -> Self {
+        assert!(std::process::Command::new("kill").args(["-STOP", pid]).status().unwrap().success());
+        Stopped(pid.to_owned())
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill").args(["-CONT", &self.0]).status();
+    }
+}
+
+#[test]
+fn a_hub_that_listens_and_does_not_answer_is_not_told_to_be_started() {
+    let place = Place::with_hub();
+    let pid = place.hub().unwrap()["pid"].to_string();
+    let stopped = Stopped::new(&pid);
+    let ran = place.skep(&["status"]).failed(5, "error no_hub: the hub in ./.skep listens at ");
+    assert!(ran.err.contains(" and does not answer, for 3s now") && ran.err.contains(&pid), "{ran:?}");
+    assert!(!ran.err.contains("serve"), "{ran:?}");
+    drop(stopped);
+    place.skep(&["status"]).done();
+}
