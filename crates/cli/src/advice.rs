@@ -15,6 +15,10 @@ use crate::output::counted;
 pub(crate) enum Named<'a> {
     Queue(&'a QueueName),
     Agent(&'a AgentId),
+    /// A queue, to remove it.
+    GoneQueue(&'a QueueName),
+    /// An agent, to remove it.
+    GoneAgent(&'a AgentId),
     /// A queue, else an agent.
     Either(&'a QueueName),
     Topic(&'a Topic),
@@ -51,9 +55,9 @@ pub(crate) async fn advise(context: &Context, client: &Client, named: Named<'_>,
 impl Named<'_> {
     fn may_be_an_agent(self) -> bool {
         match self {
-            Named::Agent(_) => true,
+            Named::Agent(_) | Named::GoneAgent(_) => true,
             Named::Either(name) => AgentId::new(name.as_str()).is_ok(),
-            Named::Queue(name) => Topic::agent_of(name.as_str()).is_some(),
+            Named::Queue(name) | Named::GoneQueue(name) => Topic::agent_of(name.as_str()).is_some(),
             Named::Topic(_) => false,
         }
     }
@@ -87,6 +91,20 @@ pub(crate) async fn unknown_receiver(client: &Client, name: &str) -> Option<Stri
     Some(near.map_or(text.clone(), |near| format!("{text} {near}")))
 }
 
+/// That no agent is called so, of somebody from whom nothing came; none if one is, or that is not known. A source is free
+/// text, so only what could be an agent's name is spoken of as one.
+pub(crate) async fn unknown_sender(client: &Client, name: &str) -> Option<String> {
+    AgentId::new(name).ok()?;
+    let Ok(Page::Queues(queues)) = client.query(Ask::Queues).await else { return None };
+    let agents: Vec<&str> = queues.iter().filter_map(|info| Topic::agent_of(info.spec.name.as_str())).collect();
+    if agents.contains(&name) {
+        return None;
+    }
+    let text = format!("no agent is called {name:?}.");
+    let near = did_you_mean(name, agents.into_iter());
+    Some(near.map_or(text.clone(), |near| format!("{text} {near}")))
+}
+
 /// The names that there are.
 struct Names<'a> {
     queues: &'a [QueueInfo],
@@ -97,17 +115,31 @@ impl Names<'_> {
     fn tell(&self, code: Code, named: Named<'_>) -> Option<String> {
         Some(match (code, named) {
             (Code::UnknownQueue, Named::Queue(name)) => self.no_queue(name),
+            (Code::UnknownQueue, Named::GoneQueue(name)) => {
+                self.nothing_to_remove("queue", name.as_str(), self.queue_names())
+            }
+            (Code::UnknownQueue | Code::UnknownAgent, Named::GoneAgent(agent)) => {
+                self.nothing_to_remove("agent", agent.as_str(), self.agents())
+            }
             (Code::UnknownQueue, Named::Either(name)) => self.neither(name),
             (Code::UnknownQueue | Code::UnknownAgent, Named::Agent(agent)) => self.no_agent(agent),
             (Code::UnknownAgent, Named::Topic(topic)) => self.no_agent(&agent_of(topic.as_str())?),
             (Code::NoResponders, Named::Topic(topic)) if !topic.as_str().starts_with('$') => self.nobody_answers(topic),
             (Code::NoQueue, Named::Topic(topic)) => self.no_taker(topic),
-            (Code::InUse, Named::Queue(name)) => self.in_use(self.info(name)?, &format!("queue rm {name} --force")),
-            (Code::InUse, Named::Agent(agent)) => {
+            (Code::InUse, Named::Queue(name) | Named::GoneQueue(name)) => {
+                self.in_use(self.info(name)?, &format!("queue rm {name} --force"))
+            }
+            (Code::InUse, Named::Agent(agent) | Named::GoneAgent(agent)) => {
                 self.in_use(self.info(&QueueName::inbox(agent))?, &format!("agents rm {agent} --force"))
             }
             _ => return None,
         })
+    }
+
+    /// Nobody wants to add what was to be removed.
+    fn nothing_to_remove<'n>(&self, what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> String {
+        let list = self.global.command(if what == "agent" { "agents ls" } else { "queue ls" });
+        format!("no {what} {name:?}. {}: {list}", or_else(did_you_mean(name, known), "see which there are"))
     }
 
     fn no_queue(&self, name: &QueueName) -> String {

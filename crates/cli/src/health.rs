@@ -19,6 +19,12 @@ pub(crate) async fn trouble(client: &Client) -> Result<Option<String>, Error> {
     }
 }
 
+/// Whether the hub's store is damaged, and so takes nothing new.
+pub(crate) async fn is_damaged(client: &Client) -> bool {
+    // Whoever cannot be asked has answered the question before.
+    trouble(client).await.ok().flatten().is_some_and(|why| is_damage(&why))
+}
+
 /// Says beside an empty list that more may be there than a damaged store shows; answers whether.
 pub(crate) async fn warn_if_damaged(context: &Context, client: &Client) -> bool {
     // Whoever cannot be asked has answered the question before.

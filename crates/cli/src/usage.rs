@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 use serde::Serialize;
+use skep_protocol::Code;
 
 use crate::Cli;
 use crate::exit;
@@ -99,6 +100,8 @@ fn short(rendered: &str) -> String {
     });
     let first = paragraphs.next().unwrap_or_default();
     let tips = paragraphs.filter_map(|paragraph| paragraph.strip_prefix("tip: ").map(|tip| format!("; {tip}")));
+    // The error has a code already, that of a misuse; what a parser of ours found is told without its own.
+    let first = Code::ALL.iter().fold(first, |first, code| first.replace(&format!("': {code}: "), "': "));
     let first = PARSERS_WORDS.iter().fold(first, |first, (theirs, ours)| first.replace(theirs, ours));
     format!("{}{}", first.trim_start_matches("error: "), tips.collect::<String>())
 }
@@ -143,5 +146,11 @@ mod tests {
         assert!(text.ends_with("expected a whole number"), "{text}");
         let text = misused("skep receive bob --wait foo").text;
         assert!(text.contains("'foo'") && text.contains("30s") && !text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn what_a_parser_of_ours_found_is_told_without_its_code() {
+        let text = misused("skep ack xyz").text;
+        assert!(text.starts_with("invalid value 'xyz' for '<LEASE>...': lease token"), "{text}");
     }
 }

@@ -31,8 +31,12 @@ Examples:
 #[derive(Subcommand)]
 enum Verb {
     /// Show all agents, what waits for them, and when they were last seen
+    #[command(after_help = "Examples:\n  skep agents ls\n  skep agents ls --json | jq .[].agent")]
     Ls,
     /// Add an agent: it has an inbox from now on
+    #[command(
+        after_help = "Examples:\n  skep agents add bob\n  skep agents add coder --metadata '{\"model\":\"small\"}'"
+    )]
     Add {
         /// Its id: letters, digits, _ and -
         agent: AgentId,
@@ -41,6 +45,9 @@ enum Verb {
         metadata: Option<String>,
     },
     /// Remove an agent and its inbox
+    #[command(
+        after_help = "Examples:\n  skep agents rm bob\n  skep agents rm bob --force         # even if messages wait for it"
+    )]
     Rm {
         /// Its id
         agent: AgentId,
@@ -49,6 +56,9 @@ enum Verb {
         force: bool,
     },
     /// Let what is said in a workspace reach an agent's inbox
+    #[command(
+        after_help = "Examples:\n  skep agents join bob docs          # what is said in workspace.docs.> reaches bob's inbox"
+    )]
     Join {
         /// The agent
         agent: AgentId,
@@ -56,6 +66,7 @@ enum Verb {
         workspace: WorkspaceId,
     },
     /// Let what is said in a workspace reach an agent's inbox no more
+    #[command(after_help = "Examples:\n  skep agents leave bob docs")]
     Leave {
         /// The agent
         agent: AgentId,
@@ -71,18 +82,18 @@ impl Args {
             Verb::Add { agent, metadata } => add(context, &agent, metadata),
             Verb::Rm { agent, force } => {
                 let words = [format!("removed {agent} and its inbox"), format!("{agent} was not there")];
-                manage(context, &agent, Command::Deregister { agent: agent.clone(), force }, words)
+                manage(context, Named::GoneAgent(&agent), Command::Deregister { agent: agent.clone(), force }, words)
             }
             Verb::Join { agent, workspace } => {
                 let words = [
                     format!("{agent} joined {workspace}: what is said in workspace.{workspace}.> reaches its inbox"),
                     format!("{agent} was in {workspace} already"),
                 ];
-                manage(context, &agent, Command::Join { agent: agent.clone(), workspace }, words)
+                manage(context, Named::Agent(&agent), Command::Join { agent: agent.clone(), workspace }, words)
             }
             Verb::Leave { agent, workspace } => {
                 let words = [format!("{agent} left {workspace}"), format!("{agent} was not in {workspace}")];
-                manage(context, &agent, Command::Leave { agent: agent.clone(), workspace }, words)
+                manage(context, Named::Agent(&agent), Command::Leave { agent: agent.clone(), workspace }, words)
             }
         }
     }
@@ -110,9 +121,9 @@ fn add(context: &Context, agent: &AgentId, metadata: Option<String>) -> anyhow::
 }
 
 /// Runs a command on an agent, and says what it changed, or else that it was so before.
-fn manage(context: &Context, agent: &AgentId, command: Command, words: [String; 2]) -> anyhow::Result<()> {
+fn manage(context: &Context, agent: Named<'_>, command: Command, words: [String; 2]) -> anyhow::Result<()> {
     context.attached_as(context.global().agent.clone(), async |client| {
-        let answer = advised(context, client, Named::Agent(agent), client.manage(command)).await?;
+        let answer = advised(context, client, agent, client.manage(command)).await?;
         tell(context, &answer, words)
     })
 }

@@ -31,8 +31,10 @@ Flags go before the environment, the environment before the file, the file befor
 #[derive(Subcommand)]
 enum Verb {
     /// Check it; every problem is told with its place
+    #[command(after_help = "Examples:\n  skep config check\n  skep config check --listen 127.0.0.1:0")]
     Check(ConfigFlags),
     /// Show each value, and where it came from
+    #[command(after_help = "Examples:\n  skep config show\n  SKEP_LOG=debug skep config show --json")]
     Show(ConfigFlags),
 }
 

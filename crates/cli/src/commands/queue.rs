@@ -44,13 +44,29 @@ Examples:
   skep queue purge '$dead.jobs' --type probe            # of these nobody wants any
   skep queue purge jobs";
 
+const ADD_EXAMPLES: &str = "\
+Examples:
+  skep queue add jobs                                   # takes what is published to jobs
+  skep queue add images --filter 'jobs.*.image' --lease 5m --attempts 3";
+
+const REDRIVE_EXAMPLES: &str = "\
+Examples:
+  skep queue redrive jobs --message 0193a1b2-…          # this one only
+  skep queue redrive jobs --reason 'no such' --dry-run  # which would go back
+  skep queue redrive jobs --older 1h --rate 10/s        # and back with them, slowly";
+
 #[derive(Subcommand)]
 enum Verb {
     /// Show all queues and what they hold
+    #[command(after_help = "Examples:\n  skep queue ls\n  skep queue ls --json | jq .[].spec.name")]
     Ls,
     /// Add a queue, or change the one of that name: what is not said stays as it is, and its messages stay
+    #[command(after_help = ADD_EXAMPLES)]
     Add(Box<Add>),
     /// Remove a queue
+    #[command(
+        after_help = "Examples:\n  skep queue rm jobs\n  skep queue rm jobs --force                            # even if it holds messages"
+    )]
     Rm {
         /// Its name
         queue: QueueName,
@@ -59,11 +75,15 @@ enum Verb {
         force: bool,
     },
     /// Show all there is to know of a queue
+    #[command(after_help = "Examples:\n  skep queue show jobs\n  skep queue show agent.bob.inbox --json")]
     Show {
         /// Its name
         queue: QueueName,
     },
     /// Look at the messages of a queue, oldest first; nothing is taken
+    #[command(
+        after_help = "Examples:\n  skep queue peek '$dead.jobs'                          # the dead letters, and why they died\n  skep queue peek jobs --from 120 -n 10"
+    )]
     Peek {
         /// Its name
         queue: QueueName,
@@ -75,6 +95,9 @@ enum Verb {
         count: u32,
     },
     /// Drop what is ready or delayed in a queue; what is leased stays
+    #[command(
+        after_help = "Examples:\n  skep queue purge jobs\n  skep queue purge '$dead.jobs' --type probe            # of these nobody wants any"
+    )]
     Purge {
         /// Its name
         queue: QueueName,
@@ -85,6 +108,7 @@ enum Verb {
     ///
     /// They begin anew: with all their attempts, and with the priority and the key that they had. What expired stays. Ctrl-C leaves
     /// those untouched that were not reached, and says how far it came.
+    #[command(after_help = REDRIVE_EXAMPLES)]
     Redrive {
         /// The queue they came from
         queue: QueueName,
@@ -104,12 +128,12 @@ impl Args {
             Verb::Add(add) => declare(context, &add),
             Verb::Rm { queue, force } => {
                 let done = |_| format!("removed {queue}");
-                manage(context, &queue, Command::Delete { queue: queue.clone(), force }, done)
+                manage(context, Named::GoneQueue(&queue), Command::Delete { queue: queue.clone(), force }, done)
             }
             Verb::Purge { queue, which } if !which.is_all() => which.run(context, Picking::Purge(&queue)),
             Verb::Purge { queue, .. } => {
                 let done = |count| format!("{} dropped from {queue}", messages(count));
-                manage(context, &queue, Command::Purge { queue: queue.clone() }, done)
+                manage(context, Named::Queue(&queue), Command::Purge { queue: queue.clone() }, done)
             }
             Verb::Redrive { queue, which } => redrive(context, &queue, &which),
         }
@@ -131,12 +155,12 @@ fn redrive(context: &Context, queue: &QueueName, which: &Which) -> anyhow::Resul
 /// Runs a command on a queue, and says in one line what it did.
 fn manage(
     context: &Context,
-    queue: &QueueName,
+    queue: Named<'_>,
     command: Command,
     done: impl FnOnce(u64) -> String,
 ) -> anyhow::Result<()> {
     context.attached(async |client| {
-        let answer = advised(context, client, Named::Queue(queue), client.manage(command)).await?;
+        let answer = advised(context, client, queue, client.manage(command)).await?;
         let count = match answer {
             Answer::Count(count) => count,
             Answer::Picked(ref picked) => picked.count,

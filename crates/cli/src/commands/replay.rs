@@ -60,10 +60,33 @@ impl Args {
     /// Nothing matches: that is an answer, but often a mistyped one.
     async fn tell_none(&self, context: &Context, client: &Client) -> anyhow::Result<()> {
         if !context.output().is_json() {
+            if let Some(before) = self.before(client).await? {
+                let all = context.command(&format!("replay {} --from {before}", word(self.filter.as_str())));
+                let from = self.from;
+                context.output().note(format!(
+                    "no message to {} is stored at position {from} or behind it; there are some before: {all}",
+                    self.filter
+                ));
+                return Ok(());
+            }
             let near = near_topic(client, self.filter.as_str()).await.unwrap_or_default();
             context.output().note(format!("no message to {} is stored. {near}", self.filter).trim_end());
         }
         Ok(())
+    }
+
+    /// Where the first message stands that matches and lies before the position to begin at.
+    async fn before(&self, client: &Client) -> anyhow::Result<Option<Position>> {
+        let mut from = Some(Position::Number(0));
+        while let Some(at) = from.filter(|at| *at < self.from) {
+            let ask = Ask::Replay { filter: self.filter.clone(), from: at, limit: 1 };
+            let (page, next) = messages(client.query(ask).await?)?;
+            if let Some(first) = page.first() {
+                return Ok(Some(first.position).filter(|first| *first < self.from));
+            }
+            from = next;
+        }
+        Ok(None)
     }
 }
 

@@ -7,12 +7,13 @@ mod list;
 use std::time::Duration;
 
 use skep_client::Client;
-use skep_protocol::verdict::{Inquiry, worst};
+use skep_protocol::verdict::{Inquiry, Verdict, worst};
 use skep_protocol::{Ask, Error, Found, MessageId, Page, Position, Search, Traced, Wanted};
 
 use crate::context::Context;
 use crate::duration::{self, millis};
 use crate::exit::Usage;
+use crate::health::is_damaged;
 use crate::output::{now_ms, word};
 use crate::stored::unexpected;
 
@@ -167,6 +168,14 @@ async fn inquire(client: &Client, messages: &[Traced]) -> Inquiry {
         }
     }
     inquiry
+}
+
+/// What to type next: of a store that takes nothing new, what changes anything comes after the look at its damage.
+async fn next(context: &Context, client: &Client, verdict: Option<&Verdict>) -> Option<String> {
+    let words = &verdict?.next;
+    let changes = ["receive ", "queue redrive ", "queue add ", "agents add "];
+    let is_refused = changes.iter().any(|verb| words.starts_with(verb)) && is_damaged(client).await;
+    Some(context.command(if is_refused { "verify" } else { words }))
 }
 
 /// Since when messages that were never stored are known; said where one would look for them.

@@ -95,13 +95,20 @@ fn a_rejected_message_is_found_explained_and_brought_back() {
 
     let traced = place.skep(&["trace", id.as_str().unwrap()]).done().out;
     assert!(traced.contains("It is in the dead letters of jobs: no such customer."), "{traced}");
-    assert!(traced.ends_with("next: skep queue redrive jobs\n"), "{traced}");
+    // The others that died there are left where they are.
+    let redrive = format!("queue redrive jobs --message {}", id.as_str().unwrap());
+    assert!(traced.ends_with(&format!("next: skep {redrive}\n")), "{traced}");
+    let other = place.skep(&["publish", "jobs", "other", "--json"]).done().json();
+    let taken = place.skep(&["receive", "jobs", "--json"]).done().json();
+    assert_eq!(taken["delivery"]["message"]["id"], other["id"]);
+    place.skep(&["reject", taken["delivery"]["lease"].as_str().unwrap()]).done();
     let dead = place.skep(&["queue", "peek", "$dead.jobs"]).done().out;
     assert!(dead.contains("poison") && dead.contains("no such customer"), "{dead}");
     let notice = place.skep(&["inbox", "alice"]).done().out;
     assert!(notice.contains("delivery.dead_lettered"), "{notice}");
 
-    assert_eq!(place.skep(&["queue", "redrive", "jobs"]).done().out, "1 message moved back to jobs\n");
+    let typed: Vec<&str> = redrive.split(' ').collect();
+    assert_eq!(place.skep(&typed).done().out, "1 message moved back to jobs\n");
     assert_eq!(place.skep(&["receive", "jobs", "--ack"]).done().out, "poison\n");
 }
 

@@ -10,7 +10,7 @@ fn place() -> Place {
 #[test]
 fn a_mistyped_queue_is_told_with_the_one_that_was_probably_meant() {
     let place = place();
-    for verb in ["show", "peek", "purge", "redrive", "rm"] {
+    for verb in ["show", "peek", "purge", "redrive"] {
         let ran = place.skep(&["queue", verb, "job"]).failed(3, "error unknown_queue: no queue \"job\". ");
         ran.failed(3, "Did you mean \"jobs\"? Else add it: skep queue add job\n");
     }
@@ -31,7 +31,7 @@ fn a_mistyped_topic_that_nobody_takes_is_told_although_nothing_was_refused() {
 #[test]
 fn a_mistyped_agent_is_told_with_the_one_that_was_probably_meant() {
     let place = place();
-    for args in [&["send", "bbo", "x"][..], &["inbox", "bbo"], &["agents", "rm", "bbo"], &["receive", "--as", "bbo"]] {
+    for args in [&["send", "bbo", "x"][..], &["inbox", "bbo"], &["receive", "--as", "bbo"]] {
         place.skep(args).failed(3, "no agent \"bbo\". Did you mean \"bob\"? Else add it: skep agents add bbo\n");
     }
 }
@@ -53,6 +53,18 @@ fn dead_letters_that_are_not_there_yet_are_none_and_no_error() {
     place.skep(&["queue", "show", "$dead.jobs"]).failed(3, "jobs has no dead letters yet");
     place.skep(&["queue", "peek", "$dead.job"]).failed(3, "Did you mean \"jobs\"?");
     place.skep(&["queue", "redrive", "$dead.jobs"]).failed(2, "skep queue redrive jobs\n");
+}
+
+#[test]
+fn what_was_to_be_removed_and_is_not_there_is_not_told_how_to_be_added() {
+    let place = place();
+    let agent =
+        place.skep(&["agents", "rm", "nope"]).failed(3, "no agent \"nope\". See which there are: skep agents ls\n");
+    let queue =
+        place.skep(&["queue", "rm", "nope"]).failed(3, "no queue \"nope\". See which there are: skep queue ls\n");
+    assert!(!agent.err.contains("add") && !queue.err.contains("add"), "{agent:?} {queue:?}");
+    place.skep(&["agents", "rm", "bbo"]).failed(3, "Did you mean \"bob\"? Else see which there are: skep agents ls\n");
+    place.skep(&["queue", "rm", "job"]).failed(3, "Did you mean \"jobs\"? Else see which there are: skep queue ls\n");
 }
 
 #[test]

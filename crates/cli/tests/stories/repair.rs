@@ -64,6 +64,11 @@ fn a_damaged_store_is_named_verified_and_repaired_and_loses_only_what_was_damage
     assert!(status.contains("not ready: read_only") && status.contains(".seg: bytes"), "{status}");
     assert!(status.contains("`skep verify`") && status.contains("`skep repair`"), "{status}");
     place.skep(&["send", "bob", "more"]).failed(3, "read_only");
+    // What could be received of a sound store waits for the repair of this one.
+    for outcome in ["waiting", "refused"] {
+        let traced = place.skep(&["trace", "--to", "bob", "--outcome", outcome]).done().out;
+        assert!(traced.ends_with("\nnext: skep verify\n"), "{traced}");
+    }
     let pid = place.hub().unwrap()["pid"].to_string();
     for args in [&["verify"][..], &["repair"], &["repair", "--accept-loss"]] {
         place.skep(args).failed(3, "error hub_running: a hub already runs in").failed(3, &format!("(pid {pid})"));

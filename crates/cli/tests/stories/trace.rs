@@ -141,7 +141,7 @@ fn what_was_refused_or_reached_nobody_is_told_with_why_until_the_hub_ends() {
     place.skep(&["publish", "small", "1"]).done();
     place.skep(&["publish", "small", "2", "--id", "lost-3"]).failed(3, "queue_full");
     for (id, says, next) in [
-        ("lost-1", "It was refused and is stored nowhere: unknown_agent: no agent \"coder-9\"", "agents ls"),
+        ("lost-1", "It was refused and is stored nowhere: unknown_agent: no agent \"coder-9\"", "agents add coder-9"),
         ("lost-2", "It reached nobody: no queue matched it, and nobody listened.", "queue add build.red"),
         ("lost-3", "It was refused and is stored nowhere: queue_full: ", "queue ls"),
     ] {
@@ -240,4 +240,58 @@ fn where_nothing_is_found_it_is_told_whether_the_name_is_known_or_all_is_deliver
     assert!(unknown.starts_with("no such message: no agent and no queue is called \"bbo\""), "{unknown}");
     assert!(unknown.contains("Did you mean \"bob\"?"), "{unknown}");
     assert!(said("bob").starts_with("nothing undelivered to bob in the last 1h; 1 delivered."), "{}", said("bob"));
+}
+
+#[test]
+fn a_search_that_finds_nothing_says_what_was_asked_for_and_which_name_nobody_has_in_json_too() {
+    let place = Place::with_hub();
+    for agent in ["alice", "bob"] {
+        place.skep(&["agents", "add", agent]).done();
+    }
+    place.skep(&["queue", "add", "ledger"]).done();
+    for (args, says) in [
+        (
+            &["--from", "bbo"][..],
+            "no message from bbo in the last 24h is known: no agent is called \"bbo\". Did you mean \"bob\"?",
+        ),
+        (&["--from", "alice"], "no message from alice in the last 24h is known."),
+        (&["--to", "ledger", "--since", "1h"], "no message to ledger in the last 1h is known."),
+        (
+            &["--to", "nobody"],
+            "no such message: no agent and no queue is called \"nobody\", and none takes that topic.",
+        ),
+        (&["--conversation", "nope"], "no message of the conversation nope is known."),
+        (&["--to", "bob", "--outcome", "dead"], "no message to bob that is dead in the last 24h is known."),
+    ] {
+        let typed: Vec<&str> = ["trace"].iter().chain(args).copied().collect();
+        let told = place.skep(&typed).done().err;
+        assert_eq!(told.lines().next(), Some(says));
+        let json = place.skep(&[&typed[..], &["--json"]].concat()).done().json();
+        assert_eq!(json["verdict"].as_str(), Some(says));
+    }
+}
+
+#[test]
+fn a_message_that_other_options_hide_is_not_told_to_be_unknown() {
+    let place = Place::with_hub();
+    let id = published(&place);
+    place.skep(&["trace", &id, "--to", "jobs"]).done();
+    let hidden = place.skep(&["trace", &id, "--to", "bob"]).failed(6, "is known, but none that the other options mean");
+    assert!(hidden.err.trim_end().ends_with(&format!("without them: skep trace {id}")), "{hidden:?}");
+    place.skep(&["trace", "no-such-id", "--to", "bob"]).failed(6, "no message with the id \"no-such-id\" is known");
+    let before = place.skep(&["replay", ">", "--from", "99999999"]).done();
+    let says =
+        "no message to > is stored at position 99999999 or behind it; there are some before: skep replay '>' --from ";
+    assert!(before.err.starts_with(says), "{before:?}");
+    let none = place.skep(&["replay", "nowhere", "--from", "99999999"]).done();
+    assert!(none.err.starts_with("no message to nowhere is stored."), "{none:?}");
+}
+
+#[test]
+fn agents_that_wait_each_for_themselves_are_counted_together() {
+    let place = crew();
+    place.skep(&["send", "coder-1", "once more", "--as", "alice"]).done();
+    let traced = place.skep(&["trace", "--from", "alice", "--undelivered"]).done().out;
+    let says = "\nAll 2 wait in 2 queues, the last one in agent.coder-1.inbox: coder-1 is not here, ";
+    assert!(traced.contains(says) && traced.ends_with("\nnext: skep receive coder-1\n"), "{traced}");
 }

@@ -5,7 +5,7 @@ use skep_client::Client;
 use skep_protocol::verdict::sender;
 use skep_protocol::{Code, Error, Event, MessageId, Search, Traced, format_time};
 
-use super::{inquire, search, unstored_note};
+use super::{inquire, next, search, unstored_note};
 use crate::context::Context;
 use crate::health::warn_if_damaged;
 use crate::output::{Table, one_line, plain, word};
@@ -28,14 +28,19 @@ pub(super) async fn show(context: &Context, client: &Client, message: &MessageId
         note: Option<&'a str>,
     }
     let which = Search { whole: true, ..which };
+    let is_filtered = which != Search { whole: true, ..Search::default() };
     let found = search(client, message.as_str(), which, SAME_ID_MAX).await?;
     if found.messages.is_empty() {
         warn_if_damaged(context, client).await;
+        let all = Search { limit: Some(1), ..Search::default() };
+        if is_filtered && !search(client, message.as_str(), all, 1).await?.messages.is_empty() {
+            return Err(filtered_out(context, message).into());
+        }
         return Err(not_found(message, found.unstored_since_ms).into());
     }
     let events: Vec<&Event> = found.messages.iter().flat_map(|traced| &traced.events).collect();
     let verdict = inquire(client, &found.messages).await.of_same_id(&found.messages);
-    let next = verdict.as_ref().map(|verdict| context.command(&verdict.next));
+    let next = next(context, client, verdict.as_ref()).await;
     let (said, next) = (verdict.as_ref().map(|verdict| verdict.said.as_str()), next.as_deref());
     let note = events.iter().any(|event| event.what == "leased").then_some(LEASED_TIMES);
     let mut words = words(&found.messages);
@@ -66,6 +71,16 @@ fn words(messages: &[Traced]) -> String {
         format!("{}{}", if several { head } else { String::new() }, table(&traced.events))
     });
     each.collect::<Vec<_>>().join("\n")
+}
+
+/// It is there, and the options beside its id hide it.
+fn filtered_out(context: &Context, message: &MessageId) -> Error {
+    let trace = context.command(&format!("trace {}", word(message.as_str())));
+    let text = format!(
+        "a message with the id {:?} is known, but none that the other options mean; without them: {trace}",
+        message.as_str()
+    );
+    Error::new(Code::NotFound, text)
 }
 
 fn not_found(message: &MessageId, since_ms: u64) -> Error {

@@ -5,12 +5,12 @@ use skep_client::Client;
 use skep_protocol::verdict::sender;
 use skep_protocol::{Error, Found, Position, Search, Topic, Traced, Wanted};
 
-use super::{SINCE, Which, inquire, search, unstored_note};
-use crate::advice::unknown_receiver;
+use super::{SINCE, Which, inquire, next, search, unstored_note};
+use crate::advice::{unknown_receiver, unknown_sender};
 use crate::context::Context;
 use crate::duration::{millis, show as span};
 use crate::health::warn_if_damaged;
-use crate::output::{Table, age, now_ms, one_line, plain, until};
+use crate::output::{Table, age, now_ms, one_line, plain, until, word};
 use crate::stored::waits_for;
 
 /// Messages that are shown unless it is said: one screen.
@@ -24,6 +24,23 @@ impl Which {
     fn since_ms(&self) -> Option<u64> {
         let unsaid = || self.begins_unsaid().then(|| now_ms().saturating_sub(millis(SINCE)));
         self.search().since_ms.or_else(unsaid)
+    }
+
+    /// What was asked for, in words behind `no message`.
+    fn told(&self) -> String {
+        let mut words = String::new();
+        let named = [("of the conversation", &self.conversation), ("from", &self.from), ("to", &self.to)];
+        for (how, name) in named {
+            words.extend(name.as_ref().map(|name| format!(" {how} {}", word(name))));
+        }
+        let outcome = self.outcome.filter(|outcome| *outcome != Wanted::Undelivered);
+        words.extend(outcome.map(|outcome| format!(" that is {outcome}")));
+        // A conversation is looked for in all that there is.
+        let unsaid = || (self.begins_unsaid() && self.conversation.is_none()).then_some(SINCE);
+        words.extend(self.since.or_else(unsaid).map(|since| format!(" in the last {}", span(millis(since)))));
+        words.extend(self.until.map(|until| format!(" until {} ago", span(millis(until)))));
+        words.extend(self.after.map(|after| format!(" from position {after} on")));
+        words
     }
 
     fn begins_unsaid(&self) -> bool {
@@ -56,7 +73,8 @@ pub(super) async fn tell(
         next: Option<&'a str>,
     }
     let verdict = inquire(client, &found.messages).await.of_many(&found.messages, found.next.is_none());
-    let next = verdict.as_ref().map(|verdict| context.command(&verdict.next));
+    let next = next(context, client, verdict.as_ref()).await;
+    let nothing = if found.messages.is_empty() { Some(nothing_found(client, which).await?) } else { None };
     let (said, next) = (verdict.as_ref().map(|verdict| verdict.said.as_str()), next.as_deref());
     if let (Some(said), Some(next)) = (said, next) {
         words.push_str(&format!("\n{said}\nnext: {next}\n"));
@@ -65,18 +83,16 @@ pub(super) async fn tell(
         messages: &found.messages,
         more: found.next,
         unstored_since_ms: found.unstored_since_ms,
-        verdict: said,
+        verdict: said.or(nothing.as_deref()),
         next,
     };
     context.output().answer(&shown, plain(words))?;
     if let Some(more) = found.next {
         context.output().note(format!("there are more: {}", context.command(&which.typed(more))));
     }
-    if found.messages.is_empty() {
+    if let Some(nothing) = nothing {
         warn_if_damaged(context, client).await;
-        if !context.output().is_json() {
-            context.output().note(nothing_found(client, which).await?);
-        }
+        context.output().note(nothing);
     }
     // Only where one would look for them.
     let looks_for_them = which.undelivered || found.messages.iter().any(|traced| traced.position.is_none());
@@ -93,17 +109,19 @@ async fn nothing_found(client: &Client, which: &Which) -> Result<String, Error> 
     {
         return Ok(format!("no such message: {unknown}"));
     }
+    if let Some(from) = &which.from
+        && let Some(unknown) = unknown_sender(client, from).await
+    {
+        return Ok(format!("no message{} is known: {unknown}", which.told()));
+    }
     if which.search().outcome != Some(Wanted::Undelivered) {
-        return Ok("no such message.".into());
+        return Ok(format!("no message{} is known.", which.told()));
     }
     let since_ms = which.since_ms();
     let delivered = Search { since_ms, outcome: Some(Wanted::Delivered), ..which.search() };
     let delivered = search(client, "", delivered, DELIVERED).await?;
     let more = if delivered.next.is_some() { " or more" } else { "" };
-    let to = which.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-    let since = which.since.or_else(|| which.begins_unsaid().then_some(SINCE));
-    let within = since.map(|since| format!(" in the last {}", span(millis(since)))).unwrap_or_default();
-    Ok(format!("nothing undelivered{to}{within}; {}{more} delivered.", delivered.messages.len()))
+    Ok(format!("nothing undelivered{}; {}{more} delivered.", which.told(), delivered.messages.len()))
 }
 
 fn table(messages: &[Traced]) -> Table {
