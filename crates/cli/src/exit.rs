@@ -43,8 +43,9 @@ Exit codes
     2  usage: the command or the configuration is not understood; nothing was done
     3  refused: the hub did not do it, and says why (unknown_agent, queue_full, lease_lost, ...),
        or a reply reached nobody
-    4  outcome unknown: it may have happened; look with `skep trace`, or send again with the same
-       --id, which the error names, and --guarantee exactly_once, so that it is recognised
+    4  outcome unknown: it may have happened; look with `skep trace` for the id that the
+       error names. What was sent with --guarantee exactly_once may be sent again as it was, with
+       the same --id: it is recognised; anything else would be a second message
     5  no hub: nobody answers; start one with `skep serve --detach`
     6  timeout, or nothing there: no reply, no message, no such thing in time
     7  damaged: something durable in the store cannot be read, and nothing was changed; see

@@ -115,7 +115,7 @@ impl MessageArgs {
         context.attached(async |client| {
             let message = address(self.begin(client, kind)?).finish()?;
             let accepted = advised(context, client, named, client.publish(message.clone())).await;
-            let accepted = accepted.map_err(|error| look_for(context, message.id(), error))?;
+            let accepted = accepted.map_err(|error| self.look_for(context, message.id(), error))?;
             let receipt = Receipt::new(message.id(), &accepted);
             context.output().answer(&receipt, receipt.words())?;
             match named {
@@ -136,6 +136,22 @@ impl MessageArgs {
             }
         };
         Ok(self.dress(message, self.payload.read()?))
+    }
+
+    /// Of a message of which nobody knows whether it arrived: how to look, and whether a second one would be recognised.
+    pub(crate) fn look_for(&self, context: &Context, id: &str, error: Error) -> Error {
+        if error.outcome != Outcome::Unknown {
+            return error;
+        }
+        let id = word(id);
+        let look = context.command(&format!("trace {id}"));
+        let again = match self.guarantee {
+            Some(Guarantee::ExactlyOnce) => {
+                format!(", or send it again as it was, with --id {id} --guarantee exactly_once: it is recognised")
+            }
+            _ => " before you send it again: only a message of --guarantee exactly_once is recognised".to_owned(),
+        };
+        Error { text: format!("{}. Its id is {id}: look for it with {look}{again}", error.text), ..error }
     }
 
     /// Its payload line by line, as it comes.
@@ -172,20 +188,6 @@ impl MessageArgs {
         }
         self.moments.set(message)
     }
-}
-
-/// Of a message of which nobody knows whether it arrived: how to look, and how to send it again so that it is recognised.
-pub(crate) fn look_for(context: &Context, id: &str, error: Error) -> Error {
-    if error.outcome != Outcome::Unknown {
-        return error;
-    }
-    let id = word(id);
-    let look = context.command(&format!("trace {id}"));
-    let text = format!(
-        "{}. Its id is {id}: look for it with {look}, or send it again with --id {id} --guarantee exactly_once",
-        error.text
-    );
-    Error { text, ..error }
 }
 
 /// That nobody took a message is news; of a reply it is a failure, because somebody waits for it.

@@ -9,7 +9,7 @@ use crate::advice::{Named, advised};
 use crate::context::Context;
 use crate::duration;
 use crate::exit::Usage;
-use crate::message::{MessageArgs, look_for};
+use crate::message::MessageArgs;
 use crate::output::{one_line, word};
 
 /// Ask a service or an agent, and wait for the reply
@@ -83,7 +83,7 @@ impl Args {
                 Ok(Some(part)) => part,
                 Ok(None) => break Ok(()),
                 Err(error) if chunks.taken() == 0 => break Err(self.explain(context, error, topic, &id)),
-                Err(error) => break Err(if_lost(context, error, &id)),
+                Err(error) => break Err(self.if_lost(context, error, &id)),
             };
             let payload = part.payload();
             if output.is_json() {
@@ -111,10 +111,15 @@ impl Args {
         ))
     }
 
+    /// Where the connection went, whether the request arrived is not known; where a reply came, it did.
+    fn if_lost(&self, context: &Context, error: Error, id: &str) -> Error {
+        if error.code == Code::ConnectionLost { self.message.look_for(context, id, error) } else { error }
+    }
+
     /// That nobody answered, in the words of who asked.
     fn explain(&self, context: &Context, error: Error, topic: &Topic, id: &str) -> Error {
         if error.code != Code::Timeout {
-            return if_lost(context, error, id);
+            return self.if_lost(context, error, id);
         }
         let within = duration::show(duration::millis(self.timeout));
         let text = match Topic::agent_of(topic.as_str()) {
@@ -128,11 +133,6 @@ impl Args {
         };
         Error { text, ..error }
     }
-}
-
-/// Where the connection went, whether the request arrived is not known; where a reply came, it did.
-fn if_lost(context: &Context, error: Error, id: &str) -> Error {
-    if error.code == Code::ConnectionLost { look_for(context, id, error) } else { error }
 }
 
 /// Why a stream ended; where the responder says why, in its words.

@@ -139,15 +139,24 @@ fn a_request_whose_outcome_nobody_knows_is_told_with_its_id_and_what_to_type() {
     let place = Place::with_hub();
     place.skep(&["agents", "add", "w3"]).done();
     let asking = place.spawn(&["request", "w3", "hey", "--id", "ask-1"]);
+    let once = place.spawn(&["request", "w3", "once", "--id", "ask-2", "--guarantee", "exactly_once"]);
     let until = Instant::now() + Duration::from_secs(20);
-    while !place.skep(&["inbox", "w3"]).done().out.contains("hey") {
+    while ["hey", "once"].iter().any(|text| !place.skep(&["inbox", "w3"]).done().out.contains(text)) {
         assert!(Instant::now() < until, "it was not asked");
     }
     place.skep(&["stop"]).done();
     place.serve().done();
     let asked = Ran::from(asking.wait_with_output().unwrap()).failed(4, "error connection_lost: ");
-    let says = "Its id is ask-1: look for it with skep trace ask-1, or send it again with --id ask-1 --guarantee exactly_once\n";
+    let says = "Its id is ask-1: look for it with skep trace ask-1 before you send it again: only a message of \
+                --guarantee exactly_once is recognised\n";
     assert!(asked.err.ends_with(says), "{asked:?}");
+    let asked = Ran::from(once.wait_with_output().unwrap()).failed(4, "error connection_lost: ");
+    let says = "trace ask-2, or send it again as it was, with --id ask-2 --guarantee exactly_once: it is recognised\n";
+    assert!(asked.err.ends_with(says), "{asked:?}");
+    let again =
+        place.skep(&["request", "w3", "once", "--id", "ask-2", "--guarantee", "exactly_once", "--timeout", "1ms"]);
+    again.failed(6, "error timeout: ");
+    assert_eq!(place.skep(&["trace", "--to", "w3", "--json"]).done().json()["messages"].as_array().unwrap().len(), 2);
     assert!(place.skep(&["trace", "ask-1"]).done().out.contains("agent.w3.inbox"));
 }
 
