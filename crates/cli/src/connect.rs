@@ -1,7 +1,7 @@
 //! Finds the hub and connects to it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skep_client::{Client, Error, Options};
 use skep_protocol::{AgentId, Code};
@@ -43,8 +43,9 @@ pub(crate) async fn connect(global: &Global, agent: Option<AgentId>) -> anyhow::
         None => folder::token(&folder)?.map(|token| token.expose().to_owned()),
     };
     let address = address(&hub, &folder)?;
+    let begun = Instant::now();
     match Client::connect(&address, Options { token, ..options }).await {
-        Err(error) if error.code == Code::NoHub && listens(&address).await => {
+        Err(error) if error.code == Code::NoHub && begun.elapsed() >= CONNECT_MAX && listens(&address).await => {
             Err(silent(&hub, &folder, &address).into())
         }
         done => Ok(done?),
