@@ -337,7 +337,7 @@ async fn what_was_refused_is_told_at_once_however_long_the_log_is() {
     );
     let said =
         "It was refused and is stored nowhere: unknown_agent: no agent \"nobody\". Add it: skep agents add nobody.";
-    assert_eq!((&lost["verdict"], &lost["next_command"]), (&json!(said), &json!("skep agents ls")));
+    assert_eq!((&lost["verdict"], &lost["next_command"]), (&json!(said), &json!("skep agents add nobody")));
     assert!(
         found["verdict"].as_str().unwrap().starts_with("The message was refused and stored nowhere: unknown_agent")
     );
