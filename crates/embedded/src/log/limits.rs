@@ -36,6 +36,10 @@ pub const SETTLE_ROOM_BYTES_MAX: u64 = 16 << 20;
 /// one that takes settles, and two behind which two snapshots stand, so that the first of them goes.
 pub const BALLAST_SEGMENTS: u64 = 3;
 
+/// A segment has room for so many bytes of batches at least, however full the disk is: more than any one step of the engine asks for
+/// beside a write of its own.
+pub const SHORTEST_ROOM_BYTES: u64 = 16 << 10;
+
 /// Recovery reads this much at a time.
 pub const READ_CHUNK_BYTES: usize = 2 << 20;
 

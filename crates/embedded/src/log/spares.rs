@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ballast::{Ballast, Failed};
 use super::error::LogError;
-use super::limits::{BALLAST_SEGMENTS, PROOF_ROOM_BYTES};
+use super::limits::{BALLAST_SEGMENTS, PROOF_ROOM_BYTES, SHORTEST_ROOM_BYTES};
 use super::room::room_beside_settles;
 use super::segment::{DATA_OFFSET, SegmentSizes, file_bytes_for, file_name};
 use crate::disk::{Disk, DiskFile, is_full, is_out_of_files};
@@ -121,7 +121,8 @@ impl Spares {
         if next.spare.is_some() {
             return Ok(());
         }
-        let bytes = file_bytes_for(if shortest { self.sizes.first / 4 } else { self.sizes.first });
+        let shortest_bytes = (self.sizes.first / 4).max(self.kept_bytes() + SHORTEST_ROOM_BYTES).min(self.sizes.first);
+        let bytes = file_bytes_for(if shortest { shortest_bytes } else { self.sizes.first });
         self.create_spare(&mut next, bytes, bytes)
     }
 
