@@ -1,8 +1,8 @@
 //! Who may take what is left of the log, and what is refused when the disk is full.
 //!
 //! What is staged cannot be taken back, so it is asked before whether room is prepared for it. Of the last room that is prepared each
-//! claim leaves something to those below it: what grows the store to what is handed out, that to what settles it, and settles to
-//! what drops messages unsettled.
+//! claim leaves something to those below it: what grows the store to what is handed out, that to what settles it, what is tried again
+//! to hand-outs and what settles them, and settles to what drops messages unsettled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -12,14 +12,8 @@ use skep_protocol::Error;
 use super::ahead::Ahead;
 use super::{Engine, lapse::Lapse};
 use crate::journal::QueueId;
+use crate::limits::{CLEARING_ROOM_BYTES, LEASE_ROOM_BYTES, ROLLS_MAX, TRYING_ROOM_BYTES};
 use crate::log::Room;
-
-/// Bytes in the log that are left for whoever holds a lease, for each of them: an ack in a batch of its own, and more.
-const LEASE_ROOM_BYTES: u64 = 256;
-/// Bytes that what is tried again leaves to hand-outs and what settles them.
-const TRYING_ROOM_BYTES: u64 = 16 * 1024;
-/// Bytes that settles leave to purges and deletions.
-const CLEARING_ROOM_BYTES: u64 = 4 * 1024;
 
 /// What asks for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +46,6 @@ pub(crate) struct Shortage {
     /// What settles, too, once what is prepared is used up: nothing more can be.
     pub(crate) settles: Option<Error>,
 }
-
-/// Segments that are begun for snapshots alone, while nothing else is staged: behind two of them everything before is covered.
-const ROLLS_MAX: u32 = 3;
 
 /// What waits until there is room.
 #[derive(Default)]
