@@ -80,7 +80,8 @@ impl Hub {
     }
 
     /// Takes up a parked session of the same party. Answers it and which of the leases that
-    /// the client still holds are lost; messages that never reached it return, uncharged.
+    /// the client still holds are lost; messages that never reached it return, uncharged, and it is told once more
+    /// which of its queues are gone.
     pub fn resume(
         &self,
         token: ResumeToken,
@@ -97,6 +98,7 @@ impl Hub {
         session.arrive(now);
         session.mailbox.taken_up();
         session.mailbox.forget_deliveries();
+        session.ready.extend(session.subscriptions.ended());
         let mut kept: Vec<LeaseToken> =
             session.subscriptions.consumers().flat_map(|(consumer, _)| consumer.keep(held, now)).collect();
         session.subscriptions.consumers().for_each(|(consumer, window)| consumer.set_window(window.0, window.1));

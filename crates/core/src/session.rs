@@ -286,7 +286,7 @@ impl Session {
                 }
                 Entry::Ended(id, error) => {
                     // Its consumer is gone already; one that was unsubscribed meanwhile needs no word.
-                    if self.subscriptions.remove(id).is_some() {
+                    if self.subscriptions.end(id, error.clone()) {
                         into.push(SessionEvent::NotSubscribed(id, error));
                     }
                 }

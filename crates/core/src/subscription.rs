@@ -1,5 +1,6 @@
 //! What a session listens to.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use skep_protocol::{Code, Error, Filter, Subscribe, SubscriptionId, Target};
@@ -44,33 +45,56 @@ impl Subscription {
 
 /// The subscriptions of a session, few, in the order of their making.
 #[derive(Default)]
-pub(crate) struct Subscriptions(Vec<(SubscriptionId, Subscription)>);
+pub(crate) struct Subscriptions {
+    all: Vec<(SubscriptionId, Subscription)>,
+    /// Those whose queue is no more, and why: the word of it may be lost with the connection, so it is said again
+    /// when the session is taken up. As many as can have ended at once.
+    ended: VecDeque<(SubscriptionId, Error)>,
+}
 
 impl Subscriptions {
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     pub(crate) fn get(&mut self, id: SubscriptionId) -> Option<&mut Subscription> {
-        self.0.iter_mut().find(|(known, _)| *known == id).map(|(_, subscription)| subscription)
+        self.all.iter_mut().find(|(known, _)| *known == id).map(|(_, subscription)| subscription)
     }
 
     pub(crate) fn insert(&mut self, id: SubscriptionId, subscription: Subscription) {
-        self.0.push((id, subscription));
+        self.ended.retain(|(known, _)| *known != id);
+        self.all.push((id, subscription));
     }
 
     pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<Subscription> {
-        let at = self.0.iter().position(|(known, _)| *known == id)?;
-        Some(self.0.remove(at).1)
+        let at = self.all.iter().position(|(known, _)| *known == id)?;
+        Some(self.all.remove(at).1)
+    }
+
+    /// The queue of one is no more; answers whether there was such a one.
+    pub(crate) fn end(&mut self, id: SubscriptionId, error: Error) -> bool {
+        let is_known = self.remove(id).is_some();
+        if is_known {
+            if self.ended.len() >= SUBSCRIPTIONS_MAX {
+                self.ended.pop_front();
+            }
+            self.ended.push_back((id, error));
+        }
+        is_known
+    }
+
+    /// What has ended, as far as it is remembered.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = SessionEvent> {
+        self.ended.iter().map(|(id, error)| SessionEvent::NotSubscribed(*id, error.clone()))
     }
 
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Subscription> {
-        self.0.drain(..).map(|(_, subscription)| subscription)
+        self.all.drain(..).map(|(_, subscription)| subscription)
     }
 
     /// The consumers of durable queues, and their windows.
     pub(crate) fn consumers(&self) -> impl Iterator<Item = (&dyn Consumer, (u32, u64))> {
-        self.0.iter().filter_map(|(_, subscription)| match subscription {
+        self.all.iter().filter_map(|(_, subscription)| match subscription {
             Subscription::Queue { consumer, window } => Some((&**consumer, *window)),
             Subscription::Live(_) | Subscription::Pending { .. } => None,
         })

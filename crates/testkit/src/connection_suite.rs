@@ -40,6 +40,7 @@ macro_rules! connection_suite {
             a_wrong_token_is_refused_as_unauthenticated
             a_subscription_that_cannot_be_is_refused
             readers_of_a_deleted_queue_learn_it_and_ask_no_more
+            a_reader_learns_that_its_queue_is_gone_also_when_the_word_of_it_was_lost
             a_live_message_reaches_each_matching_subscription_once
             a_reader_that_does_not_keep_up_loses_the_oldest_and_they_are_counted
             a_client_that_does_not_read_costs_itself_only

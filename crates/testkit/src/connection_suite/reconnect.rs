@@ -247,6 +247,25 @@ pub async fn readers_of_a_deleted_queue_learn_it_and_ask_no_more(place: &mut Pla
     assert_eq!(info(&client, "jobs").await.consumers, 0, "nobody asked for it again");
 }
 
+/// The hub's word that a queue is gone never came: its reader learns it all the same, when it is back.
+pub async fn a_reader_learns_that_its_queue_is_gone_also_when_the_word_of_it_was_lost(place: &mut Place) {
+    let (other, line) = (place.client().await, place.line().await);
+    let client = place.client_on(&line, place.options()).await.expect("a client");
+    for name in ["jobs", "others"] {
+        declare(&other, name, |spec| spec).await;
+    }
+    let mut jobs = receive(&client, "jobs", 1).await;
+    let mut others = receive(&client, "others", 1).await;
+    line.cut_after(0);
+    let deleted = other.manage(Command::Delete { queue: queue("jobs"), force: true });
+    soon("a queue is deleted", deleted).await.expect("deleted");
+    assert!(soon("the deliveries end", jobs.next()).await.is_none());
+    assert_eq!(jobs.ended().expect("why they ended").code, Code::UnknownQueue);
+    assert_eq!((line.cuts(), place.hub().counters().resumed), (1, 1));
+    publish(&other, "others", "one").await;
+    assert_eq!(text(&next(&mut others).await.message), "one", "the other queue is read as before");
+}
+
 /// The requester's line is cut after its question was heard; when it is back, the reply finds it.
 pub async fn a_request_under_way_survives_a_cut(place: &mut Place) {
     let (answerer, line) = (place.client().await, place.line().await);
