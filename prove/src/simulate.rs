@@ -9,6 +9,7 @@ mod life;
 mod line;
 mod oracle;
 mod places;
+mod readers;
 mod trace;
 mod world;
 

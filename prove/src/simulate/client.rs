@@ -41,6 +41,8 @@ pub(super) struct Client {
     pub(super) held: Vec<Held>,
     pub(super) old: Vec<(LeaseToken, Action)>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, &'static str>,
+    /// Those to which the hub has not said yes: they are asked for again.
+    unconfirmed: BTreeMap<SubscriptionId, Subscribe>,
 }
 
 /// A delivery in its hands.
@@ -71,6 +73,7 @@ impl Client {
             held: Vec::new(),
             old: Vec::new(),
             subscriptions: BTreeMap::new(),
+            unconfirmed: BTreeMap::new(),
         }
     }
 
@@ -164,12 +167,19 @@ impl Client {
         let id = SubscriptionId::try_from(self.tag()).unwrap_or(SubscriptionId::MAX);
         let window = Window { subscription: id, messages: window, bytes: 1 << 20 };
         self.subscriptions.insert(id, queue);
-        self.say(Frame::Subscribe(Subscribe { id, target: Target::Queue(name), window, handlers: 1, binding }));
+        let subscribe = Subscribe { id, target: Target::Queue(name), window, handlers: 1, binding };
+        self.unconfirmed.insert(id, subscribe.clone());
+        self.say(Frame::Subscribe(subscribe));
     }
 
     pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
-        self.subscriptions.remove(&id);
+        self.forget(id);
         self.say(Frame::Unsubscribe(id));
+    }
+
+    fn forget(&mut self, id: SubscriptionId) {
+        self.subscriptions.remove(&id);
+        self.unconfirmed.remove(&id);
     }
 
     pub(super) fn manage(&mut self, command: skep_protocol::Command) -> u64 {
@@ -201,8 +211,11 @@ impl Client {
             Frame::Managed(managed) => {
                 let id = SubscriptionId::try_from(managed.tag).unwrap_or(0);
                 if matches!(managed.result, Settlement::Error(_)) {
-                    self.subscriptions.remove(&id);
+                    self.forget(id);
                 }
+            }
+            Frame::Subscribed(id) => {
+                self.unconfirmed.remove(&id);
             }
             Frame::Ping(number) => self.say(Frame::Pong(number)),
             Frame::Goodbye(_) => return true,
@@ -216,12 +229,16 @@ impl Client {
         self.is_open = true;
         if !welcome.resumed {
             self.subscriptions.clear();
+            self.unconfirmed.clear();
             for held in std::mem::take(&mut self.held) {
                 self.lay_aside(held.lease, Action::Ack);
             }
         }
         for lease in &welcome.lost {
             self.lay_aside(*lease, Action::Ack);
+        }
+        for subscribe in self.unconfirmed.values().cloned().collect::<Vec<_>>() {
+            self.say(Frame::Subscribe(subscribe));
         }
         self.resend();
     }

@@ -192,7 +192,7 @@ impl World {
     }
 
     /// Everybody and everything has its turn once.
-    fn round(&mut self) -> Judged {
+    pub(super) fn round(&mut self) -> Judged {
         for at in 0..self.clients.len() {
             self.turn(at, usize::MAX);
             while self.clients[at].line.as_ref().is_some_and(|line| line.is_due(self.now)) {
@@ -222,6 +222,7 @@ impl World {
         self.disk.set_room(None);
         self.disk.fail_no_more();
         self.is_full = false;
+        self.judge_readers()?;
         let restarts = self.random.percent(60) || self.life().steps.has_ended();
         if restarts {
             let closes = self.random.percent(50);

@@ -64,6 +64,11 @@ impl Life {
         QueueName::new(name).is_ok_and(|name| self.store.info(&name).is_some())
     }
 
+    /// How many read it; none when there is no queue of that name.
+    pub(super) fn readers(&self, name: &str) -> Option<u64> {
+        QueueName::new(name).ok().and_then(|name| self.store.info(&name)).map(|info| info.consumers)
+    }
+
     /// What queues and their dead letters hold; those that hold nothing are left out.
     pub(super) fn held(&self) -> Vec<(&'static str, u64, u64)> {
         let held = |place: &Place| {

@@ -35,7 +35,8 @@ impl Oracle {
         {
             let window = usize::try_from(subscribe.window.messages).unwrap_or(usize::MAX);
             let subscribed = Subscribed { window, since_ms: self.now.mono_ms };
-            self.subscribed.insert((client, subscribe.id), subscribed);
+            // Said again it changes nothing.
+            self.subscribed.entry((client, subscribe.id)).or_insert(subscribed);
         }
     }
 
