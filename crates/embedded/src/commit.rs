@@ -189,13 +189,7 @@ impl Committer {
         let written = loop {
             match self.try_write(&mut buffer, sync) {
                 Ok(written) => break written,
-                Err(short) if short.is_shortage() => {
-                    // What was answered at a weaker level is not to wait for room with this.
-                    self.sync()?;
-                    if !self.waits_for_room(&short) {
-                        return Err(short);
-                    }
-                }
+                Err(short) if short.is_shortage() && self.is_short(&short)? => self.wait_for_room(),
                 Err(error) => return Err(error),
             }
         };
@@ -297,17 +291,23 @@ impl Committer {
         }
     }
 
-    /// Waits until a full disk, or a full table of open files, is to be tried again; answers false when the store closes: what has
+    /// A batch has no room in the log. Answers whether it is to be tried again, as it is unless the store closes: what has
     /// no room by then stays unwritten, and whoever waits for it is told.
-    fn waits_for_room(&self, error: &LogError) -> bool {
+    fn is_short(&mut self, error: &LogError) -> Result<bool, LogError> {
+        // What was answered at a weaker level is not to wait for room with this.
+        self.sync()?;
         let mut shared = self.store.lock();
         shared.short.growth = Some(refusal(error));
-        if !matches!(shared.state, State::Open) {
-            return false;
+        Ok(matches!(shared.state, State::Open))
+    }
+
+    /// Waits until a full disk, or a full table of open files, is to be tried again, or the store closes.
+    fn wait_for_room(&self) {
+        let shared = self.store.lock();
+        if matches!(shared.state, State::Open) {
+            let waited = self.store.to_write.wait_timeout(shared, FULL_RETRY);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
-        let waited = self.store.to_write.wait_timeout(shared, FULL_RETRY);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-        true
     }
 
     fn end(self, why: Error) {

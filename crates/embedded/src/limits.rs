@@ -115,6 +115,8 @@ pub(crate) const SNAPSHOT_PACE_BYTES: usize = 1024 * 1024;
 pub(crate) const SNAPSHOT_PACE: Duration = Duration::from_millis(2);
 /// A delivery of messages up to so many bytes copies them, so that nobody pins a whole batch.
 pub(crate) const COPY_BYTES_MAX: usize = 16 * 1024;
+/// More bytes than the declaration of a queue takes beside its filters, also of that for dead letters, which comes with the first.
+pub(crate) const DECLARE_BYTES: usize = 4 * 1024;
 /// Bytes in the log that are left for whoever holds a lease, for each of them: an ack in a batch of its own, and more.
 pub(crate) const LEASE_ROOM_BYTES: u64 = 256;
 /// Bytes that what is tried again leaves to hand-outs and what settles them.

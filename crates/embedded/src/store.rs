@@ -101,11 +101,6 @@ impl Store {
         shared
     }
 
-    /// Whether it serves, and does not close.
-    pub(crate) fn is_open(&self) -> bool {
-        matches!(self.lock().state, State::Open)
-    }
-
     /// Whether files that are derived from the log may be written: not where nothing is, nor on a full disk.
     pub(crate) fn may_derive(&self) -> bool {
         let shared = self.lock();

@@ -53,7 +53,7 @@ mod tests {
         let opened = open(Arc::new(RecordingDisk::new()), OpenWith::new([1; 16], 1), &mut |_| Ok(())).expect("opens");
         let store = Arc::new(Store::new(Engine::new(1), Clock::new(), opened.reader, None, State::Open));
         spawn("skep-well", &store, || {}).expect("starts").join().expect("ends well");
-        assert!(store.is_open());
+        assert!(matches!(store.lock().state, State::Open));
         spawn("skep-ill", &store, || panic!("as a fault would")).expect("starts").join().expect_err("panicked");
         let why = store.lock().refusal().expect("it takes nothing");
         assert!(why.text.contains("skep-ill"), "{why}");

@@ -30,11 +30,46 @@ struct Lack {
     larger: Option<u64>,
 }
 
+/// What became of an attempt to prepare everything.
+struct Found {
+    /// Something waits for a segment larger than the one that is there.
+    is_larger_wanted: bool,
+    /// Why there is no next segment, or nothing is kept for a full disk.
+    why: Option<LogError>,
+    /// The disk has no room for the larger one.
+    lacks_larger: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Nothing,
     Spare,
     Stop,
+}
+
+impl Found {
+    fn is_full(&self) -> bool {
+        self.why.as_ref().is_some_and(is_full)
+    }
+
+    /// Whether what has been lacking since then will not be had: it was looked for what may go, or nothing that goes would help.
+    fn is_final(&self, since: Option<u64>, taker: &Taker) -> bool {
+        since.is_some_and(|since| taker.eased() >= since || !self.is_full() && !self.lacks_larger)
+    }
+}
+
+impl Lack {
+    fn after(self, found: &Found, is_ready: bool, next: u64) -> Lack {
+        let is_short = found.why.is_some();
+        let since = |is_lacking: bool, since: Option<u64>| is_lacking.then(|| since.unwrap_or(next));
+        // Until there was room for such a one.
+        let is_larger_lacking = found.lacks_larger || self.larger.is_some() && !found.is_larger_wanted;
+        Lack {
+            any: since(is_short, self.any),
+            spare: since(is_short && !is_ready, self.spare),
+            larger: since(is_larger_lacking, self.larger),
+        }
+    }
 }
 
 impl Preparer {
@@ -106,55 +141,55 @@ impl Preparer {
 
     /// Prepares one, and what is kept for a full disk; answers whether there is no room for both.
     pub(super) fn prepare(&self, store: &Store, taker: &Taker) -> bool {
-        let mut shared = store.lock();
-        let (wanted, snapshot_bytes) = (shared.wanted_spare(), shared.engine.dump_bytes_max());
-        drop(shared);
-        let snapshot_bytes = self.snapshot_bytes(snapshot_bytes, store.reader.extent().bytes);
         let lack = *self.lack();
-        let is_scarce = lack.any.is_some() && wanted == 0;
-        // While room is short, what is freed is for snapshots, too.
-        let spare = if is_scarce { self.spares.prepare_short(false) } else { self.spares.prepare_for(wanted) };
-        if lack.any.is_some() && taker.is_easing() {
-            return self.wait_for_ease(store);
-        }
-        let kept = if self.spares.ready() { self.spares.keep(snapshot_bytes) } else { Ok(()) };
-        let mut larger = false;
-        let spare = match spare {
-            Err(error) if self.spares.ready() && wanted > 0 => {
-                // What waits for a larger one is refused; for all else there is room.
-                store.refuse_first(&refusal(&error));
-                larger = matches!(error, LogError::DiskFull { .. });
-                Ok(())
-            }
-            spare => spare,
-        };
-        let why = spare.and(kept).err();
-        let is_short = why.is_some();
-        let is_full = matches!(why, Some(LogError::DiskFull { .. }));
-        let was_eased = |since: Option<u64>| since.is_some_and(|since| taker.eased() >= since || !is_full && !larger);
+        let Some(found) = self.find_room(store, taker, lack) else { return self.wait_for_ease(store) };
         // Not before it is known that nothing goes.
-        let is_out = !self.spares.ready() && was_eased(lack.spare);
-        if is_out && is_full {
-            let is_given_up = self.spares.give_up();
-            let short = if is_given_up { self.spares.prepare_short(false) } else { Ok(()) };
-            // A snapshot needs a segment behind it, however short, and the acks that let something go.
-            drop(short.and_then(|()| self.spares.prepare_short(true)));
+        let is_out = !self.spares.ready() && found.is_final(lack.spare, taker);
+        if is_out && found.is_full() {
+            self.use_what_was_kept();
         }
-        let lasts = is_full && was_eased(lack.any) || larger && was_eased(lack.larger);
-        self.tell(store, why.as_ref(), is_out, lasts);
-        let next = taker.next_easing();
-        let any = is_short.then_some(lack.any.unwrap_or(next));
-        let spare = (is_short && !self.spares.ready()).then_some(lack.spare.unwrap_or(next));
-        // Until there was room for such a one.
-        let larger_since = lack.larger.filter(|_| larger || wanted == 0).or(larger.then_some(next));
-        *self.lack() = Lack { any, spare, larger: larger_since };
+        let lasts = found.is_full() && found.is_final(lack.any, taker)
+            || found.lacks_larger && found.is_final(lack.larger, taker);
+        self.tell(store, found.why.as_ref(), is_out, lasts);
+        *self.lack() = lack.after(&found, self.spares.ready(), taker.next_easing());
         // Not before: the next segment has the first claim to what room there is. Whatever else is wrong is no reason to let anything go.
-        if is_full || larger {
+        if found.is_full() || found.lacks_larger {
             taker.ease();
         } else {
             taker.look();
         }
-        is_short
+        found.why.is_some()
+    }
+
+    /// Prepares what there is room for; nothing more while a snapshot is under way that may free some.
+    fn find_room(&self, store: &Store, taker: &Taker, lack: Lack) -> Option<Found> {
+        let mut shared = store.lock();
+        let (wanted, snapshot_bytes) = (shared.wanted_spare(), shared.engine.dump_bytes_max());
+        drop(shared);
+        // While room is short, what is freed is for snapshots, too.
+        let is_scarce = lack.any.is_some() && wanted == 0;
+        let spare = if is_scarce { self.spares.prepare_short(false) } else { self.spares.prepare_for(wanted) };
+        if lack.any.is_some() && taker.is_easing() {
+            return None;
+        }
+        let is_ready = self.spares.ready();
+        let snapshot_bytes = self.snapshot_bytes(snapshot_bytes, store.reader.extent().bytes);
+        let kept = if is_ready { self.spares.keep(snapshot_bytes) } else { Ok(()) };
+        let (why, lacks_larger) = match spare {
+            Err(error) if is_ready && wanted > 0 => {
+                // What waits for a larger one is refused; for all else there is room.
+                store.refuse_first(&refusal(&error));
+                (kept.err(), is_full(&error))
+            }
+            spare => (spare.and(kept).err(), false),
+        };
+        Some(Found { is_larger_wanted: wanted > 0, why, lacks_larger })
+    }
+
+    /// A snapshot needs a segment behind it, however short, and the acks that let something go.
+    fn use_what_was_kept(&self) {
+        let short = if self.spares.give_up() { self.spares.prepare_short(false) } else { Ok(()) };
+        drop(short.and_then(|()| self.spares.prepare_short(true)));
     }
 
     /// A snapshot is under way that may free room, and needs some: whether there is room for more is asked when it is done.
@@ -171,8 +206,9 @@ impl Preparer {
 
     /// Bytes that a snapshot needs when also the next segment is full. (There is one before it, or the log is short; and it is less.)
     fn snapshot_bytes(&self, snapshot_bytes: u64, log_bytes: u64) -> u64 {
-        let next = (self.spares.room() as f64 / log_bytes.max(1) as f64).min(1.0);
-        snapshot_bytes + (snapshot_bytes as f64 * next) as u64
+        let log_bytes = log_bytes.max(1);
+        let more = u128::from(snapshot_bytes) * u128::from(self.spares.room().min(log_bytes)) / u128::from(log_bytes);
+        snapshot_bytes + u64::try_from(more).unwrap_or(snapshot_bytes)
     }
 
     /// Tells the store what room there is, and what is refused; lets in what waited for that.
@@ -186,6 +222,10 @@ impl Preparer {
         store.settle_effects(shared, &mut Effects::default());
         store.let_in();
     }
+}
+
+fn is_full(error: &LogError) -> bool {
+    matches!(error, LogError::DiskFull { .. })
 }
 
 /// What a publish is answered while the next segment cannot be prepared.

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::preparer::{Asked, Preparer, refusal};
+use super::preparer::{Asked, Preparer};
 use super::{Choice, Committer, Next, engine_failed, failed};
 use crate::cold::Cold;
-use crate::log::{LogBuffer, Written};
+use crate::log::{LogBuffer, LogError, Written};
 use crate::look;
 use crate::snapshot::Taker;
 use crate::store::Store;
@@ -66,10 +66,7 @@ impl Steps {
                     Next::Write(buffer, sync) => At::Taken(buffer, sync),
                     Next::Sync | Next::Prove => {
                         let done = if matches!(next, Next::Sync) { committer.sync() } else { committer.prove(false) };
-                        if let Err(error) = done {
-                            self.end(&failed(&error));
-                        }
-                        At::Nothing
+                        done.map_or_else(|error| self.over(&error), |()| At::Nothing)
                     }
                     Next::Close => {
                         let why = committer.last_word();
@@ -84,14 +81,12 @@ impl Steps {
             }
             At::Taken(mut buffer, sync) => match committer.try_write(&mut buffer, sync) {
                 Ok(written) => At::Written(written, buffer),
-                Err(short) if short.is_shortage() && self.store.is_open() => {
-                    self.store.lock().short.growth = Some(refusal(&short));
-                    At::Taken(buffer, sync)
-                }
-                Err(error) => {
-                    self.end(&failed(&error));
-                    At::Nothing
-                }
+                Err(short) if short.is_shortage() => match committer.is_short(&short) {
+                    Ok(true) => At::Taken(buffer, sync),
+                    Ok(false) => self.over(&short),
+                    Err(error) => self.over(&error),
+                },
+                Err(error) => self.over(&error),
             },
             At::Written(written, buffer) => {
                 committer.keep(written, buffer);
@@ -149,6 +144,11 @@ impl Steps {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.writing.is_none()
+    }
+
+    fn over(&mut self, error: &LogError) -> At {
+        self.end(&failed(error));
+        At::Nothing
     }
 
     fn end(&mut self, why: &skep_protocol::Error) {

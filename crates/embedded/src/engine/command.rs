@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::timers::Timer;
 use super::{Claim, Effects, Engine, Need, Pending};
 use crate::journal::{QueueId, Record};
-use crate::limits::{QUEUES_MAX, REDRIVE_MAX};
+use crate::limits::{DECLARE_BYTES, QUEUES_MAX, REDRIVE_MAX};
 
 /// Positions of a purge that go into one record.
 const PURGE_RUNS_MAX: usize = 4096;
@@ -23,9 +23,6 @@ const PURGED_MIN: u64 = 64;
 const RUN_BYTES: usize = 16;
 /// More bytes than it, or the deletion of a queue, takes besides.
 const PURGE_BYTES: usize = 64;
-
-/// More bytes than a declaration takes beside its filters.
-const DECLARE_BYTES: usize = 4 * 1024;
 /// More bytes than the record of a message that is moved back takes.
 const REDRIVE_BYTES: usize = 32;
 

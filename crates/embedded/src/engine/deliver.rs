@@ -12,10 +12,11 @@ use super::lapse::Lapse;
 use super::timers::{Handle, Timer};
 use super::{Claim, Due, Effects, Engine};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
+use crate::limits::DECLARE_BYTES;
 
 /// More bytes than the records take of a message that is handed out, or that dies in place of it with the declaration of its dead
 /// letters.
-pub(super) const HANDED_BYTES: usize = 6 * 1024;
+pub(super) const HANDED_BYTES: usize = DECLARE_BYTES + 2 * 1024;
 
 /// A message handed to a consumer.
 #[derive(Debug)]

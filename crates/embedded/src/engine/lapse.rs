@@ -7,12 +7,12 @@ use skep_protocol::{Code, Error, LeaseToken};
 
 use super::{Claim, Engine};
 use crate::journal::{QueueId, Token};
-use crate::limits::{LAPSES_MAX, RETURNED_MAX};
+use crate::limits::{DECLARE_BYTES, LAPSES_MAX, RETURNED_MAX};
 
 /// More bytes than the record of a return takes.
 const RETURN_BYTES: usize = 128;
 /// More than what it becomes where no attempt is left: a dead letter, with the declaration of the dead letters.
-const LAPSE_BYTES: usize = 5 * 1024;
+const LAPSE_BYTES: usize = DECLARE_BYTES + 1024;
 
 /// Why a lease ended that nobody settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,8 @@ pub(super) fn is_before_window(message: &MessageRef<'_>, now: Now) -> bool {
 
 pub(super) fn window_passed(message: &MessageRef<'_>) -> Error {
     let text = format!(
-        "it was made at {}, and ids of exactly_once are known for {} min: nobody knows whether it was stored before. Look for it          (skep trace), and publish it with another id and a time of now if it was not",
+        "it was made at {}, and ids of exactly_once are known for {} min: nobody knows whether it was stored before. Look for it \
+         (skep trace), and publish it with another id and a time of now if it was not",
         message.time().unwrap_or_default(),
         DEDUP_MS / 60_000
     );
@@ -31,7 +32,7 @@ pub(super) fn window_passed(message: &MessageRef<'_>) -> Error {
 
 pub(super) fn no_queue(outgoing: &Outgoing<'_>) -> Error {
     let to = outgoing.message.to().collect::<Vec<_>>().join(", ");
-    let text = format!("no durable queue takes {to}, and at_least_once was asked for; add one: skep queue add {to}");
+    let text = format!("no durable queue takes {to}, and it is to be stored; add one: skep queue add {to}");
     Error::new(Code::NoQueue, text)
 }
 

@@ -14,13 +14,10 @@ use super::submission::Results;
 use super::timers::Timer;
 use super::{Claim, Engine, Need, Shortage};
 use crate::journal::{By, LeaseOf, QueueId, Record, Token};
-use crate::limits::{FULL_PROGRESS_BYTES_MAX, FULL_REASON_BYTES_MAX};
+use crate::limits::{DECLARE_BYTES, FULL_PROGRESS_BYTES_MAX, FULL_REASON_BYTES_MAX};
 
 /// More bytes than a settle's record takes beside its free text.
 const SETTLE_BYTES: usize = 128;
-
-/// More bytes than the declaration of a queue of dead letters takes: it has a name and no filters.
-const DECLARE_BYTES: usize = 4 * 1024;
 
 impl Engine {
     /// What room in the log a settle waits for, if there is none now.

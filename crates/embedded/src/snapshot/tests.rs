@@ -1,6 +1,7 @@
 //! Snapshots and removals over a disk that remembers: at whatever moment it stops, nothing acknowledged is lost.
 
-mod damage;
+mod behind;
+mod damaged;
 mod written;
 
 use std::collections::BTreeSet;
@@ -217,94 +218,6 @@ fn an_opening_from_a_snapshot_holds_what_a_whole_replay_holds_and_reads_less() {
     let (part, all) = (&from_snapshot.opened, &opened);
     assert_eq!((part.next_position, part.open_count), (all.next_position, all.open_count));
     assert!(part.report.records * 3 < all.report.records, "{} / {}", part.report, all.report);
-}
-
-/// Damages a snapshot: the newest, or the one before it.
-fn damage(disk: &RecordingDisk, nth: usize, offset: u64) -> String {
-    let found = snapshots(disk).expect("lists").into_iter().nth(nth).expect("there are two");
-    let byte = disk.contents(&found.name).expect("there")[offset as usize];
-    disk.tamper(&found.name, offset, &[byte ^ 1]);
-    found.name
-}
-
-#[test]
-fn a_damaged_newest_snapshot_is_passed_over_and_named() {
-    for (retention, offset) in [(ALL, 40), (ALL, 4_100), (NONE, 40), (NONE, 4_100)] {
-        let disk = RecordingDisk::new();
-        let (_, history) = lives(&disk, retention);
-        let name = damage(&disk, 0, offset);
-        let life = Life::open(&disk, retention);
-        assert_eq!(life.found, history.held);
-        assert!(life.report.snapshot.is_some() && life.report.to_string().contains(&name), "{}", life.report);
-    }
-}
-
-#[test]
-fn what_only_the_newest_snapshot_covers_stays_until_there_is_another() {
-    let disk = RecordingDisk::new();
-    let (mut life, history) = lives(&disk, NONE);
-    let newest = |life: &Life| life.names(".seg").last().and_then(|name| segment_number(name)).expect("a segment");
-    let until = newest(&life) + 3;
-    // Segments in which nothing is needed.
-    while newest(&life) < until {
-        let position = life.publish();
-        life.sync();
-        life.ack(position);
-        life.sync();
-        life.take().expect("taken");
-    }
-    damage(&disk, 0, 4_100);
-    let life = Life::open(&disk, NONE);
-    assert!(life.report.snapshot.is_some() && !life.report.snapshots_damaged.is_empty(), "{}", life.report);
-    assert_eq!(life.found, history.held);
-}
-
-#[test]
-fn of_a_newest_snapshot_that_lost_its_header_nothing_is_missed() {
-    let disk = RecordingDisk::new();
-    let (mut life, history) = lives(&disk, ALL);
-    let lies_in = |life: &Life| life.names(".seg").len();
-    // Kept by the older one and let go by the newer: nothing of it is needed.
-    let before = lies_in(&life);
-    drop(life);
-    life = Life::open(&disk, NONE);
-    while lies_in(&life) >= before {
-        let position = life.publish();
-        life.sync();
-        life.ack(position);
-        life.sync();
-        life.take().expect("taken");
-    }
-    let name = life.names(".snap").pop().expect("the newest");
-    drop(life);
-    disk.tamper(&name, 0, &[0; 4_096]);
-    let life = Life::open(&disk, NONE);
-    assert!(life.report.snapshot.is_some(), "{}", life.report);
-    assert_eq!(life.found, history.held);
-}
-
-#[test]
-fn with_both_snapshots_damaged_a_whole_log_is_read() {
-    let disk = RecordingDisk::new();
-    let (_, history) = lives(&disk, ALL);
-    let names = [damage(&disk, 0, 4_100), damage(&disk, 1, 4_100)];
-    let life = Life::open(&disk, ALL);
-    assert_eq!((life.report.snapshot, &life.found), (None, &history.held));
-    assert!(names.iter().all(|name| life.report.to_string().contains(name)), "{}", life.report);
-}
-
-#[test]
-fn with_both_snapshots_damaged_and_segments_gone_the_store_opens_read_only_and_says_why() {
-    let disk = RecordingDisk::new();
-    let (_, _) = lives(&disk, NONE);
-    let names = [damage(&disk, 0, 4_100), damage(&disk, 1, 4_100)];
-    let before = disk.operations();
-    let Recovered { opened, .. } = recovered(&disk).expect("opens");
-    assert!(matches!(opened.mode, Mode::ReadOnly));
-    assert_eq!(disk.operations(), before, "nothing is changed");
-    let corruption = opened.report.corruption.as_ref().expect("it says why");
-    assert_eq!((&corruption.file, corruption.fault), (&names[0], Fault::Snapshot));
-    assert!(names.iter().all(|name| opened.report.to_string().contains(name)), "{}", opened.report);
 }
 
 #[test]

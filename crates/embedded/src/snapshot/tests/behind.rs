@@ -1,4 +1,4 @@
-//! What is missing or damaged behind a snapshot, and snapshots that are damaged themselves.
+//! What is missing or damaged behind a snapshot.
 
 use super::*;
 
@@ -122,68 +122,4 @@ fn a_suspect_that_can_be_read_again_is_forgotten() {
     assert!(disk.contents("suspects").is_some());
     assert_eq!(Life::open(&disk, NONE).found, history.held);
     assert!(disk.contents("suspects").is_none());
-}
-
-/// Publishes and settles until another snapshot was taken.
-fn until_another_is_taken(life: &mut Life) {
-    let newest = |life: &Life| life.taker.newest();
-    let before = newest(life);
-    while newest(life) == before {
-        let position = life.publish();
-        life.sync();
-        life.ack(position);
-        life.sync();
-        life.take().expect("taken");
-    }
-}
-
-#[test]
-fn a_snapshot_that_is_damaged_while_the_hub_runs_is_told_of_and_another_is_taken() {
-    for offset in [40, 4_100] {
-        let disk = RecordingDisk::new();
-        let (mut life, history) = lives(&disk, NONE);
-        let name = damage(&disk, 0, offset);
-        assert_eq!(life.taker.trouble(), None);
-        until_another_is_taken(&mut life);
-        let trouble = life.taker.trouble().expect("it is told");
-        assert!(trouble.contains(&name), "{trouble}");
-        until_another_is_taken(&mut life);
-        let read = |found: crate::log::FoundSnapshot| found.verify(&disk).expect("the disk is well").is_ok();
-        assert_eq!(snapshots(&disk).expect("lists").into_iter().map(read).collect::<Vec<_>>(), [true, true]);
-        drop(life);
-        assert_eq!(Life::open(&disk, NONE).found, history.held);
-    }
-}
-
-#[test]
-fn a_damaged_snapshot_is_none_of_the_two_that_are_kept() {
-    let disk = RecordingDisk::new();
-    let (life, history) = lives(&disk, NONE);
-    drop(life);
-    damage(&disk, 0, 4_100);
-    let mut life = Life::open(&disk, NONE);
-    until_another_is_taken(&mut life);
-    drop(life);
-    // Now the newest is damaged, too: the one before the first damaged one is still there.
-    damage(&disk, 0, 4_100);
-    let life = Life::open(&disk, NONE);
-    assert!(life.report.snapshot.is_some(), "{}", life.report);
-    assert_eq!(life.found, history.held);
-}
-
-#[test]
-fn with_no_whole_snapshot_and_segments_gone_none_is_taken_and_that_is_told() {
-    let disk = RecordingDisk::new();
-    let (mut life, _) = lives(&disk, NONE);
-    let names = [damage(&disk, 0, 4_100), damage(&disk, 1, 4_100)];
-    let untaken = loop {
-        let position = life.publish();
-        life.sync();
-        life.ack(position);
-        life.sync();
-        if let Err(untaken) = life.take() {
-            break untaken.to_string();
-        }
-    };
-    assert!(names.iter().all(|name| untaken.contains(name)), "{untaken}");
 }
