@@ -74,8 +74,10 @@ async fn farewell<W: Wire>(mut wire: W, mut out: Outbox) {
         return;
     }
     poll_fn(|cx| wire.poll_close(cx)).await;
+    // What cannot be read is passed over, and nothing is too much any more: nobody takes it.
+    wire.let_in();
     let mut ignored = Vec::new();
-    while poll_fn(|cx| wire.poll_read(cx, &mut ignored)).await.is_ok() {
+    while !matches!(poll_fn(|cx| wire.poll_read(cx, &mut ignored)).await, Err(Gone::Closed(_))) {
         ignored.clear();
     }
 }

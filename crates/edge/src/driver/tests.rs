@@ -2,10 +2,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use skep_core::{Credentials, Incoming};
-use skep_protocol::{Connect, Encoding, ProducerId, Publish, Welcome};
+use skep_protocol::{Code, Connect, Encoding, ProducerId, Publish, Welcome};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::task::yield_now;
 
 use super::*;
+use crate::prefixed::PrefixedWire;
 use crate::testing::{TOKEN, edge};
 use crate::{Edge, EdgeOptions};
 
@@ -217,4 +220,22 @@ async fn shutdown_says_goodbye_and_ends_every_connection() {
     drop(to_hub);
     edge.closed().await;
     assert_eq!((edge.connections(), hub.sessions()), (0, 0));
+}
+
+/// A socket that is closed with something unread in it is reset.
+#[tokio::test]
+async fn last_words_reach_a_peer_that_says_much_behind_what_cannot_be_read() {
+    let (_edge, hub, shutdown) = hub().await;
+    let form = Form::Encoded(Encoding::Compact);
+    let connection = Connection::new(hub.clone(), form, Credentials::default(), hub.now());
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let driven = tokio::spawn(async move { drive(PrefixedWire::new(ours), form, connection, hub, &shutdown).await });
+    theirs.write_all(&vec![0xff; 1 << 20]).await.expect("all of it is taken");
+    theirs.shutdown().await.unwrap();
+    let mut said = Vec::new();
+    theirs.read_to_end(&mut said).await.expect("no reset");
+    let frame = Encoding::Compact.decode(&Bytes::from(said.clone()).slice(4..)).unwrap();
+    let Frame::Error(error) = frame else { panic!("{said:?}") };
+    assert_eq!(error.code, Code::TooLarge);
+    driven.await.unwrap();
 }
