@@ -188,8 +188,10 @@ impl Preparer {
 
     /// A snapshot needs a segment behind it, however short, and the acks that let something go.
     fn use_what_was_kept(&self) {
-        let short = if self.spares.give_up() { self.spares.prepare_short(false) } else { Ok(()) };
-        drop(short.and_then(|()| self.spares.prepare_short(true)));
+        if self.spares.give_up() {
+            drop(self.spares.prepare_short(false));
+        }
+        drop(self.spares.prepare_short(true));
     }
 
     /// A snapshot is under way that may free room, and needs some: whether there is room for more is asked when it is done.

@@ -37,10 +37,12 @@ impl Ballast {
         let failed = |number, bytes, source| Failed { name: file_name(number), bytes, source };
         let files = self.look(&mut known).map_err(|error| failed(1, least, error))?;
         let mut kept: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+        // What cannot be given back just now is kept: there is no harm in that.
         while kept / 4 > bytes
-            && let Some((number, of_it)) = files.pop()
+            && let Some(&(number, of_it)) = files.last()
+            && self.is_removed(number)
         {
-            self.disk.remove(&file_name(number)).map_err(|error| failed(number, of_it, error))?;
+            files.pop();
             kept -= of_it;
         }
         if kept < least {
@@ -57,8 +59,16 @@ impl Ballast {
         let mut known = self.lock();
         let Ok(files) = self.look(&mut known) else { return false };
         let before = files.len();
-        files.retain(|(number, _)| self.disk.remove(&file_name(*number)).is_err());
+        files.retain(|(number, _)| !self.is_removed(*number));
         files.len() < before
+    }
+
+    /// Removes a file; also one that is gone already, of which an earlier try could not say so.
+    fn is_removed(&self, number: u64) -> bool {
+        match self.disk.remove(&file_name(number)) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     fn look<'k>(&self, known: &'k mut Option<Vec<(u64, u64)>>) -> io::Result<&'k mut Vec<(u64, u64)>> {
@@ -93,7 +103,7 @@ fn file_name(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::recording::RecordingDisk;
+    use crate::disk::recording::{Call, RecordingDisk};
 
     fn files(disk: &RecordingDisk) -> Vec<(String, usize)> {
         let size = |name: &String| disk.contents(name).map_or(0, |bytes| bytes.len());
@@ -142,6 +152,22 @@ mod tests {
         let failed = kept.keep(1_400, 1_400).expect_err("there is no room for more");
         assert_eq!((failed.name, failed.bytes), (file_name(2), 400));
         assert_eq!(files(&disk), [(file_name(1), 1_000)]);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_kept_and_removed_another_time() {
+        let disk = RecordingDisk::new();
+        let kept = ballast(&disk);
+        assert!(kept.keep(1_000, 1_000).is_ok());
+        disk.fail_after(Call::Remove, 0);
+        assert!(kept.keep(10, 10).is_ok());
+        assert_eq!(files(&disk), [(file_name(1), 1_000)]);
+        assert!(kept.keep(10, 10).is_ok());
+        assert_eq!(files(&disk), [(file_name(1), 10)]);
+        // It is gone, and nobody can say so.
+        disk.fail_sync_after(0);
+        assert!(!kept.give_up() && files(&disk).is_empty());
+        assert!(kept.give_up() && !kept.give_up());
     }
 
     #[test]

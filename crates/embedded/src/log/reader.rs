@@ -171,7 +171,11 @@ impl Reader {
     pub(super) fn remove(&self, segment: u64) -> io::Result<()> {
         self.shared.catalog.remove(segment);
         self.shared.files.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != segment);
-        self.shared.disk.remove(&file_name(segment))
+        match self.shared.disk.remove(&file_name(segment)) {
+            // An earlier try could not say so.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     /// Notes that a batch could not be read, so that the next opening looks at it.

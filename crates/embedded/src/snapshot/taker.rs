@@ -40,6 +40,10 @@ struct Known {
     damaged: Option<String>,
     /// Why the last one was not taken.
     untaken: Option<String>,
+    /// Segments that no snapshot knows any more, and whose files are to go.
+    leaving: Vec<u64>,
+    /// Why some of them are still there.
+    unremoved: Option<String>,
 }
 
 /// A snapshot that is whole, with what is in it.
@@ -113,7 +117,7 @@ impl Taker {
     /// What a person should know of the snapshots.
     pub(crate) fn trouble(&self) -> Option<String> {
         let known = self.known();
-        let trouble = [known.damaged.clone(), known.untaken.clone()];
+        let trouble = [known.damaged.clone(), known.untaken.clone(), known.unremoved.clone()];
         trouble.into_iter().flatten().reduce(|one, other| format!("{one}; {other}"))
     }
 
@@ -227,7 +231,7 @@ impl Taker {
         Ok(())
     }
 
-    /// Takes one, if one is due, when every record below a position is durable; answers whether segments went. On a full disk, which is
+    /// Looks for one that is due when every record below a position is durable; answers whether segments went. On a full disk, which is
     /// to be eased of so many bytes, one is due whenever it covers more than the last.
     pub(super) fn take(
         &self,
@@ -236,7 +240,20 @@ impl Taker {
         ease: Option<u64>,
         is_closing: &dyn Fn() -> bool,
     ) -> Result<bool, Untaken> {
-        let Some(until) = self.due(durable, ease.is_some()) else { return Ok(false) };
+        let taken = self.take_due(durable, unix_ms, ease, is_closing);
+        let has_gone = self.remove_leaving();
+        taken.map(|()| has_gone)
+    }
+
+    /// Takes one, if one is due, and names what is to go then.
+    fn take_due(
+        &self,
+        durable: u64,
+        unix_ms: u64,
+        ease: Option<u64>,
+        is_closing: &dyn Fn() -> bool,
+    ) -> Result<(), Untaken> {
+        let Some(until) = self.due(durable, ease.is_some()) else { return Ok(()) };
         let disk = &**self.follower.disk();
         let (before, base, mut shadow) = match self.newest_whole()? {
             Some(Whole { found, snapshot, engine }) => (Some(found), Some(snapshot), engine),
@@ -270,8 +287,30 @@ impl Taker {
             tracing::warn!(segments = gone.len(), "the disk is full: settled messages go before their time");
         }
         // From now on every opening knows that they may be missing.
-        gone.iter().try_for_each(|segment| self.follower.remove(*segment)).map_err(Untaken::Disk)?;
-        Ok(!gone.is_empty())
+        self.known().leaving.extend(gone);
+        Ok(())
+    }
+
+    /// Removes what was let go of, also what could not be removed before; answers whether something went.
+    fn remove_leaving(&self) -> bool {
+        let leaving = mem::take(&mut self.known().leaving);
+        let (mut left, mut unremoved) = (Vec::new(), None);
+        let count = leaving.len();
+        for segment in leaving {
+            if let Err(error) = self.follower.remove(segment) {
+                left.push(segment);
+                unremoved = Some(error.to_string());
+            }
+        }
+        let is_any = left.len() < count;
+        let unremoved = unremoved.map(|error| {
+            tracing::warn!(error, segments = left.len(), "what nobody needs cannot be removed; it is tried again");
+            format!("{} segments that nobody needs could not be removed: {error}", left.len())
+        });
+        let mut known = self.known();
+        known.leaving.extend(left);
+        known.unremoved = unremoved;
+        is_any
     }
 
     /// Up to which segment one is to be taken, if one is due.

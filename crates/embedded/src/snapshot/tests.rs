@@ -16,7 +16,7 @@ use super::taker::Untaken;
 use super::{Recovered, Retention, Taker};
 use crate::disk::Disk;
 use crate::disk::is_full;
-use crate::disk::recording::{Image, RecordingDisk};
+use crate::disk::recording::{Call, Image, RecordingDisk};
 use crate::engine::Engine;
 use crate::journal::{LeaseOf, Record, Token, encode_message, message_flags};
 use crate::log::{
@@ -279,4 +279,27 @@ fn a_look_goes_on_across_segments_that_are_gone() {
     assert_eq!(begun.at.segment, 1);
     life.taker.remove(1);
     assert!(scan.all(|batch| batch.is_ok()), "what is left is read");
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_is_told_of_and_goes_at_the_next_look() {
+    let disk = RecordingDisk::new();
+    let (mut life, _) = lives(&disk, NONE);
+    let strays = |life: &Life| {
+        let numbers = life.names(".seg").into_iter().filter_map(|name| segment_number(&name));
+        numbers.filter(|number| !life.reader.holds(*number)).count()
+    };
+    while life.taker.trouble().is_none() {
+        let position = life.publish();
+        life.sync();
+        life.ack(position);
+        life.sync();
+        // The first to go is an old snapshot.
+        disk.fail_after(Call::Remove, 1);
+        life.take().expect("taken");
+    }
+    assert_eq!(strays(&life), 1);
+    disk.fail_no_more();
+    life.take().expect("a look");
+    assert_eq!((strays(&life), life.taker.trouble()), (0, None));
 }
