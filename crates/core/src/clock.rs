@@ -81,6 +81,9 @@ impl Clock {
     /// How long until a moment of the monotonic clock; zero when it has passed.
     #[must_use]
     pub fn until(&self, mono_ms: u64) -> Duration {
+        if let Some(hand) = self.by_hand {
+            return Duration::from_millis(mono_ms.saturating_sub(hand.now().mono_ms));
+        }
         (self.origin + Duration::from_millis(mono_ms)).saturating_duration_since(Instant::now())
     }
 }

@@ -130,8 +130,8 @@ impl<W: Wire> Link<W> {
         let gathered = self.gather(cx, now);
         let written = self.write(cx, now)?;
         let read = self.read(cx, now)?;
-        self.check_time(now)?;
-        Ok(gathered || written || read)
+        let is_due = self.check_time(now)?;
+        Ok(gathered || written || read || is_due)
     }
 
     /// Whoever takes the session up does not wait until this peer has taken what was said to it.
@@ -157,11 +157,11 @@ impl<W: Wire> Link<W> {
         if self.out.is_empty() && self.stalled_ms.is_none() {
             return Ok(false);
         }
-        let before = self.out.weight();
+        let before = self.out.passed();
         match self.wire.poll_write(cx, &mut self.out) {
             Poll::Ready(Ok(())) => self.stalled_ms = None,
             Poll::Ready(Err(gone)) => return Err(End::Gone(gone)),
-            Poll::Pending if self.out.weight() < before => self.stalled_ms = Some(now.mono_ms),
+            Poll::Pending if self.out.passed() > before => self.stalled_ms = Some(now.mono_ms),
             Poll::Pending => {
                 let since = *self.stalled_ms.get_or_insert(now.mono_ms);
                 if now.mono_ms.saturating_sub(since) >= STALL_MAX_MS {
@@ -170,7 +170,7 @@ impl<W: Wire> Link<W> {
                 }
             }
         }
-        Ok(self.out.weight() < before)
+        Ok(self.out.passed() > before)
     }
 
     fn read(&mut self, cx: &mut Context<'_>, now: Now) -> Result<bool, End> {
@@ -201,16 +201,17 @@ impl<W: Wire> Link<W> {
         }
     }
 
-    fn check_time(&mut self, now: Now) -> Result<(), End> {
+    /// Answers whether time asked for something, which is to be said now.
+    fn check_time(&mut self, now: Now) -> Result<bool, End> {
         if now.mono_ms < self.connection.deadline() {
-            return Ok(());
+            return Ok(false);
         }
         if !self.listens() {
             // Whom we do not listen to cannot be called silent; an empty turn says that it lives.
             self.connection.turn([], now).map_err(End::Closing)?;
         }
         match self.connection.on_deadline(now) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             // The end of a silent peer is a loss: its session can be resumed. Every other end has a word to say.
             Err(Closing { reason }) if self.connection.turn([], now).is_ok() => Err(End::Gone(Gone::Closed(reason))),
             Err(closing) => Err(End::Closing(closing)),

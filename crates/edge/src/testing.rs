@@ -21,9 +21,14 @@ pub(crate) const TOKEN: &str = "secret";
 
 /// An edge over a hub over the backend.
 pub(crate) async fn edge(options: EdgeOptions) -> (Edge, Arc<Memory>, CancellationToken) {
+    edge_at(options, Clock::new()).await
+}
+
+/// The same by a clock of the test's.
+pub(crate) async fn edge_at(options: EdgeOptions, clock: Clock) -> (Edge, Arc<Memory>, CancellationToken) {
     let (memory, shutdown) = (Arc::new(Memory::new()), CancellationToken::new());
     let hub_options = HubOptions { name: "test".into(), payload_bytes_max: 1 << 20, guards: Guards::default() };
-    let hub = Hub::open(hub_options, Clock::new(), memory.clone(), memory.clone(), Arc::new(OneToken)).await.unwrap();
+    let hub = Hub::open(hub_options, clock, memory.clone(), memory.clone(), Arc::new(OneToken)).await.unwrap();
     (Edge::new(hub, options, shutdown.clone()), memory, shutdown)
 }
 

@@ -1,15 +1,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::ready;
 
 use bytes::Bytes;
-use skep_core::{Credentials, Incoming};
+use skep_core::{Clock, Credentials, Incoming};
 use skep_protocol::{Code, Connect, Encoding, ProducerId, Publish, Welcome};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::UnixStream;
 use tokio::task::yield_now;
 
 use super::*;
 use crate::prefixed::PrefixedWire;
-use crate::testing::{TOKEN, edge};
+use crate::testing::{TOKEN, edge, edge_at};
 use crate::{Edge, EdgeOptions};
 
 fn hello() -> Frame {
@@ -238,4 +239,125 @@ async fn last_words_reach_a_peer_that_says_much_behind_what_cannot_be_read() {
     let Frame::Error(error) = frame else { panic!("{said:?}") };
     assert_eq!(error.code, Code::TooLarge);
     driven.await.unwrap();
+}
+
+/// Time that passes as fast as nobody has anything to do: the hub's clock follows that of the runtime.
+async fn hub_in_its_own_time() -> (Edge, Arc<Hub>, CancellationToken) {
+    const STEP: Duration = Duration::from_millis(500);
+    let (clock, hand) = Clock::by_hand(Now { mono_ms: 1, unix_ms: 1 });
+    let (edge, _, shutdown) = edge_at(EdgeOptions::default(), clock).await;
+    tokio::spawn(async move {
+        loop {
+            sleep(STEP).await;
+            hand.set(clock.now().plus(STEP));
+        }
+    });
+    let hub = edge.hub();
+    (edge, hub, shutdown)
+}
+
+/// A peer behind a narrow line: it says hello, and now and then something else, unless it only answers pings.
+struct Narrow {
+    stream: DuplexStream,
+    written: usize,
+    has_spoken: bool,
+    says: Option<Pin<Box<Sleep>>>,
+}
+
+impl Narrow {
+    fn new(stream: DuplexStream, speaks: bool) -> Self {
+        let says = speaks.then(|| Box::pin(sleep(Duration::from_secs(10))));
+        Narrow { stream, written: 0, has_spoken: false, says }
+    }
+}
+
+fn json(frame: &Frame) -> Incoming {
+    let mut bytes = Vec::new();
+    Encoding::Json.encode(frame, &mut bytes);
+    Incoming::Bytes(bytes.into())
+}
+
+impl Wire for Narrow {
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut Vec<Incoming>) -> Poll<Result<usize, Gone>> {
+        if !std::mem::replace(&mut self.has_spoken, true) {
+            into.push(json(&hello()));
+            return Poll::Ready(Ok(1));
+        }
+        if let Some(says) = &mut self.says
+            && says.as_mut().poll(cx).is_ready()
+        {
+            says.as_mut().reset(Instant::now() + Duration::from_secs(10));
+            into.push(json(&Frame::Pong(1)));
+            return Poll::Ready(Ok(1));
+        }
+        // A byte is the answer to a ping.
+        crate::wire::poll_read_some(&mut self.stream, cx, 1, |_| {
+            into.push(json(&Frame::Pong(1)));
+            Ok(())
+        })
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outbox) -> Poll<Result<(), Gone>> {
+        while !out.is_empty() {
+            let head = |_| crate::wire::Head::new(&[]);
+            ready!(crate::wire::poll_write_some(&mut self.stream, cx, (out, &mut self.written), 1, head))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_says_nothing_by_itself_is_asked_in_time_and_lives_by_its_answers() {
+    let (_edge, hub, shutdown) = hub_in_its_own_time().await;
+    let form = Form::Encoded(Encoding::Json);
+    let connection = Connection::new(hub.clone(), form, Credentials::default(), hub.now());
+    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+    let driven = tokio::spawn(async move { drive(Narrow::new(ours, false), form, connection, hub, &shutdown).await });
+    let since = Instant::now();
+    let mut pings = 0;
+    let mut said = vec![0; 1024];
+    while since.elapsed() < Duration::from_secs(300) {
+        let count = theirs.read(&mut said).await.unwrap();
+        assert!(count > 0, "it was closed after {:?}", since.elapsed());
+        if said.starts_with(b"{\"ping\"") {
+            pings += 1;
+            theirs.write_all(b"!").await.unwrap();
+        }
+    }
+    assert!((9..=10).contains(&pings), "{pings} pings in five minutes");
+    driven.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_a_large_frame_slowly_is_not_cut() {
+    let (_edge, hub, shutdown) = hub_in_its_own_time().await;
+    let form = Form::Encoded(Encoding::Json);
+    let connection = Connection::new(hub.clone(), form, Credentials::default(), hub.now());
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    let held = hub.clone();
+    let driven = tokio::spawn(async move { drive(Narrow::new(ours, true), form, connection, held, &shutdown).await });
+    let mut said = vec![0; 1024];
+    let count = theirs.read(&mut said).await.unwrap();
+    let Frame::Welcome(welcome) = Encoding::Json.decode(&Bytes::from(said[..count].to_vec())).unwrap() else {
+        panic!()
+    };
+    let mut answerer = hub.attach(skep_core::Party { name: "local".into(), agent: None }, None).unwrap();
+    let id = skep_protocol::MessageId::new("1").unwrap();
+    let to = skep_protocol::Topic::new(&format!("{}.1", welcome.replies)).unwrap();
+    let reply =
+        skep_protocol::Message::build(&id, "s", "t").to(&to).payload("x/y", vec![0; 200 * 1024]).finish().unwrap();
+    answerer.publish(1, &[reply], hub.now());
+    let mut taken = 0;
+    // A kilobyte a second: minutes for the whole of it.
+    while taken < 200 * 1024 {
+        sleep(Duration::from_secs(1)).await;
+        let count = theirs.read(&mut said).await.unwrap();
+        assert!(count > 0, "it was cut after {taken} bytes");
+        taken += count;
+    }
+    driven.abort();
 }
