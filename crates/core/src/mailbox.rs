@@ -25,8 +25,8 @@ pub enum Entry {
     Answer(Answer),
     /// A message under a lease.
     Delivery(Delivery),
-    /// The queue of a subscription is no more, and why. Comes at most once for each.
-    Ended(SubscriptionId, Error),
+    /// The queue of a subscription is no more, which one of its number that is, and why. Comes at most once for each.
+    Ended(SubscriptionId, u64, Error),
 }
 
 /// Where everything that comes back to one session arrives.
@@ -216,6 +216,8 @@ pub struct Outlet {
     pub mailbox: Arc<Mailbox>,
     /// The subscription's number in that session.
     pub subscription: SubscriptionId,
+    /// Which one of that number: it may be drawn again.
+    pub nth: u64,
 }
 
 /// Mailboxes that got something and are to be woken, once each, when all locks are released.

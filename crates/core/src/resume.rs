@@ -97,10 +97,11 @@ impl Hub {
         drop(parked);
         session.arrive(now);
         session.mailbox.taken_up();
-        session.mailbox.forget_deliveries();
         session.ready.extend(session.subscriptions.ended());
         let mut kept: Vec<LeaseToken> =
             session.subscriptions.consumers().flat_map(|(consumer, _)| consumer.keep(held, now)).collect();
+        // Only now: what a read from disk still brought may be of a lease that was just ended, and nothing new comes yet.
+        session.mailbox.forget_deliveries();
         session.subscriptions.consumers().for_each(|(consumer, window)| consumer.set_window(window.0, window.1));
         kept.sort_unstable();
         let lost = held.iter().filter(|lease| kept.binary_search(lease).is_err()).copied().collect();

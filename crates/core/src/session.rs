@@ -57,7 +57,8 @@ pub struct Session {
 
 /// A cold verb is done.
 pub(crate) enum Done {
-    Consumer(SubscriptionId, Result<Box<dyn Consumer>, Error>),
+    /// The number of a subscription, which one of that number, and what became of it.
+    Consumer(SubscriptionId, u64, Result<Box<dyn Consumer>, Error>),
     Event(SessionEvent),
 }
 
@@ -179,11 +180,11 @@ impl Session {
     pub fn set_window(&mut self, window: Window) {
         let (messages, bytes) = (window.messages.min(WINDOW_MESSAGES_MAX), window.bytes.min(WINDOW_BYTES_MAX));
         match self.subscriptions.get(window.subscription) {
-            Some(Subscription::Queue { consumer, window }) => {
+            Some(Subscription::Queue { consumer, window, .. }) => {
                 *window = (messages, bytes);
                 consumer.set_window(messages, bytes);
             }
-            Some(Subscription::Pending { window }) => *window = (messages, bytes),
+            Some(Subscription::Pending { window, .. }) => *window = (messages, bytes),
             Some(Subscription::Live(_)) | None => {}
         }
     }
@@ -284,9 +285,9 @@ impl Session {
                     self.hub.telemetry.delivered(1);
                     into.push(SessionEvent::Deliver(delivery));
                 }
-                Entry::Ended(id, error) => {
+                Entry::Ended(id, nth, error) => {
                     // Its consumer is gone already; one that was unsubscribed meanwhile needs no word.
-                    if self.subscriptions.end(id, error.clone()) {
+                    if self.subscriptions.end(id, nth, error.clone()) {
                         into.push(SessionEvent::NotSubscribed(id, error));
                     }
                 }

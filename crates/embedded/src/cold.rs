@@ -192,7 +192,7 @@ mod tests {
     fn due(consumer: ConsumerId, position: u64) -> Cold {
         Cold::Due(Due {
             consumer,
-            outlet: Outlet { mailbox: Arc::new(Mailbox::default()), subscription: 1 },
+            outlet: Outlet { mailbox: Arc::new(Mailbox::default()), subscription: 1, nth: 1 },
             queue: QueueName::new("jobs").expect("a name"),
             position,
             place: Place::new(BatchAt { segment: 1, offset: 0 }, 0, 0).expect("a place"),

@@ -32,14 +32,14 @@ impl House {
         House { _folder: folder, hub }
     }
 
-    fn line(&self) -> Line {
+    pub(crate) fn line(&self) -> Line {
         let now = self.hub.now();
         let connection = Connection::new(self.hub.clone(), Form::Values, Credentials::default(), now);
         Line { connection, hub: self.hub.clone(), heard: Vec::new() }
     }
 
     /// A line over which a session stands.
-    async fn open(&self, connect: Connect) -> (Line, Welcome) {
+    pub(crate) async fn open(&self, connect: Connect) -> (Line, Welcome) {
         let mut line = self.line();
         line.say(Frame::Connect(connect));
         let welcome = line.hear(|frame| matches!(frame, Frame::Welcome(_))).await;
@@ -49,21 +49,21 @@ impl House {
 }
 
 /// One end of a connection.
-struct Line {
-    connection: Connection,
-    hub: Arc<Hub>,
+pub(crate) struct Line {
+    pub(crate) connection: Connection,
+    pub(crate) hub: Arc<Hub>,
     heard: Vec<Frame>,
 }
 
 impl Line {
-    fn say(&mut self, frame: Frame) {
+    pub(crate) fn say(&mut self, frame: Frame) {
         let now = self.hub.now();
         // Whether it ends, the test sees by what it hears.
         let _ = self.connection.turn([Incoming::Frame(frame)], now);
     }
 
     /// The first frame of a kind.
-    async fn hear(&mut self, is_it: impl Fn(&Frame) -> bool) -> Frame {
+    pub(crate) async fn hear(&mut self, is_it: impl Fn(&Frame) -> bool) -> Frame {
         let wait = async {
             loop {
                 if let Some(at) = self.heard.iter().position(&is_it) {
@@ -86,7 +86,7 @@ impl Line {
     }
 
     /// Declares a queue and subscribes to it.
-    async fn consume(&mut self, queue: &str, messages: u32) {
+    pub(crate) async fn consume(&mut self, queue: &str, messages: u32) {
         let name = QueueName::new(queue).expect("a name");
         self.say(Frame::Manage(Manage { tag: 1, command: Command::Declare(QueueSpec::new(name.clone())) }));
         self.hear(|frame| matches!(frame, Frame::Managed(_))).await;
@@ -97,7 +97,7 @@ impl Line {
     }
 }
 
-fn hello() -> Connect {
+pub(crate) fn hello() -> Connect {
     Connect { version: 1, producer: Some(ProducerId([3; 16])), ..Connect::default() }
 }
 

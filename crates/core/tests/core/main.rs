@@ -8,5 +8,6 @@ mod faulty;
 mod guards;
 mod lists;
 mod live;
+mod numbers;
 mod steps;
 mod unstored;

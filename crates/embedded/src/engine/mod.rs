@@ -381,7 +381,7 @@ fn tell(pending: Pending, fx: &mut Effects) {
     match pending {
         Pending::Answer(reply, completion) => reply.complete(completion, &mut fx.wakes),
         Pending::End(outlet, error) => {
-            if outlet.mailbox.push(skep_core::Entry::Ended(outlet.subscription, error)) {
+            if outlet.mailbox.push(skep_core::Entry::Ended(outlet.subscription, outlet.nth, error)) {
                 fx.wakes.add(&outlet.mailbox);
             }
         }

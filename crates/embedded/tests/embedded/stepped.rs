@@ -99,7 +99,7 @@ impl Stepped {
 
     pub(crate) fn consume(&mut self, messages: u32) -> (Box<dyn Consumer>, Arc<Mailbox>) {
         let mailbox = Arc::new(Mailbox::default());
-        let outlet = Outlet { mailbox: mailbox.clone(), subscription: 1 };
+        let outlet = Outlet { mailbox: mailbox.clone(), subscription: 1, nth: 1 };
         let (queue, party) = (QueueName::new("jobs").expect("a name"), "worker".to_owned());
         let how = Consume { messages, bytes: u64::MAX, handlers: 1, binding: Binding::Connection, party };
         let store = self.store.clone();

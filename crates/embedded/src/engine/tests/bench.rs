@@ -195,7 +195,7 @@ impl Bench {
     pub(super) fn attach(&mut self, queue: &str, messages: u32, binding: Binding) -> Option<usize> {
         let mailbox = Arc::new(Mailbox::default());
         let how = Consume { messages, bytes: 1 << 20, handlers: 1, binding, party: "agent/bob".into() };
-        let outlet = Outlet { mailbox: mailbox.clone(), subscription: 1 };
+        let outlet = Outlet { mailbox: mailbox.clone(), subscription: 1, nth: 1 };
         let id = self.step(|engine, now, fx| engine.attach(&name(queue), &how, outlet, now, fx)).ok()?;
         self.consumers.push((id, mailbox));
         self.flush();
