@@ -12,6 +12,13 @@ macro_rules! counts {
             pub(crate) fn add(&mut self, other: &Counts) {
                 $(self.$name += other.$name;)+
             }
+
+            /// What did not happen at all.
+            #[cfg(test)]
+            pub(super) fn unstrained(&self) -> Vec<&'static str> {
+                let all = [$((self.$name, $text),)+];
+                all.iter().filter(|(count, _)| *count == 0).map(|(_, what)| *what).collect()
+            }
         }
 
         impl fmt::Display for Counts {
