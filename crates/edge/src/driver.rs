@@ -178,7 +178,7 @@ impl<W: Wire> Link<W> {
             return Ok(false);
         }
         let (mut frames, mut bytes, mut gone) = (Vec::new(), 0, None);
-        // Of a peer that nobody knows yet no more than its Connect is taken.
+        // Of a peer that nobody knows yet one read is taken: its Connect, and what came with it.
         let frames_max = if self.connection.is_open() { TURN_FRAMES_MAX } else { 1 };
         while bytes < TURN_BYTES_MAX && frames.len() < frames_max {
             match self.wire.poll_read(cx, &mut frames) {

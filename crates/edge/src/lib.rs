@@ -13,6 +13,7 @@ pub mod limits;
 mod listener;
 mod prefixed;
 mod seats;
+mod stalled;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

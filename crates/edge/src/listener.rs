@@ -21,6 +21,7 @@ use crate::edge::Shared;
 use crate::http::Problem;
 use crate::limits::{ACCEPT_PAUSE, DRAIN_MAX, FAREWELL_MAX, FIRST_BYTE_MAX, HTTP_HEAD_MAX, TURNED_AWAY_MAX};
 use crate::seats::Seat;
+use crate::stalled::Stalled;
 
 /// Serves HTTP and WebSocket until shutdown; then stops accepting, lets requests finish for
 /// a bounded time, and cuts what is left.
@@ -89,7 +90,7 @@ async fn serve_one(shared: Arc<Shared>, stream: TcpStream, router: Router, seat:
     if !is_heard(&shared, &stream).await {
         return tracing::debug!("a connection said nothing");
     }
-    let stream = TokioIo::new(stream);
+    let stream = TokioIo::new(Stalled::new(stream));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         // A request that becomes a WebSocket takes the seat along.

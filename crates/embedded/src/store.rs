@@ -1,6 +1,6 @@
 //! The shell around the engine: its one lock, and the deliveries that leave it.
 //!
-//! Under the lock nothing reads the disk, wakes anybody or waits. Deliveries whose batch is
+//! Under the lock nothing reads the disk or waits, and no session is woken. Deliveries whose batch is
 //! in memory go straight into mailboxes; the others go through the reading thread, and then
 //! all that follow them to the same consumer do, too, so that none overtakes another.
 

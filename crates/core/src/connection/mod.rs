@@ -1,4 +1,4 @@
-//! Frames to session and back, without any I/O: no socket, no await, no clock.
+//! Frames to session and back, without any I/O: no socket, and no clock but to wait for whoever is to let go of a session.
 //!
 //! A driver owns the socket. It hands what it read to [`Connection::turn`], writes what
 //! [`Connection::poll_transmit`] gives it, calls [`Connection::on_deadline`] when

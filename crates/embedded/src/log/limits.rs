@@ -32,7 +32,7 @@ pub const PROOF_ROOM_BYTES: u64 = 128;
 /// more to settle than that by and by frees segments.
 pub const SETTLE_ROOM_BYTES_MAX: u64 = 16 << 20;
 
-/// What is kept of the disk for the time when it is full has room for so many of the shortest segments, beside what snapshots need:
+/// What is kept of the disk for the time when it is full has room for so many segments of the first length, beside what snapshots need:
 /// one that takes settles, and two behind which two snapshots stand, so that the first of them goes.
 pub const BALLAST_SEGMENTS: u64 = 3;
 
