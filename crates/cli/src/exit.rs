@@ -181,7 +181,7 @@ fn judge(error: &anyhow::Error) -> (Exit, Shown) {
         _ => error.downcast_ref::<FolderError>(),
     };
     match folder {
-        Some(FolderError::Taken { .. }) => own(Exit::Refused, "hub_running"),
+        Some(FolderError::Taken { .. } | FolderError::LogTaken { .. }) => own(Exit::Refused, "hub_running"),
         Some(FolderError::LogGone { .. }) => own(Exit::Refused, "log_gone"),
         Some(FolderError::Private(_)) => own(Exit::Refused, "data_folder"),
         Some(FolderError::Token(_)) => own(Exit::Refused, "token"),

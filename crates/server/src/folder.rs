@@ -7,6 +7,7 @@
 //! never used: who could put something into it could be the hub, or hear the token.
 
 mod hub_file;
+mod log;
 mod made;
 mod socket;
 
@@ -30,6 +31,8 @@ use crate::config::UnixSocket;
 pub struct DataFolder {
     path: PathBuf,
     made: Made,
+    /// The folder of the log, locked; none before it is taken, and where there is none.
+    log: Option<File>,
     /// Held, never read.
     _lock: File,
 }
@@ -44,6 +47,17 @@ pub enum FolderError {
         folder: PathBuf,
         /// What it says of itself, once it is ready.
         hub: Option<Box<HubFile>>,
+    },
+    /// Its log is another one's, too, which is at work in it.
+    #[error(
+        "the log {} is in use: a hub (or `skep verify`, `skep repair`) of another data folder that leads to it, too, is at work there. Use that hub, or stop it; and give this data folder a log of its own: {} must be a folder with a copy of the log, not a link or a mount of it",
+        at.display(), log.display()
+    )]
+    LogTaken {
+        /// Where this data folder has its log.
+        log: PathBuf,
+        /// Where that leads.
+        at: PathBuf,
     },
     /// It was in use, and its log is not there any more.
     #[error(
@@ -101,7 +115,7 @@ impl DataFolder {
                 stale.unix.iter().for_each(|path| socket::remove_elsewhere(path));
             }
             HubFile::remove(&path)?;
-            return Ok(DataFolder { path, made, _lock: lock });
+            return Ok(DataFolder { path, made, log: None, _lock: lock });
         }
         Err(FolderError::Taken { folder: path, hub: None })
     }
@@ -114,7 +128,7 @@ impl DataFolder {
         let path = std::path::absolute(path).map_err(failed(path))?;
         private::folder(&path)?;
         match lock(&path)? {
-            Some(lock) => Ok(DataFolder { path, made: Made::default(), _lock: lock }),
+            Some(lock) => Ok(DataFolder { path, made: Made::default(), log: None, _lock: lock }),
             None => Err(FolderError::Taken { folder: path, hub: None }),
         }
     }

@@ -1,6 +1,6 @@
 //! The store of a data folder in which no hub runs: looked through, and repaired.
 //!
-//! Both hold the folder's lock meanwhile, so that no hub starts in it, and refuse while one runs.
+//! Both hold the locks of the folder and of its log meanwhile, so that no hub starts in it, and refuse while one runs.
 
 use std::path::Path;
 
@@ -15,8 +15,9 @@ use crate::wiring::offline;
 /// # Errors
 /// `Folder` while a hub runs there, or when there is no log; `Store` when the disk answers an error. Damage is no error.
 pub fn verify(data: &Path, progress: &mut Progress<'_>) -> Result<Checked, ServerError> {
-    let folder = DataFolder::hold(data)?;
+    let mut folder = DataFolder::hold(data)?;
     folder.check_log()?;
+    folder.take_log()?;
     Ok(offline::verify(&folder.store(), progress)?)
 }
 
@@ -26,7 +27,8 @@ pub fn verify(data: &Path, progress: &mut Progress<'_>) -> Result<Checked, Serve
 /// # Errors
 /// As [`verify`]; and `Store` with `disk_full`, with nothing changed.
 pub fn repair(data: &Path, accept_loss: bool, unix_s: u64, progress: &mut Progress<'_>) -> Result<Repair, ServerError> {
-    let folder = DataFolder::hold(data)?;
+    let mut folder = DataFolder::hold(data)?;
     folder.check_log()?;
+    folder.take_log()?;
     Ok(offline::repair(&folder.store(), accept_loss, unix_s, progress)?)
 }

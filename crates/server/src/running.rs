@@ -101,10 +101,10 @@ impl Server {
     /// come to a store, a data folder that was not there before is gone again.
     ///
     /// # Errors
-    /// `Folder` while another hub runs in it, or when its log is gone; `Listen` and `Edge` where an address is taken;
+    /// `Folder` while another hub runs in it or writes its log, or when its log is gone; `Listen` and `Edge` where an address is taken;
     /// `Store` when the store cannot be opened.
     pub async fn start(config: Config) -> Result<Running, ServerError> {
-        let folder = DataFolder::take(&config.data)?;
+        let mut folder = DataFolder::take(&config.data)?;
         let doors = match Doors::open(&config, &folder).await {
             Ok(doors) => doors,
             Err(error) => {
@@ -112,6 +112,7 @@ impl Server {
                 return Err(error);
             }
         };
+        folder.make_log()?;
         let Doors { tcp, unix } = doors;
         let shutdown = CancellationToken::new();
         let Wired { hub, edge, token } = wire(&config, &folder, &random()?, shutdown.clone()).await?;

@@ -13,6 +13,7 @@ mod json;
 mod looks;
 mod moments;
 mod no_hub;
+mod one_log;
 mod order;
 mod place;
 mod receive;
