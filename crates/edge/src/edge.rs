@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::Hosts;
 use crate::in_process::InProcess;
-use crate::limits::{CONNECTIONS_MAX, DRAIN_MAX};
+use crate::limits::{CONNECTIONS_MAX, DRAIN_MAX, TURNED_AWAY_MAX};
 use crate::seats::{Seat, Seats};
 use crate::unix::BoundSocket;
 use crate::{http, in_process, listener, unix};
@@ -27,11 +27,18 @@ pub struct EdgeOptions {
     pub allowed_origins: Vec<String>,
     /// Connections at a time, of all kinds together.
     pub connections_max: usize,
+    /// Connections beyond those, at each listener, that are being told so; more are closed without a word.
+    pub turned_away_max: usize,
 }
 
 impl Default for EdgeOptions {
     fn default() -> Self {
-        EdgeOptions { allowed_hosts: Vec::new(), allowed_origins: Vec::new(), connections_max: CONNECTIONS_MAX }
+        EdgeOptions {
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            connections_max: CONNECTIONS_MAX,
+            turned_away_max: TURNED_AWAY_MAX,
+        }
     }
 }
 
@@ -46,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) hosts: Hosts,
     pub(crate) seats: Seats,
+    pub(crate) turned_away_max: usize,
     /// Cancelled, everything here says goodbye and ends.
     pub(crate) shutdown: CancellationToken,
 }
@@ -55,9 +63,10 @@ impl Edge {
     /// say goodbye, and what does not end in time is cut.
     #[must_use]
     pub fn new(hub: Arc<Hub>, options: EdgeOptions, shutdown: CancellationToken) -> Self {
-        let EdgeOptions { allowed_hosts, allowed_origins, connections_max } = options;
+        let EdgeOptions { allowed_hosts, allowed_origins, connections_max, turned_away_max } = options;
         let hosts = Hosts::new(&allowed_hosts, &allowed_origins);
-        Edge { shared: Arc::new(Shared { hub, hosts, seats: Seats::new(connections_max), shutdown }) }
+        let seats = Seats::new(connections_max);
+        Edge { shared: Arc::new(Shared { hub, hosts, seats, turned_away_max, shutdown }) }
     }
 
     /// The hub it leads to.

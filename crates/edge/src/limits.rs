@@ -4,7 +4,10 @@ use std::time::Duration;
 
 /// Connections at a time, of all kinds together; beyond it the answer is 503 and `busy`.
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// Connections that are being told so; beyond it they are closed without a word.
+/// Connections at a time that are not for TCP, where a sixteenth of all is less and a quarter of all is not: some agents on this
+/// machine, and a command beside them.
+pub const KEPT_OF_FEW: usize = 8;
+/// Connections that are being told so, at each listener; beyond it they are closed without a word.
 pub const TURNED_AWAY_MAX: usize = 64;
 
 /// Bytes read from a connection before they are handed on as one batch.

@@ -19,14 +19,14 @@ use tower::ServiceExt;
 
 use crate::edge::Shared;
 use crate::http::Problem;
-use crate::limits::{ACCEPT_PAUSE, DRAIN_MAX, FAREWELL_MAX, FIRST_BYTE_MAX, HTTP_HEAD_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPT_PAUSE, DRAIN_MAX, FAREWELL_MAX, FIRST_BYTE_MAX, HTTP_HEAD_MAX};
 use crate::seats::Seat;
 use crate::stalled::Stalled;
 
 /// Serves HTTP and WebSocket until shutdown; then stops accepting, lets requests finish for
 /// a bounded time, and cuts what is left.
 pub(crate) async fn serve_tcp(shared: Arc<Shared>, listener: TcpListener, router: Router) {
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let turned_away = Arc::new(Semaphore::new(shared.turned_away_max));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

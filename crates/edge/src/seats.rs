@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::limits::KEPT_OF_FEW;
+
 /// The seats of an edge, shared by all its listeners.
 #[derive(Debug)]
 pub(crate) struct Seats {
@@ -36,9 +38,10 @@ impl Seats {
     }
 
     /// How many are not for TCP: some are kept for whoever comes another way, so that strangers who fill all they can
-    /// do not keep the owner of the hub out.
+    /// do not keep the owner of the hub out. Of few seats it is a larger part: an agent and a command are there at a time.
     pub(crate) fn kept_from_tcp(&self) -> usize {
-        self.all as usize / 16
+        let all = self.all as usize;
+        (all / 16).max((all / 4).min(KEPT_OF_FEW))
     }
 
     /// How many are taken.
@@ -58,10 +61,12 @@ mod tests {
 
     #[test]
     fn some_seats_are_kept_for_whoever_comes_another_way_than_tcp() {
-        let seats = Seats::new(32);
-        let tcp: Vec<_> = std::iter::from_fn(|| seats.take_leaving(seats.kept_from_tcp())).collect();
-        assert_eq!(tcp.len(), 30);
-        assert!(seats.take().is_some());
+        for (all, for_tcp) in [(1, 1), (16, 12), (32, 24), (64, 56), (1600, 1500)] {
+            let seats = Seats::new(all);
+            let tcp: Vec<_> = std::iter::from_fn(|| seats.take_leaving(seats.kept_from_tcp())).collect();
+            assert_eq!(tcp.len(), for_tcp);
+            assert_eq!(seats.take().is_some(), all > 1);
+        }
     }
 
     #[tokio::test]

@@ -20,14 +20,14 @@ use tokio::time::timeout;
 use crate::driver::drive;
 use crate::edge::Shared;
 use crate::error::EdgeError;
-use crate::limits::{ACCEPT_PAUSE, FAREWELL_MAX, TURN_BYTES_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPT_PAUSE, FAREWELL_MAX, TURN_BYTES_MAX};
 use crate::listener::{drain, log_end};
 use crate::prefixed::{self, PrefixedWire};
 use crate::seats::Seat;
 
 /// Serves a socket until shutdown, then removes it.
 pub(crate) async fn serve(shared: Arc<Shared>, socket: BoundSocket) {
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let turned_away = Arc::new(Semaphore::new(shared.turned_away_max));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

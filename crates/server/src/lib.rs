@@ -7,6 +7,7 @@ pub mod config;
 pub mod folder;
 mod limits;
 pub mod offline;
+mod places;
 mod running;
 pub mod walks;
 mod wiring;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, RetentionTree};
 use crate::folder::DataFolder;
+use crate::places::Places;
 use crate::running::ServerError;
 
 /// A hub put together, not yet listening.
@@ -52,10 +53,12 @@ pub(crate) async fn wire(
     let name = format!("skep {}", env!("CARGO_PKG_VERSION"));
     let options = HubOptions { name, payload_bytes_max: config.payload_bytes_max, guards: config.guards };
     let hub = Hub::open(options, clock, backend.clone(), backend, policy).await?;
+    let Places { connections_max, turned_away_max } = Places::within_limit(config.connections_max);
     let edge_options = EdgeOptions {
         allowed_hosts: config.allowed_hosts.clone(),
         allowed_origins: config.allowed_origins.clone(),
-        connections_max: config.connections_max,
+        connections_max,
+        turned_away_max,
     };
     let edge = Edge::new(hub.clone(), edge_options, shutdown);
     Ok(Wired { hub, edge, token })
