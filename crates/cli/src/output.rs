@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-pub(crate) use plain::{age, now_ms, one_line, path, presence, until};
+pub(crate) use plain::{age, cell, now_ms, one_line, path, presence, until};
 pub(crate) use skep_protocol::text::{counted, plain, word};
 pub(crate) use table::Table;
 
@@ -32,12 +32,13 @@ impl Output {
         self.json
     }
 
-    /// An answer: the value with `--json`, else the words; no words, no line.
+    /// An answer: the value with `--json`, else the words; no words, no line. Words may hold anybody's text: a terminal
+    /// obeys none of it.
     pub(crate) fn answer(&self, value: &impl Serialize, words: impl Display) -> io::Result<()> {
         if self.json {
             return self.value(value);
         }
-        let words = words.to_string();
+        let words = plain(&words.to_string());
         if words.is_empty() { Ok(()) } else { self.line(words.trim_end_matches('\n')) }
     }
 

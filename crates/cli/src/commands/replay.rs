@@ -5,7 +5,7 @@ use skep_protocol::{Ask, Filter, Position, Stored};
 
 use crate::advice::near_topic;
 use crate::context::Context;
-use crate::output::{age, one_line, word};
+use crate::output::{age, cell, one_line, word};
 use crate::stored::messages;
 
 /// Show stored messages whose topic matches, settled or not; nothing is taken
@@ -95,6 +95,6 @@ fn words(stored: &Stored) -> String {
     let topics: Vec<&str> = view.to().collect();
     let payload = one_line(view.payload().unwrap_or_default());
     let (position, age) = (stored.position, age(stored.time_ms));
-    let (id, source, kind) = (view.id(), view.source(), view.kind());
+    let [id, source, kind] = [view.id(), view.source(), view.kind()].map(cell);
     format!("{position}  {id}  {age}  {}  {source}  {kind}  {payload}", topics.join(","))
 }

@@ -5,7 +5,7 @@ use skep_protocol::{Filter, Message};
 
 use super::reply;
 use crate::context::Context;
-use crate::output::{counted, one_line};
+use crate::output::{cell, counted, one_line};
 
 /// Listen to live messages, until Ctrl-C
 ///
@@ -60,7 +60,8 @@ fn show(context: &Context, message: &Message) -> anyhow::Result<()> {
     let view = message.view();
     let topics: Vec<&str> = view.to().collect();
     let payload = one_line(view.payload().unwrap_or_default());
-    context.output().answer(message, format!("{}  {}  {}  {payload}", topics.join(","), view.source(), view.kind()))?;
+    let [source, kind] = [view.source(), view.kind()].map(cell);
+    context.output().answer(message, format!("{}  {source}  {kind}  {payload}", topics.join(",")))?;
     if let Some(how) = reply::how_to(context.global(), message) {
         context.output().note(format!("  {how}"));
     }

@@ -8,7 +8,7 @@ use skep_protocol::{Code, Error, Event, MessageId, Search, Traced, format_time};
 use super::{inquire, next, search, unstored_note};
 use crate::context::Context;
 use crate::health::warn_if_damaged;
-use crate::output::{Table, one_line, plain, word};
+use crate::output::{Table, cell, one_line, word};
 
 /// Messages of one id that are shown.
 const SAME_ID_MAX: u32 = 100;
@@ -53,7 +53,7 @@ pub(super) async fn show(context: &Context, client: &Client, message: &MessageId
         words.push_str(&format!("\n{said}\nnext: {next}\n"));
     }
     let shown = Shown { messages: &found.messages, events: &events, verdict: said, next, note };
-    context.output().answer(&shown, plain(&words))?;
+    context.output().answer(&shown, words)?;
     if let Some(more) = found.next {
         let more = context.command(&format!("trace {} --after {more}", word(message.as_str())));
         context.output().note(format!("there are more messages with this id: {more}"));
@@ -66,8 +66,12 @@ fn words(messages: &[Traced]) -> String {
     let several = messages.len() > 1;
     let each = messages.iter().map(|traced| {
         let place = traced.position.map_or_else(|| "stored nowhere".into(), |at| format!("position {at}"));
-        let head =
-            format!("from {}, {}, {place}: {}\n", one_line(sender(traced).as_bytes()), traced.kind, traced.state);
+        let head = format!(
+            "from {}, {}, {place}: {}\n",
+            one_line(sender(traced).as_bytes()),
+            cell(&traced.kind),
+            traced.state
+        );
         format!("{}{}", if several { head } else { String::new() }, table(&traced.events))
     });
     each.collect::<Vec<_>>().join("\n")

@@ -10,7 +10,7 @@ use crate::advice::{unknown_receiver, unknown_sender};
 use crate::context::Context;
 use crate::duration::{millis, show as span};
 use crate::health::warn_if_damaged;
-use crate::output::{Table, age, now_ms, one_line, plain, until, word};
+use crate::output::{Table, age, now_ms, one_line, until, word};
 use crate::stored::waits_for;
 
 /// Messages that are shown unless it is said: one screen.
@@ -86,7 +86,7 @@ pub(super) async fn tell(
         verdict: said.or(nothing.as_deref()),
         next,
     };
-    context.output().answer(&shown, plain(words))?;
+    context.output().answer(&shown, words)?;
     if let Some(more) = found.next {
         context.output().note(format!("there are more: {}", context.command(&which.typed(more))));
     }
