@@ -67,7 +67,9 @@ impl Named<'_> {
 pub(crate) async fn near_topic(client: &Client, topic: &str) -> Option<String> {
     let Ok(Page::Queues(queues)) = client.query(Ask::Queues).await else { return None };
     let filters = queues.iter().flat_map(|info| &info.spec.filters).filter(|filter| filter.is_literal());
-    did_you_mean(topic, filters.map(Filter::as_str))
+    let filters: Vec<&str> = filters.map(Filter::as_str).collect();
+    // What there is was not mistyped.
+    if filters.contains(&topic) { None } else { did_you_mean(topic, filters.into_iter()) }
 }
 
 /// That nobody has a name, agent, queue or topic, and what was probably meant by it; none if somebody has it, or that is not known.

@@ -6,10 +6,11 @@
 mod inquiry;
 mod many;
 mod one;
+mod unmatched;
 
 pub use inquiry::Inquiry;
 
-use crate::{Fate, QueueName, Topic, Traced, text};
+use crate::{Fate, QueueName, Stored, Topic, Traced, text};
 
 /// The sentence and the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +21,29 @@ pub struct Verdict {
     pub next: String,
 }
 
-/// Why nobody takes a message that waits, and what to run then, if it is not to receive it.
+/// Why nobody takes a message that waits, or took one that reached nobody, and what to run then, if it is not what is
+/// run otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Takers {
     said: String,
     next: Option<String>,
+}
+
+/// Why a queue that one consumer reads at a time hands nothing out while leases on it are open, by a look at its messages.
+#[must_use]
+pub fn one_at_a_time(messages: &[Stored], now_ms: u64) -> String {
+    let held = messages.iter().find_map(|stored| stored.holder.as_ref().map(|holder| (stored.position, holder)));
+    let keeps = match held {
+        Some((position, holder)) => {
+            let left = text::left(holder.until_ms, now_ms);
+            format!(
+                "the lease of {} on position {position} keeps it for another {left}, unless it is settled",
+                holder.party
+            )
+        }
+        None => "leases on it are open".to_owned(),
+    };
+    format!("one consumer at a time reads it, and {keeps}")
 }
 
 /// The one that stands worst, and of those the newest: it decides what is said of all.

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use skep_client::{Client, Deliveries, Error, Leased, ReceiveOptions};
-use skep_protocol::{Action, AgentId, Ask, Binding, Code, Delivery, Outcome, Page, QueueInfo, QueueName, Retry};
+use skep_protocol::verdict::one_at_a_time;
+use skep_protocol::{
+    Action, AgentId, Ask, Binding, Code, Consumers, Delivery, Outcome, Page, QueueInfo, QueueName, Retry,
+};
 use tokio::time::timeout;
 
 use super::reply;
@@ -13,6 +16,7 @@ use crate::advice::{Named, advise};
 use crate::context::Context;
 use crate::duration;
 use crate::exit::Usage;
+use crate::output::{cell, now_ms};
 
 /// Take messages from a queue, else from an agent's inbox
 ///
@@ -48,6 +52,8 @@ The payload goes to standard output, all else to standard error.";
 
 /// How long after one message the next may come and still belong to the same take.
 const QUIET: Duration = Duration::from_millis(500);
+/// Messages of a queue among which those under a lease are looked for.
+const LOOK: u32 = 100;
 /// How long a queue is given to deliver what it holds, however short the wait: a message may
 /// have to be read from disk. A longer wait is told.
 const WAIT_MIN: Duration = Duration::from_millis(250);
@@ -164,11 +170,12 @@ fn show(context: &Context, delivery: &Delivery, ack: bool) -> anyhow::Result<()>
     }
     let view = delivery.message.view();
     let (queue, position, attempt) = (&delivery.queue, delivery.position, delivery.attempt);
-    output.note(format!("{}  {}  {}", view.id(), view.source(), view.kind()));
+    let [id, source, kind] = [view.id(), view.source(), view.kind()].map(cell);
+    output.note(format!("{id}  {source}  {kind}"));
     output.note(format!("  {queue}  position {position}  attempt {attempt}"));
     if let Some(ended) = &delivery.previous {
-        let progress = ended.progress.as_ref().map(|text| format!(", which came as far as: {text}"));
-        output.note(format!("  the attempt before ended: {}{}", ended.reason, progress.unwrap_or_default()));
+        let progress = ended.progress.as_ref().map(|text| format!(", which came as far as: {}", cell(text)));
+        output.note(format!("  the attempt before ended: {}{}", cell(&ended.reason), progress.unwrap_or_default()));
     }
     if !ack {
         let (lease, lasts) = (delivery.lease, duration::show(delivery.lease_ms));
@@ -193,12 +200,31 @@ fn is_timeout(error: &anyhow::Error) -> bool {
 async fn with_what_is_held(client: &Client, queue: &QueueName, error: anyhow::Error) -> anyhow::Error {
     let asked = client.query(Ask::Queue { queue: queue.clone() }).await;
     let (Ok(Page::Queues(queues)), Some(told)) = (asked, error.downcast_ref::<Error>()) else { return error };
-    let held = queues.first().map(held).unwrap_or_default();
+    let Some(info) = queues.first() else { return error };
+    let held = held(info);
     if held.is_empty() {
-        error
-    } else {
-        Error { text: format!("{}; it holds {held}", told.text), ..told.clone() }.into()
+        return error;
     }
+    let why = only_one_reads(client, info).await.map(|why| format!(". But {why}")).unwrap_or_default();
+    Error { text: format!("{}; it holds {held}{why}", told.text), ..told.clone() }.into()
+}
+
+/// Why nothing comes to a consumer that holds nothing, of a queue that one reads at a time.
+async fn only_one_reads(client: &Client, info: &QueueInfo) -> Option<String> {
+    if info.spec.consumers == Consumers::Shared || info.ready == 0 {
+        return None;
+    }
+    let name = &info.spec.name;
+    // This command itself is one of them.
+    if info.consumers > 1 {
+        let active = info.active.as_deref().unwrap_or("another");
+        return Some(format!(
+            "one consumer at a time reads it, and that is {active} until it goes; this one stands by"
+        ));
+    }
+    let asked = client.query(Ask::Peek { queue: name.clone(), limit: LOOK, from: None }).await;
+    let Some(Page::Messages { messages, .. }) = asked.ok().filter(|_| info.leased > 0) else { return None };
+    Some(format!("{}: wait for it, or end it by its token, with ack or nack", one_at_a_time(&messages, now_ms())))
 }
 
 fn held(info: &QueueInfo) -> String {

@@ -29,6 +29,35 @@ fn a_mistyped_topic_that_nobody_takes_is_told_although_nothing_was_refused() {
 }
 
 #[test]
+fn what_is_there_and_holds_nothing_is_not_guessed_to_be_mistyped() {
+    let ran = place().skep(&["replay", "jobs"]).done();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "no message to jobs is stored.\n"));
+}
+
+#[test]
+fn what_to_type_next_for_a_message_that_reached_nobody_is_not_refused() {
+    let place = place();
+    for (topic, next) in [
+        ("bob", "send bob TEXT"),
+        ("workspace.docs", "publish workspace.docs.news TEXT"),
+        ("Jobs", "publish jobs TEXT"),
+        ("service.sum", "subscribe service.sum"),
+        ("elsewhere", "queue add elsewhere"),
+    ] {
+        let published = place.skep(&["publish", topic, "x", "--json"]).done().json();
+        let traced = place.skep(&["trace", published["id"].as_str().unwrap()]).done().out;
+        assert!(traced.ends_with(&format!("\nnext: skep {next}\n")), "{topic}: {traced}");
+        let typed: Vec<&str> = next.split(' ').collect();
+        if typed[0] != "subscribe" {
+            place.skep(&typed).done();
+        }
+    }
+    place.skep(&["request", "service.sum", "x", "--id", "asked"]).failed(3, "no_responders");
+    let traced = place.skep(&["trace", "asked"]).done().out;
+    assert!(traced.ends_with("\nnext: skep subscribe service.sum\n"), "{traced}");
+}
+
+#[test]
 fn a_mistyped_agent_is_told_with_the_one_that_was_probably_meant() {
     let place = place();
     for args in [&["send", "bbo", "x"][..], &["inbox", "bbo"], &["receive", "--as", "bbo"]] {

@@ -42,6 +42,36 @@ fn a_leased_message_is_shown_with_who_has_it_and_for_how_long() {
     assert!(seen.contains("waits, attempt 1 ended: not now") && !seen.contains("leased"), "{seen}");
 }
 
+/// Publishes a message whose every text would colour, move or forge what a terminal shows.
+fn publish_evil(place: &Place) {
+    let args = ["publish", "jobs", "\u{1b}[31mred", "--type", "\u{1b}[31mred\nforged", "--id", "a\u{9b}2Jb"];
+    place.skep(&args).done();
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_shown_of_stored_and_of_live_messages() {
+    let place = place();
+    publish_evil(&place);
+    let is_tame = |text: &str| !text.contains(|c: char| c.is_control() && c != '\n');
+    let shown = place.skep(&["replay", "jobs"]).done().out;
+    assert!(is_tame(&shown) && shown.lines().count() == 1, "{shown:?}");
+    assert!(shown.contains("a\\u{9b}2Jb") && shown.contains("\\u{1b}[31mred\\nforged"), "{shown:?}");
+    let taken = place.skep(&["receive", "jobs"]).done().err;
+    assert!(is_tame(&taken) && taken.contains("\\u{1b}[31mred\\nforged\n"), "{taken:?}");
+
+    let mut child = place.spawn(&["subscribe", "jobs", "-n", "1"]);
+    let mut said = String::new();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    err.read_line(&mut said).unwrap();
+    assert!(said.starts_with("listening"), "{said}");
+    publish_evil(&place);
+    let heard = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert!(is_tame(&heard) && heard.lines().count() == 1 && heard.contains("\\u{1b}[31mred\\nforged"), "{heard:?}");
+    // A program is given what was said.
+    let json = place.skep(&["replay", "jobs", "-n", "1", "--json"]).done().json();
+    assert_eq!(json["message"]["type"], "\u{1b}[31mred\nforged");
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_ends_a_look_quietly() {
     let place = place();

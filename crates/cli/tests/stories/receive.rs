@@ -79,3 +79,23 @@ fn who_is_given_nothing_is_told_what_the_queue_holds() {
         .skep(&["receive", "jobs", "--wait", "0s"])
         .failed(6, "nothing came from jobs within 0s; it holds 1 leased, 1 delayed");
 }
+
+#[test]
+fn who_waits_behind_the_lease_of_another_is_told_whose_it_is_and_until_when() {
+    let place = Place::with_hub();
+    for how in ["exclusive", "single-active"] {
+        place.skep(&["queue", "add", how, "--consumers", how]).done();
+        place.skep(&["publish", how, "first"]).done();
+        let second = place.skep(&["publish", how, "second", "--json"]).done().json();
+        let taken = place.skep(&["receive", how, "--as", "eve", "--json"]).done().json();
+        let position = &taken["delivery"]["position"];
+        let ran =
+            place.skep(&["receive", how, "--wait", "0s"]).failed(6, "it holds 1 ready, 1 leased. But one consumer");
+        ran.failed(6, &format!("the lease of agent/eve on position {position} keeps it for another "));
+        let traced = place.skep(&["trace", second["id"].as_str().unwrap()]).done().out;
+        assert!(traced.contains(&format!("the lease of agent/eve on position {position} keeps it")), "{traced}");
+        assert!(traced.ends_with(&format!("\nnext: skep queue peek {how}\n")), "{traced}");
+        place.skep(&["ack", taken["delivery"]["lease"].as_str().unwrap()]).done();
+        assert_eq!(place.skep(&["receive", how, "--ack"]).done().out, "second\n");
+    }
+}

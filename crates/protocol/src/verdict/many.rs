@@ -75,7 +75,10 @@ fn say(last: &Traced, many: &str, places: &Places, takers: Option<&str>, now_ms:
             format!("{many} {} in the dead letters of {of}{because} {why}.", is("is", "are"))
         }
         Fate::Refused => format!("{many} {} refused and stored nowhere{because} {why}.", is("was", "were")),
-        Fate::Unmatched => format!("{many} reached nobody: {why}."),
+        Fate::Unmatched => {
+            let meant = takers.map(|said| format!("; {said}")).unwrap_or_default();
+            format!("{many} reached nobody: {why}{meant}.")
+        }
         Fate::Dropped => format!("{many} {} dropped: {why}.", is("was", "were")),
         Fate::Retrying => {
             let is = is("waits", "wait");

@@ -1,6 +1,6 @@
 //! The verdict on one message.
 
-use super::{Takers, Verdict, has_expired, look, origin, place, why};
+use super::{Takers, Verdict, has_expired, look, origin, place, unmatched, why};
 use crate::text::{left, word};
 use crate::{Fate, QueueName, Topic, Traced, format_time, text};
 
@@ -18,7 +18,10 @@ pub(super) fn of(traced: &Traced, takers: Option<&Takers>, now_ms: u64) -> Verdi
         }
         Fate::Dead => format!("It is in the dead letters of {}: {why}.", origin(traced)),
         Fate::Refused => format!("It was refused and is stored nowhere: {why}."),
-        Fate::Unmatched => format!("It reached nobody: {why}."),
+        Fate::Unmatched => {
+            let meant = takers.map(|takers| format!("; {}", takers.said)).unwrap_or_default();
+            format!("It reached nobody: {why}{meant}.")
+        }
         Fate::Dropped => format!("It was dropped: {why}."),
         Fate::Retrying if restarted(traced) => {
             format!("It waits in {queue} to be delivered again: the hub started anew while {who} had it, {attempt}.")
@@ -66,7 +69,11 @@ pub(super) fn next(traced: &Traced) -> String {
             return named.to_owned();
         }
         return match (traced.state, traced.to.first()) {
-            (Fate::Unmatched, Some(topic)) => format!("queue add {}", word(topic)),
+            (Fate::Unmatched, Some(topic)) => unmatched::next(topic),
+            // Somebody has to listen before it is asked again; where a reply goes nobody else can.
+            (Fate::Refused, Some(topic)) if reason.starts_with("no_responders") && !Topic::is_reserved(topic) => {
+                format!("subscribe {}", word(topic))
+            }
             (Fate::Refused, _) if reason.starts_with("read_only") => "verify".to_owned(),
             (Fate::Refused, _) if reason.starts_with("unknown_agent") => "agents ls".to_owned(),
             (Fate::Refused, _) if reason.starts_with("queue_full") || reason.starts_with("no_queue") => {
@@ -261,5 +268,6 @@ pub(super) mod tests {
         assert_eq!(next("forbidden: no: skep agents add bob; rm -r x"), "status");
         assert_eq!(next("read_only: damaged; see all of it with `skep verify`; restore it"), "verify");
         assert_eq!(next("queue_full: jobs holds 1 message"), "queue ls");
+        assert_eq!(next("no_responders: nobody listens at jobs to answer this request"), "subscribe jobs");
     }
 }
