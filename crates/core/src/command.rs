@@ -8,11 +8,9 @@ use skep_protocol::{
 use crate::backend::{Changed, QueueCommand, Read, Seen};
 use crate::clock::Now;
 use crate::hub::Hub;
-use crate::limits::METADATA_BYTES_MAX;
+use crate::limits::{LOOK_MAX, METADATA_BYTES_MAX};
 use crate::policy::{Action, Party};
 
-/// Most messages one look shows; more by asking on from `next`.
-pub(crate) const LOOK_MAX: u32 = 1_000;
 /// Messages that a purge drops at a time.
 const PURGE_PART: u32 = 8_192;
 
@@ -120,7 +118,7 @@ impl Hub {
         if !self.registry.is_known(agent.as_str()) {
             self.forget_facts(agent, now).await?;
         }
-        Ok(Answer::Done { changed })
+        Ok(Answer::Done { changed: true })
     }
 
     async fn deregister(&self, agent: &AgentId, force: bool, now: Now) -> Result<Answer, Error> {

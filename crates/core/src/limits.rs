@@ -75,6 +75,8 @@ pub const METADATA_BYTES_MAX: usize = 64 * 1024;
 pub const WATCH_CHANGES_MAX: usize = 1_024;
 /// Bytes of such changes: some facts of the largest size.
 pub const WATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Messages that one look, search or pick shows or means; more by asking on from `next`. They are read at one time.
+pub const LOOK_MAX: u32 = 1_000;
 /// Queues or agents that one page shows; more by asking on from `next`. A page is gathered under one hold of a lock.
 pub const LIST_MAX: u32 = 256;
 /// Bytes of such a page; one entry may always come.

@@ -6,10 +6,10 @@ use skep_protocol::{Code, Error, Pick, Picked, Position, QueueName, Stored};
 
 use crate::backend::{QueueCommand, Read, Seen};
 use crate::clock::Now;
-use crate::command::{LOOK_MAX, unknown_queue};
+use crate::command::unknown_queue;
 use crate::expiry::has_expired;
 use crate::hub::Hub;
-use crate::limits::{PICK_LOOKS_MAX, PICK_SHOWN_BYTES_MAX, PICK_SHOWN_MAX};
+use crate::limits::{LOOK_MAX, PICK_LOOKS_MAX, PICK_SHOWN_BYTES_MAX, PICK_SHOWN_MAX};
 
 /// Where those stand that are meant, the first of them, and where to go on.
 #[derive(Default)]
@@ -23,6 +23,7 @@ struct Found {
 impl Hub {
     /// Moves dead letters back to the queue they came from. What expired stays: it would only come back.
     pub(crate) async fn redrive_picked(&self, queue: QueueName, pick: &Pick, now: Now) -> Result<Picked, Error> {
+        let pick = pick.checked()?;
         let Some(dead) = queue.dead() else {
             let origin = queue.origin().map(|origin| format!(": {origin}")).unwrap_or_default();
             let text = format!("{queue} has no dead letters of its own; name the queue that they came from{origin}");
@@ -42,6 +43,7 @@ impl Hub {
 
     /// Drops messages of a queue; what is leased stays.
     pub(crate) async fn purge_picked(&self, queue: QueueName, pick: &Pick, now: Now) -> Result<Picked, Error> {
+        let pick = pick.checked()?;
         let found = self.find(&queue, pick, |stored| stored.holder.is_none()).await?;
         self.carry_out(found, pick, |positions| QueueCommand::PurgeAt(queue, positions), now).await
     }

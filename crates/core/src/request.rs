@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::HashMap;
-use skep_protocol::{Code, Error, Message};
+use skep_protocol::{Code, Error, Message, Retry};
 
 use crate::clock::Now;
 use crate::live::Live;
@@ -42,7 +42,9 @@ impl Replies {
         let random = topic.strip_prefix(ROOT).and_then(|rest| rest.split('.').next()).unwrap_or_default();
         let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
         let Some(mailbox) = waiting.get(random) else {
-            return Err(Error::new(Code::NoResponders, format!("nobody waits for a reply at {topic} any more")));
+            // It is asked anew with another topic, never with this one.
+            let text = format!("nobody waits for a reply at {topic} any more; it can reach nobody");
+            return Err(Error { retry: Retry::Never, ..Error::new(Code::NoResponders, text) });
         };
         if !mailbox.push_reply(&Live::one(message.clone())) {
             return Err(Error::new(

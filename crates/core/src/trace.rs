@@ -3,8 +3,8 @@
 use skep_protocol::{Code, Error, Event, Fate, Found, Position, Search, Traced, Wanted};
 
 use crate::backend::{Read, Seen};
-use crate::command::LOOK_MAX;
 use crate::hub::Hub;
+use crate::limits::LOOK_MAX;
 
 /// Messages that a search shows unless it says otherwise.
 const SEARCH: u32 = 100;

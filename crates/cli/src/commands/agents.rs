@@ -103,8 +103,9 @@ fn add(context: &Context, agent: &AgentId, metadata: Option<String>) -> anyhow::
     let unsaid = metadata.is_none();
     let metadata = metadata.map_or_else(|| Ok("{}".into()), checked)?;
     context.attached_as(context.global().agent.clone(), async |client| {
+        let was_there = client.query(Ask::Queue { queue: QueueName::inbox(agent) }).await.is_ok();
         // What an agent said of itself before stays, unless something else is said.
-        if unsaid && client.query(Ask::Queue { queue: QueueName::inbox(agent) }).await.is_ok() {
+        if unsaid && was_there {
             return tell(
                 context,
                 &Answer::Done { changed: false },
@@ -112,10 +113,11 @@ fn add(context: &Context, agent: &AgentId, metadata: Option<String>) -> anyhow::
             );
         }
         let answer = client.manage(Command::Register { agent: agent.clone(), metadata }).await?;
-        let words = [
-            format!("added {agent}; it has an inbox now"),
-            format!("{agent} was there already; what it says of itself is now as given"),
-        ];
+        let changed = match was_there {
+            true => format!("{agent} was there already; what it says of itself is now as given"),
+            false => format!("added {agent}; it has an inbox now"),
+        };
+        let words = [changed, format!("{agent} was there already, and says this of itself")];
         tell(context, &answer, words)
     })
 }

@@ -51,6 +51,23 @@ fn after_a_fix_the_dead_letters_of_one_cause_go_back_and_the_others_are_dropped(
 }
 
 #[test]
+fn what_is_picked_by_an_empty_text_is_refused_and_nothing_is_dropped() {
+    let place = with_dead(&[("first", "bad")]);
+    place.skep(&["publish", "jobs", "second"]).done();
+    for (flag, name) in
+        [("reason", "reason"), ("type", "type"), ("source", "source"), ("message", "message"), ("key", "partitionkey")]
+    {
+        for args in [["queue", "purge", "jobs"], ["queue", "purge", "$dead.jobs"], ["queue", "redrive", "jobs"]] {
+            let flag = format!("--{flag}");
+            let ran = place.skep(&[&args[..], &[flag.as_str(), ""]].concat());
+            ran.failed(2, &format!("error invalid_argument: {name} is empty"));
+        }
+    }
+    assert_eq!(dead(&place), 1);
+    assert_eq!(place.skep(&["receive", "jobs", "--ack"]).done().out, "second\n");
+}
+
+#[test]
 fn a_message_that_must_not_be_tried_twice_says_so_itself() {
     let place = Place::with_hub();
     place.skep(&["queue", "add", "jobs", "--attempts", "5"]).done();

@@ -95,7 +95,7 @@ async fn an_agent_that_is_deregistered_while_it_says_something_of_itself_leaves_
         house.facts.hold(None);
         gone
     });
-    assert_eq!((said, gone), (Ok(Answer::Done { changed: false }), Ok(Answer::Done { changed: true })));
+    assert_eq!((said, gone), (Ok(Answer::Done { changed: true }), Ok(Answer::Done { changed: true })));
     assert!(house.fact("metadata").await.is_none());
 }
 

@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 use skep_core::limits::LIST_MAX;
 use skep_protocol::{AgentId, AgentInfo, Ask, Command, WorkspaceId};
 
-use super::extract::{Asked, At, AtTwo, Bare, Caller, Object};
+use super::extract::{Asked, At, AtTwo, Bare, Caller, Members, Nothing, Object, at_most};
 use super::problem::Problem;
-use super::queues::{Force, Listed, command, page};
+use super::queues::{Force, Listed, command, linked};
 use super::{Answered, json};
 
 /// An agent, whose metadata is shown as the object that it is.
@@ -25,8 +25,8 @@ struct Shown {
 /// `GET /v1/agents`: a page of them.
 pub(crate) async fn list(caller: Caller, Asked(how): Asked<Listed>) -> Answered {
     let after = how.after.as_deref().map(str::parse).transpose()?;
-    let limit = how.limit.unwrap_or(LIST_MAX);
-    Ok(page(caller.visit()?.ask(Ask::AgentsAfter { after, limit }).await?))
+    let limit = at_most(how.limit, LIST_MAX, LIST_MAX)?;
+    Ok(linked("agents", how.limit, caller.visit()?.ask(Ask::AgentsAfter { after, limit }).await?))
 }
 
 /// Agents as they are shown over HTTP, and behind which to go on.
@@ -50,7 +50,8 @@ pub(crate) fn shown(agents: Vec<AgentInfo>, next: Option<AgentId>) -> Response {
 /// `PUT /v1/agents/{agent}`
 pub(crate) async fn register(caller: Caller, At(agent): At<AgentId>, _: Bare, body: Object) -> Answered {
     let body = body.or_empty();
-    let metadata: Box<RawValue> = serde_json::from_slice(&body)
+    let metadata: Box<RawValue> = serde_json::from_slice::<Members>(&body)
+        .and_then(|_| serde_json::from_slice(&body))
         .map_err(|error| Problem::argument(format!("agent {agent}: {error}; expected its metadata, a JSON object")))?;
     command(caller, Command::Register { agent, metadata: metadata.get().to_owned() }).await
 }
@@ -61,7 +62,13 @@ pub(crate) async fn deregister(caller: Caller, At(agent): At<AgentId>, Asked(how
 }
 
 /// `PUT /v1/agents/{agent}/workspaces/{workspace}`
-pub(crate) async fn join(caller: Caller, AtTwo(agent, workspace): AtTwo<AgentId, WorkspaceId>, _: Bare) -> Answered {
+pub(crate) async fn join(
+    caller: Caller,
+    AtTwo(agent, workspace): AtTwo<AgentId, WorkspaceId>,
+    _: Bare,
+    body: Object,
+) -> Answered {
+    let Nothing {} = body.read()?;
     command(caller, Command::Join { agent, workspace }).await
 }
 

@@ -1,5 +1,7 @@
 //! What handlers take from a request, each with its own words when it is not as expected.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -8,8 +10,9 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use skep_core::Party;
 use skep_protocol::limits::FRAME_BYTES_MAX;
 use skep_protocol::{Code, Error};
@@ -76,6 +79,16 @@ async fn variables<T: DeserializeOwned + Send, S: Send + Sync>(parts: &mut Parts
     }
 }
 
+/// How many are asked for: as many as one answer shows, or fewer. To show less than was asked for would look like the end.
+pub(crate) fn at_most(limit: Option<u32>, unsaid: u32, most: u32) -> Result<u32, Problem> {
+    match limit {
+        Some(limit) if limit == 0 || limit > most => {
+            Err(Problem::argument(format!("limit is {limit}; expected 1 to {most}")))
+        }
+        limit => Ok(limit.unwrap_or(unsaid)),
+    }
+}
+
 /// The query.
 pub(crate) struct Asked<T>(pub(crate) T);
 
@@ -126,6 +139,34 @@ impl<S: Send + Sync> FromRequestParts<S> for Bare {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
+
+/// The members of a JSON object, in order, none twice: of two that are called alike one would be ignored, and believed to be in
+/// force.
+pub(crate) struct Members(pub(crate) Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading;
+        impl<'de> Visitor<'de> for Reading {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let (mut members, mut names) = (Vec::new(), BTreeSet::new());
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if !names.insert(name.clone()) {
+                        let shown: String = name.chars().take(NAMED_CHARS_MAX).collect();
+                        return Err(serde::de::Error::custom(format!("{shown:?} stands twice")));
+                    }
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Reading)
+    }
+}
 
 /// A body that is a JSON object, or none.
 pub(crate) struct Object(Option<Bytes>);

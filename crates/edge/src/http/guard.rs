@@ -82,7 +82,7 @@ fn agent(headers: &HeaderMap) -> Result<Option<AgentId>, Error> {
 /// Only JSON is taken: what a form of a foreign page can send is none.
 fn check_content(request: &Request) -> Result<(), Problem> {
     if !matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
-        return Ok(());
+        return check_empty(request);
     }
     let is_json = match request.headers().get(header::CONTENT_TYPE) {
         None => request.body().is_end_stream(),
@@ -93,6 +93,15 @@ fn check_content(request: &Request) -> Result<(), Problem> {
     }
     let text = "expected a body of JSON: send it with Content-Type: application/json or application/cloudevents+json";
     Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, Error::new(Code::InvalidArgument, text)))
+}
+
+/// What a look or a deletion says in a body would be ignored, and believed to be in force.
+fn check_empty(request: &Request) -> Result<(), Problem> {
+    if request.body().is_end_stream() || !request.uri().path().starts_with("/v1/") {
+        return Ok(());
+    }
+    let (method, path) = (request.method(), request.uri().path());
+    Err(Problem::argument(format!("body: {method} {path} takes none; its parameters stand in the query")))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The past, and the hub itself.
 
 use serde::Deserialize;
+use skep_core::limits::LOOK_MAX;
 use skep_protocol::{Ask, Filter, Position};
 
 use super::Answered;
-use super::extract::{Asked, Bare, Caller};
+use super::extract::{Asked, Bare, Caller, at_most};
 use super::queues::page;
 use crate::limits::LOOK;
 
@@ -20,7 +21,7 @@ pub(crate) struct Since {
 pub(crate) async fn replay(caller: Caller, Asked(since): Asked<Since>) -> Answered {
     let filter = Filter::new(since.filter.as_deref().unwrap_or(">"))?;
     let from = since.from.as_deref().map_or(Ok(Position::Number(0)), str::parse)?;
-    let ask = Ask::Replay { filter, from, limit: since.limit.unwrap_or(LOOK) };
+    let ask = Ask::Replay { filter, from, limit: at_most(since.limit, LOOK, LOOK_MAX)? };
     Ok(page(caller.visit()?.ask(ask).await?))
 }
 

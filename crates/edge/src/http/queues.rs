@@ -1,17 +1,15 @@
 //! Queues: declared, deleted, looked at.
 
-use std::fmt::Display;
-
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use skep_core::limits::LIST_MAX;
+use skep_core::limits::{LIST_MAX, LOOK_MAX};
 use skep_protocol::{
     AgentId, Answer, Ask, Code, Command, Error, Event, Page, Pick, Position, QueueInfo, QueueName, QueueSpec, Stored,
 };
 
-use super::extract::{Asked, At, Bare, Caller, Object};
+use super::extract::{Asked, At, Bare, Caller, Members, Object, at_most};
 use super::problem::Problem;
 use super::trace::moment;
 use super::{Answered, json};
@@ -64,8 +62,8 @@ pub(crate) struct Force {
 /// `GET /v1/queues`: a page of them.
 pub(crate) async fn list(caller: Caller, Asked(how): Asked<Listed>) -> Answered {
     let after = how.after.as_deref().map(str::parse).transpose()?;
-    let limit = how.limit.unwrap_or(LIST_MAX);
-    Ok(page(caller.visit()?.ask(Ask::QueuesAfter { after, limit }).await?))
+    let limit = at_most(how.limit, LIST_MAX, LIST_MAX)?;
+    Ok(linked("queues", how.limit, caller.visit()?.ask(Ask::QueuesAfter { after, limit }).await?))
 }
 
 /// `GET /v1/queues/{queue}`
@@ -81,7 +79,7 @@ pub(crate) async fn show(caller: Caller, At(queue): At<QueueName>, _: Bare) -> A
 
 /// `PUT /v1/queues/{queue}`: what the body does not say stays as it is, in a new queue as it is by default.
 pub(crate) async fn declare(caller: Caller, At(queue): At<QueueName>, _: Bare, body: Object) -> Answered {
-    let said = body.read()?;
+    let said = members(body)?;
     let mut visit = caller.visit()?;
     let present = match visit.ask(Ask::Queue { queue: queue.clone() }).await {
         Ok(Page::Queues(queues)) => queues.into_iter().next().map(|info| info.spec),
@@ -92,6 +90,13 @@ pub(crate) async fn declare(caller: Caller, At(queue): At<QueueName>, _: Bare, b
     let present = present.unwrap_or_else(|| QueueSpec::new(queue.clone()));
     let spec = spec(queue, &present, said)?;
     Ok(answered(visit.command(Command::Declare(spec)).await?))
+}
+
+/// What the body says, none of it twice.
+fn members(body: Object) -> Result<Map<String, Value>, Problem> {
+    let Members(members) = body.read()?;
+    let read = members.into_iter().map(|(name, value)| serde_json::from_str(value.get()).map(|value| (name, value)));
+    read.collect::<Result<_, _>>().map_err(|error| Problem::argument(format!("body: {error}")))
 }
 
 /// A declaration of what the body says, with the name of the path. A member that is not
@@ -152,24 +157,29 @@ impl Picking {
     fn pick(self, now_ms: u64) -> Result<Pick, Problem> {
         Ok(Pick {
             message: self.message,
-            position: self.position.as_deref().map(str::parse).transpose()?,
+            position: position("position", self.position.as_deref())?,
             reason: self.reason,
             kind: self.kind,
             source: self.source,
             partitionkey: self.partitionkey,
             since_ms: self.since.as_deref().map(|text| moment("since", text, now_ms)).transpose()?,
             until_ms: self.until.as_deref().map(|text| moment("until", text, now_ms)).transpose()?,
-            from: self.from.as_deref().map(str::parse).transpose()?,
-            limit: self.limit,
+            from: position("from", self.from.as_deref())?,
+            limit: self.limit.map(|limit| at_most(Some(limit), limit, LOOK_MAX)).transpose()?,
             dry_run: self.dry_run,
         })
     }
 }
 
+fn position(name: &str, said: Option<&str>) -> Result<Option<Position>, Problem> {
+    let read = said.map(str::parse).transpose();
+    read.map_err(|error: Error| Problem::argument(format!("{name}: {}", error.text)))
+}
+
 /// `GET /v1/queues/{queue}/messages`: from a position on, if one is said.
 pub(crate) async fn messages(caller: Caller, At(queue): At<QueueName>, Asked(how): Asked<Peeked>) -> Answered {
-    let from = how.from.as_deref().map(str::parse).transpose()?;
-    Ok(page(caller.visit()?.ask(Ask::Peek { queue, limit: how.limit.unwrap_or(LOOK), from }).await?))
+    let (from, limit) = (position("from", how.from.as_deref())?, at_most(how.limit, LOOK, LOOK_MAX)?);
+    Ok(page(caller.visit()?.ask(Ask::Peek { queue, limit, from }).await?))
 }
 
 /// `GET /v1/inbox/{agent}`: it only looks.
@@ -204,10 +214,17 @@ struct Queues {
     next: Option<QueueName>,
 }
 
-/// The answer with a link to the page behind it, if there is one.
-fn with_next(list: &str, next: Option<impl Display>, mut response: Response) -> Response {
+/// A page of a list, with a link to the one behind it, if there is one: as long as this one was to be.
+pub(crate) fn linked(list: &str, limit: Option<u32>, shown: Page) -> Response {
+    let next = match &shown {
+        Page::QueuesPart { next, .. } => next.as_ref().map(QueueName::to_string),
+        Page::AgentsPart { next, .. } => next.as_ref().map(AgentId::to_string),
+        _ => None,
+    };
+    let mut response = page(shown);
+    let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
     // Names are of letters that stand in a header and a URL as they are.
-    let link = next.map(|next| format!("</v1/{list}?after={next}>; rel=\"next\""));
+    let link = next.map(|next| format!("</v1/{list}?after={next}{limit}>; rel=\"next\""));
     if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
         response.headers_mut().insert(header::LINK, link);
     }
@@ -229,9 +246,9 @@ pub(crate) fn page(page: Page) -> Response {
         Page::Traced(found) => json(&found),
         Page::Status(status) => json(&status),
         Page::Queues(queues) => json(&Queues { queues, next: None }),
-        Page::QueuesPart { queues, next } => with_next("queues", next.clone(), json(&Queues { queues, next })),
+        Page::QueuesPart { queues, next } => json(&Queues { queues, next }),
         Page::Agents(agents) => super::agents::shown(agents, None),
-        Page::AgentsPart { agents, next } => with_next("agents", next.clone(), super::agents::shown(agents, next)),
+        Page::AgentsPart { agents, next } => super::agents::shown(agents, next),
     }
 }
 

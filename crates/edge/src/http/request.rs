@@ -24,6 +24,10 @@ use crate::limits::{REQUEST_TIMEOUT_MAX_MS, REQUEST_TIMEOUT_MS};
 /// What asks for the parts of a reply as they come.
 const EVENT_STREAM: &str = "text/event-stream";
 
+/// What to send a request again means: a caller over HTTP has no session by which the hub would know it again, and its reply
+/// goes to a topic of that call alone.
+const ASKED_TWICE: &str = "Sent again, it is another request, whatever its id: it may be asked, and done, twice";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HowLong {
@@ -104,10 +108,12 @@ impl Asking {
     fn late(&self, came: u32) -> Error {
         let (topic, ms) = (&self.topic, self.timeout.as_millis());
         let text = match came {
-            0 => format!("no reply from {topic} within {ms} ms; the request may still be worked on"),
-            _ => format!("no further part of the reply from {topic} within {ms} ms; parts that came: {came}"),
+            0 => format!("no reply from {topic} within {ms} ms; the request may still be worked on. {ASKED_TWICE}"),
+            _ => format!(
+                "no further part of the reply from {topic} within {ms} ms; parts that came: {came}. {ASKED_TWICE}"
+            ),
         };
-        Error::new(Code::Timeout, text)
+        Error { retry: Retry::Never, ..Error::new(Code::Timeout, text) }
     }
 
     /// The parts as they come. A user who reads slowly is waited for: meanwhile they wait in the session, which takes no
@@ -154,8 +160,8 @@ async fn reply(visit: &mut Visit, replies: &str, id: &str) -> Message {
 }
 
 fn closed() -> Error {
-    let text = "the hub closed before the reply came; the request may have been worked on";
-    Error { outcome: Outcome::Unknown, retry: Retry::Unchanged, ..Error::new(Code::ShuttingDown, text) }
+    let text = format!("the hub closed before the reply came; the request may have been worked on. {ASKED_TWICE}");
+    Error { outcome: Outcome::Unknown, retry: Retry::Never, ..Error::new(Code::ShuttingDown, text) }
 }
 
 fn takes_events(headers: &HeaderMap) -> bool {

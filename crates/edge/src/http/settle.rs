@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::from_str;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, from_value};
 use skep_protocol::limits::BATCH_MAX;
 use skep_protocol::{Action, Code, Error, LeaseToken, Message, Publication, Publish, Settle, SettleBatch, Settlement};
 
-use super::extract::{At, Bare, Caller, Nothing, Object};
+use super::extract::{At, Bare, Caller, Members, Nothing, Object};
 use super::problem::Problem;
 use super::publish::{Receipt, message};
 use super::visit::one;
@@ -30,7 +30,7 @@ struct Batch {
 #[serde(deny_unknown_fields)]
 struct One {
     lease: LeaseToken,
-    action: Value,
+    action: Box<RawValue>,
 }
 
 /// One result for each settle and each publish, in order.
@@ -41,7 +41,7 @@ struct Results {
     receipts: Vec<Settlement<Receipt>>,
 }
 
-/// `POST /v1/settle`. An atomic batch that is refused is one problem: nothing of it was done.
+/// `POST /v1/settle`. An atomic batch that is refused is one problem: nothing of it was done now.
 pub(crate) async fn settle(caller: Caller, _: Bare, body: Object) -> Answered {
     let Batch { settles, publish, atomic } = body.read()?;
     let count = settles.len() + publish.len();
@@ -66,26 +66,40 @@ pub(crate) async fn settle(caller: Caller, _: Bare, body: Object) -> Answered {
     let settled = caller.visit()?.settle(SettleBatch { tag: 0, settles, atomic, publish }).await;
     let results = Results { results: settled.results, receipts: receipts(&settled.receipts, ids) };
     match refusal(&results) {
+        Some(error) if error.code == Code::LeaseLost && !results.receipts.is_empty() => Err(perhaps_done(error).into()),
         Some(error) if atomic => Err(error.clone().into()),
         _ => Ok(json(&results)),
     }
 }
 
+/// That a lease of a step is lost: the step itself may have settled it, where it is sent again as its answer was lost.
+fn perhaps_done(error: &Error) -> Error {
+    let text = format!(
+        "{}. Nothing was done now; if this step was sent before, it may have been done then, and its answer lost: GET \
+         /v1/messages/{{id}} shows it, of the message that was leased or of one that this step publishes under an id of its own",
+        error.text
+    );
+    Error { text, ..error.clone() }
+}
+
 /// A settle of a batch. Its action has the members that the body has where one lease is settled by its path; with none of
 /// them its name is enough.
 fn read_one((at, One { lease, action }): (usize, One)) -> Result<Settle, Problem> {
-    let (name, members) = match action {
-        Value::String(name) => (name, Value::Object(Map::new())),
-        Value::Object(named) if named.len() == 1 => named.into_iter().next().unwrap_or_default(),
-        _ => (String::new(), Value::Null),
+    let (name, members) = match (from_str::<String>(action.get()), from_str::<Members>(action.get())) {
+        (Ok(name), _) => (name, "{}".to_owned()),
+        (_, Ok(Members(named))) if named.len() == 1 => {
+            named.into_iter().map(|(name, members)| (name, members.get().to_owned())).next().unwrap_or_default()
+        }
+        _ => (String::new(), String::new()),
     };
+    let members = members.as_str();
     let wrong = |error: serde_json::Error| Problem::argument(format!("settles[{at}]: action {name:?}: {error}"));
     let action = match name.as_str() {
-        "ack" => from_value(members).map(|Nothing {}| Action::Ack),
-        "nack" => from_value(members).map(Nack::into),
-        "reject" => from_value(members).map(Reject::into),
-        "extend" => from_value(members).map(Extend::into),
-        "return" => from_value(members).map(|Nothing {}| Action::Return),
+        "ack" => from_str(members).map(|Nothing {}| Action::Ack),
+        "nack" => from_str(members).map(Nack::into),
+        "reject" => from_str(members).map(Reject::into),
+        "extend" => from_str(members).map(Extend::into),
+        "return" => from_str(members).map(|Nothing {}| Action::Return),
         _ => {
             let text = "action: expected \"ack\", \"nack\", \"reject\", \"extend\" or \"return\", or one of them with its members, \
                         such as {\"nack\":{\"reason\":\"busy\",\"after_ms\":5000}}";

@@ -11,6 +11,7 @@ use crate::testing::{Memory, TOKEN, edge};
 use crate::{Edge, EdgeOptions};
 
 mod receive;
+mod refusals;
 mod requests;
 mod settles;
 
@@ -187,6 +188,20 @@ async fn what_would_be_ignored_is_refused_with_what_is_taken() {
         assert!(problem["detail"].as_str().unwrap().contains(part), "{line}: {problem}");
     }
     assert_eq!(house.memory.count("jobs"), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_picked_by_an_empty_text_is_refused_and_nothing_is_dropped() {
+    let house = House::new().await;
+    assert_eq!(house.call("POST /v1/publish/jobs", "{}").await.0, StatusCode::OK);
+    for name in ["message", "position", "reason", "type", "source", "partitionkey", "since", "until", "from"] {
+        for verb in ["purge", "redrive"] {
+            let (status, problem) = house.call(&format!("POST /v1/queues/jobs/{verb}?{name}="), "").await;
+            assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("invalid_argument")), "{name}");
+            assert!(problem["detail"].as_str().unwrap().contains(name), "{problem}");
+        }
+    }
+    assert_eq!(house.memory.count("jobs"), (1, 0));
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! What became of messages: of one, of a conversation, of all that a search means.
 
 use serde::{Deserialize, Serialize};
+use skep_core::limits::LOOK_MAX;
 use skep_protocol::verdict::{Inquiry, Verdict};
 use skep_protocol::{Ask, Code, Error, Found, MessageId, Page, Position, Search, Traced};
 
-use super::extract::{Asked, At, Bare, Caller};
+use super::extract::{Asked, At, Bare, Caller, at_most};
 use super::problem::Problem;
 use super::queues::page;
 use super::visit::Visit;
@@ -53,7 +54,7 @@ pub(crate) async fn search(caller: Caller, Asked(said): Asked<Said>) -> Answered
         until_ms: said.until.as_deref().map(|text| moment("until", text, now_ms)).transpose()?,
         outcome: said.outcome.as_deref().map(str::parse).transpose()?,
         next: said.next.as_deref().map(str::parse).transpose()?,
-        limit: Some(said.limit.unwrap_or(LOOK)),
+        limit: Some(at_most(said.limit, LOOK, LOOK_MAX)?),
         conversation: said.conversation,
         from: said.from,
         to: said.to,
@@ -80,7 +81,7 @@ pub(crate) async fn conversation(caller: Caller, At(name): At<Conversation>, how
 
 async fn whole(caller: Caller, message: &str, search: Search, Asked(how): Asked<Paged>, named: &str) -> Answered {
     let next = how.next.as_deref().map(str::parse).transpose()?;
-    let mut search = Search { limit: Some(how.limit.unwrap_or(LOOK)), next, whole: true, ..search };
+    let mut search = Search { limit: Some(at_most(how.limit, LOOK, LOOK_MAX)?), next, whole: true, ..search };
     let now_ms = caller.shared.hub.now().unix_ms;
     let (mut visit, begins) = (caller.visit()?, next.is_none());
     loop {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attribute, Position, Stored};
+use crate::{Attribute, Code, Error, Position, Stored};
 
 /// Which messages of a queue are meant; what is unsaid holds of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,28 @@ pub struct Picked {
 }
 
 impl Pick {
+    /// The same, unless a text of it is empty.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`] names what is empty: it was to choose something, such as a variable that is not set, and
+    /// would choose everything or nothing.
+    pub fn checked(&self) -> Result<&Self, Error> {
+        let said = [
+            ("message", &self.message),
+            ("reason", &self.reason),
+            ("type", &self.kind),
+            ("source", &self.source),
+            ("partitionkey", &self.partitionkey),
+        ];
+        match said.into_iter().find(|(_, text)| text.as_deref().is_some_and(str::is_empty)) {
+            None => Ok(self),
+            Some((name, _)) => {
+                let text = format!("{name} is empty, so it picks no messages; say which it means, or leave it out");
+                Err(Error::new(Code::InvalidArgument, text))
+            }
+        }
+    }
+
     /// Whether a message is meant, by all but where it stands.
     #[must_use]
     pub fn means(&self, stored: &Stored) -> bool {

@@ -1,6 +1,7 @@
 //! CloudEvents 1.0 in JSON, both ways. Payload bytes are invariant.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -99,6 +100,7 @@ pub(super) fn decode(json: &[u8], defaults: &Defaults<'_>) -> Result<Message, Er
             "datacontenttype" => parts.content_type = Some(text(name, raw)?),
             "data" => data = Some(*raw),
             "data_base64" => data_base64 = Some(text(name, raw)?),
+            "headers" if raw.get().starts_with('{') => parts.attributes.push((name.to_string(), headers(raw)?)),
             _ => parts.attributes.push((name.to_string(), extension(name, raw)?)),
         }
     }
@@ -197,6 +199,19 @@ fn extension(name: &str, raw: &RawValue) -> Result<Value, Error> {
             "attribute {name} must be text, a whole number, true or false; other values belong in data"
         ))),
     }
+}
+
+/// Free headers as the object that they are: they travel as the text of it.
+fn headers(raw: &RawValue) -> Result<Value, Error> {
+    let wrong =
+        |error: String| invalid(format!("headers: {error}; expected an object of texts such as {{\"trace\":\"7\"}}"));
+    let Entries(entries) = serde_json::from_str(raw.get()).map_err(|error| wrong(error.to_string()))?;
+    let headers = entries.iter().map(|(name, raw)| match serde_json::from_str::<String>(raw.get()) {
+        Ok(text) => Ok((&**name, text)),
+        Err(_) => Err(wrong(format!("{:?} is not a text", name.chars().take(64).collect::<String>()))),
+    });
+    let headers: BTreeMap<&str, String> = headers.collect::<Result<_, _>>()?;
+    Ok(Value::Text(serde_json::to_string(&headers).expect("texts are JSON")))
 }
 
 fn reworded(error: Error) -> Error {

@@ -305,3 +305,22 @@ proptest! {
         prop_assert_eq!(alone.map(|m| (m.at, m)), after.map(|m| (m.at, m)));
     }
 }
+
+#[test]
+fn free_headers_are_taken_as_the_object_that_they_are_and_as_its_text() {
+    let defaults = Defaults { id: Some("1"), source: Some("s"), kind: Some("t"), to: Some("jobs") };
+    let read = |headers: &str| Message::from_json_with(format!(r#"{{"headers":{headers}}}"#).as_bytes(), &defaults);
+    for headers in
+        [r#"{"X-Free Name":"any \"value\"","b":"2"}"#, r#""{\"X-Free Name\":\"any \\\"value\\\"\",\"b\":\"2\"}""#]
+    {
+        let message = read(headers).unwrap();
+        assert_eq!(message.view().header("X-Free Name").as_deref(), Some("any \"value\""), "{headers}");
+        assert_eq!(message.view().text_attribute("headers"), Some(r#"{"X-Free Name":"any \"value\"","b":"2"}"#));
+    }
+    for (headers, part) in
+        [(r#"{"a":1}"#, "\"a\" is not a text"), (r#"{"a":"1","a":"2"}"#, "a stands twice"), ("[]", "text")]
+    {
+        let error = read(headers).unwrap_err();
+        assert!(error.text.contains("headers") && error.text.contains(part), "{error}");
+    }
+}
