@@ -1,7 +1,7 @@
 //! What is said to who publishes and is refused.
 
 use skep_core::{Now, Outgoing};
-use skep_protocol::{Code, Error, MessageRef};
+use skep_protocol::{Code, Error, MessageRef, Topic};
 
 use super::queue::Queue;
 use crate::limits::{DEDUP_MS, ROUTE_STEPS_MAX};
@@ -49,9 +49,27 @@ pub(super) fn too_far(atomic: bool) -> Error {
 }
 
 pub(super) fn queue_full(queue: &Queue) -> Error {
+    let name = &queue.name;
+    let agent = Topic::agent_of(name.as_str());
+    let room = match agent {
+        // An inbox is declared by the hub, as large as it is.
+        Some(_) => String::new(),
+        None => {
+            let (bound, flag) = match queue.held >= queue.spec.messages_max {
+                true => ("messages_max", "--messages-max"),
+                false => ("bytes_max", "--bytes-max"),
+            };
+            format!("; or let it hold more: skep queue add {name} {flag} N, or PUT /v1/queues/{name} with {bound}")
+        }
+    };
     let text = format!(
-        "queue {} is full: it holds {} messages and {} bytes of at most {} and {}",
-        queue.name, queue.held, queue.held_bytes, queue.spec.messages_max, queue.spec.bytes_max
+        "queue {name} is full: it holds {} messages and {} bytes of at most {} and {}. Receive from it (skep receive {}), or \
+         drop what waits there (skep queue purge {name}, or POST /v1/queues/{name}/purge){room}",
+        queue.held,
+        queue.held_bytes,
+        queue.spec.messages_max,
+        queue.spec.bytes_max,
+        agent.unwrap_or(name.as_str())
     );
     Error::new(Code::QueueFull, text)
 }
