@@ -163,3 +163,21 @@ fn what_was_changed_is_told_in_one_line() {
     assert_eq!(said(&["agents", "leave", "bob", "docs"]), "bob left docs\n");
     assert_eq!(said(&["agents", "rm", "bob"]), "removed bob and its inbox\n");
 }
+
+#[test]
+fn a_full_queue_is_told_with_the_commands_that_make_room() {
+    let place = Place::with_hub();
+    place.skep(&["queue", "add", "jobs", "--messages-max", "1"]).done();
+    place.skep(&["publish", "jobs", "x"]).done();
+    let full =
+        place.skep(&["publish", "jobs", "y"]).failed(3, "error queue_full: queue jobs is full: it holds 1 messages");
+    assert!(
+        full.err.contains("skep queue add jobs --messages-max N") && full.err.contains("(skep receive jobs)"),
+        "{full:?}"
+    );
+    place.skep(&["queue", "add", "jobs", "--messages-max", "2"]).done();
+    place.skep(&["publish", "jobs", "y"]).done();
+    place.skep(&["publish", "jobs", "z"]).failed(3, "(skep queue purge jobs, or POST /v1/queues/jobs/purge)");
+    place.skep(&["queue", "purge", "jobs"]).done();
+    place.skep(&["publish", "jobs", "z"]).done();
+}
