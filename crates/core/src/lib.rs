@@ -57,7 +57,7 @@ pub use live::Live;
 pub use mailbox::models as mailbox_models;
 pub use mailbox::{Entry, Mailbox, Outlet, Wakes};
 pub use policy::{Action, Credentials, Party, Policy};
-pub use recent::{Look, Recent};
+pub use recent::{Look, Recent, fingerprint, other_message};
 pub use reply::{Answer, Asked, Reply};
 pub use router::Router;
 pub use session::Session;

@@ -1,5 +1,8 @@
 //! The ways of a publish, one function each, and the promise to answer it.
 
+use std::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
 use skep_protocol::{
     Accepted, Action, Code, Error, Guarantee, LeaseToken, Message, Publication, Settle, SettleBatch, Settled,
     Settlement,
@@ -14,7 +17,7 @@ use crate::connection::check_sequence;
 use crate::event::SessionEvent;
 use crate::expiry::check_expiry;
 use crate::mailbox::Wakes;
-use crate::recent::Look;
+use crate::recent::{Look, fingerprint, other_message};
 use crate::reply::{Asked, Promise, Reply};
 use crate::session::Session;
 
@@ -116,9 +119,13 @@ impl Session {
         wakes: &mut Wakes,
     ) -> Result<Accepted, Error> {
         let [message, ..] = alike else { return Ok(live_receipt(0)) };
-        if let Look::Known(accepted, _) = self.recent.look(sequence) {
-            self.hub.telemetry.duplicates(1);
-            return Ok(Accepted { duplicate: true, ..accepted.clone() });
+        match self.recent.look(sequence, told_by(message)) {
+            Look::Known(accepted, _) => {
+                self.hub.telemetry.duplicates(1);
+                return Ok(Accepted { duplicate: true, ..accepted.clone() });
+            }
+            Look::Other(..) => return Err(other_message(sequence, "which was passed on")),
+            Look::New | Look::Passed { .. } => {}
         }
         check_expiry(&message.view(), now)?;
         let accepted = match way {
@@ -129,7 +136,7 @@ impl Session {
         if accepted.live == 0 && accepted.queues == 0 {
             alike.iter().for_each(|message| self.hub.unstored.unmatched(now.unix_ms, &self.party.name, message));
         }
-        self.recent.remember_run(sequence, alike.len() as u64, &accepted, |known, _| *known == accepted);
+        self.recent.remember_run(sequence, alike.iter().map(told_by), &accepted, |known, _| *known == accepted);
         Ok(accepted)
     }
 
@@ -212,6 +219,12 @@ impl Session {
         };
         messages.iter().zip(sequence..).map(judge).collect()
     }
+}
+
+/// By what a message is told from another under its sequence, as long as the session lives.
+fn told_by(message: &Message) -> u32 {
+    let view = message.view();
+    fingerprint(FixedState::default().hash_one((view.source(), view.id())))
 }
 
 fn no_responders(message: &Message) -> Error {

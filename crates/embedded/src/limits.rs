@@ -11,6 +11,9 @@ pub(crate) const UNSTAGED_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(crate) const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Producers remembered; beyond it the one unused for longest is forgotten.
 pub(crate) const PRODUCERS_MAX: usize = 100_000;
+/// Fingerprints of messages by which another one under a sequence that was used is told from a resend, 4 bytes each: those of 4,096
+/// producers with a full window. Beyond it those of the producer unused for longest go, and it is known by its sequences alone.
+pub(crate) const FINGERPRINTS_MAX: usize = 16 * 1024 * 1024;
 /// How long an unused producer is remembered, in milliseconds: a week.
 pub(crate) const PRODUCER_IDLE_MS: u64 = 7 * 24 * 3_600_000;
 /// How long an id is remembered for exactly-once publishes, in milliseconds.

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use foldhash::{HashMap, HashMapExt};
-use skep_core::{Look, Recent};
+use skep_core::{Look, Recent, fingerprint, other_message};
 use skep_protocol::limits::PRODUCER_WINDOW;
 use skep_protocol::{Code, Error, MessageRef, ProducerId};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
-use crate::limits::{DEDUP_IDS_MAX, DEDUP_MS, PRODUCER_IDLE_MS, PRODUCERS_MAX};
+use crate::limits::{DEDUP_IDS_MAX, DEDUP_MS, FINGERPRINTS_MAX, PRODUCER_IDLE_MS, PRODUCERS_MAX};
 
 /// Whether a sequence was stored before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub(crate) struct Producers {
     /// swept when they are more than half.
     pub(super) uses: VecDeque<Use>,
     pub(super) uses_count: u64,
+    /// How many fingerprints all of them have.
+    pub(super) fingerprints: usize,
+    /// Whose last use has this number, or one before it, has none.
+    pub(super) bare: u64,
 }
 
 #[derive(Debug, Default)]
@@ -59,18 +63,22 @@ pub(super) struct Use {
 
 impl Producers {
     pub(crate) fn new(seed: u64) -> Self {
-        Producers { seed, known: HashMap::default(), uses: VecDeque::new(), uses_count: 0 }
+        let (known, uses) = (HashMap::default(), VecDeque::new());
+        Producers { seed, known, uses, uses_count: 0, fingerprints: 0, bare: 0 }
     }
 
     /// Looks a sequence up.
     ///
     /// # Errors
-    /// `dedup_window_passed` when it is so old that it may have been forgotten.
-    pub(crate) fn look(&self, id: &ProducerId, party: &str, sequence: u64) -> Result<Seen, Error> {
+    /// `conflict` when it was that of another message, `dedup_window_passed` when it is so old that it may have been forgotten.
+    pub(crate) fn look(&self, id: &ProducerId, party: &str, sequence: u64, told_by: u32) -> Result<Seen, Error> {
         let Some(producer) = self.known.get(&self.key(id, party)) else { return Ok(Seen::New) };
-        match producer.stored.look(sequence) {
+        match producer.stored.look(sequence, told_by) {
             Look::New => Ok(Seen::New),
             Look::Known(first, by) => Ok(Seen::At(first.position + by, first.queues)),
+            Look::Other(first, by) => {
+                Err(other_message(sequence, &format!("which is stored at position {}", first.position + by)))
+            }
             Look::Passed { highest } => Err(Error::new(
                 Code::DedupWindowPassed,
                 format!(
@@ -80,11 +88,43 @@ impl Producers {
         }
     }
 
-    /// Remembers that a sequence was stored, and where.
-    pub(super) fn store(&mut self, id: &ProducerId, party: &str, sequence: u64, at: Stored, unix_ms: u64) {
-        let producer = self.use_now(self.key(id, party), unix_ms);
+    /// Remembers that a message was stored under a sequence, and where.
+    pub(super) fn store(
+        &mut self,
+        id: &ProducerId,
+        party: &str,
+        sequence: u64,
+        told_by: u32,
+        at: Stored,
+        unix_ms: u64,
+    ) {
+        let Producer { stored, .. } = self.use_now(self.key(id, party), unix_ms);
         let joins = |first: &Stored, by| Stored { position: first.position + by, ..*first } == at;
-        producer.stored.remember(sequence, &at, joins);
+        let before = stored.fingerprints().len();
+        stored.remember(sequence, told_by, &at, joins);
+        let after = stored.fingerprints().len();
+        self.fingerprints = self.fingerprints + after - before;
+        self.forget_fingerprints();
+    }
+
+    /// Those of a producer that has none yet, as they were; false when it cannot have had them.
+    pub(super) fn set_fingerprints(&mut self, key: u128, told_by: VecDeque<u32>) -> bool {
+        self.fingerprints += told_by.len();
+        let producer = self.known.get_mut(&key).filter(|producer| producer.stored.fingerprints().len() == 0);
+        producer.is_some_and(|producer| producer.stored.set_fingerprints(told_by))
+    }
+
+    /// Where there are too many fingerprints, those of whoever was unused for longest go.
+    fn forget_fingerprints(&mut self) {
+        let Producers { known, uses, fingerprints, bare, .. } = self;
+        while *fingerprints > FINGERPRINTS_MAX {
+            let Some(oldest) = uses.get(uses.partition_point(|of| of.number <= *bare)) else { return };
+            *bare = oldest.number;
+            if let Some(producer) = known.get_mut(&oldest.key).filter(|producer| producer.used == oldest.number) {
+                *fingerprints -= producer.stored.fingerprints().len();
+                producer.stored.forget_fingerprints();
+            }
+        }
     }
 
     /// The producer, used now. Who was unused for too long is forgotten, and for longest where
@@ -104,7 +144,7 @@ impl Producers {
     }
 
     fn forget_unused(&mut self, unix_ms: u64) {
-        let Producers { known, uses, .. } = self;
+        let Producers { known, uses, fingerprints, .. } = self;
         let is_last = |known: &HashMap<u128, Producer>, of: &Use| {
             known.get(&of.key).is_some_and(|producer| producer.used == of.number)
         };
@@ -113,7 +153,8 @@ impl Producers {
                 if known.len() <= PRODUCERS_MAX && oldest.unix_ms + PRODUCER_IDLE_MS >= unix_ms {
                     break;
                 }
-                known.remove(&oldest.key);
+                let forgotten = known.remove(&oldest.key);
+                *fingerprints -= forgotten.map_or(0, |producer| producer.stored.fingerprints().len());
             }
             uses.pop_front();
         }
@@ -135,6 +176,12 @@ impl Producers {
     pub(super) fn describe(&self) -> Vec<String> {
         self.known.iter().map(|(key, producer)| format!("producer {key} {producer:?}")).collect()
     }
+}
+
+/// By what a message is told from another under its sequence: its source and id, as CloudEvents have it. Snapshots keep it, so it is the
+/// same in every process; whoever finds another message for it harms nobody but themselves.
+pub(super) fn told_by(message: &MessageRef<'_>) -> u32 {
+    fingerprint(xxh3_64_with_seed(message.id().as_bytes(), xxh3_64(message.source().as_bytes())))
 }
 
 /// By what an exactly-once message is recognised, and told from another under its id.
@@ -240,6 +287,9 @@ mod tests {
     use super::*;
 
     const ID: ProducerId = ProducerId([1; 16]);
+    /// A message's fingerprint, and another's.
+    const A: u32 = 7;
+    const B: u32 = 8;
 
     fn at(position: u64) -> Stored {
         Stored { position, queues: 1 }
@@ -248,16 +298,50 @@ mod tests {
     #[test]
     fn a_sequence_is_recognised_for_4096_sequences_and_then_refused() {
         let mut producers = Producers::new(1);
-        (1..=10_000).for_each(|n| producers.store(&ID, "a", n, at(500 + n), 0));
-        assert_eq!(producers.look(&ID, "a", 10_000), Ok(Seen::At(10_500, 1)));
-        assert_eq!(producers.look(&ID, "a", 10_001), Ok(Seen::New));
-        assert_eq!(producers.look(&ProducerId([2; 16]), "a", 1), Ok(Seen::New));
-        assert_eq!(producers.look(&ID, "b", 10_000), Ok(Seen::New), "another party's number");
+        (1..=10_000).for_each(|n| producers.store(&ID, "a", n, A, at(500 + n), 0));
+        assert_eq!(producers.look(&ID, "a", 10_000, A), Ok(Seen::At(10_500, 1)));
+        assert_eq!(producers.look(&ID, "a", 10_001, A), Ok(Seen::New));
+        assert_eq!(producers.look(&ProducerId([2; 16]), "a", 1, A), Ok(Seen::New));
+        assert_eq!(producers.look(&ID, "b", 10_000, A), Ok(Seen::New), "another party's number");
         let mut gaps = Producers::new(1);
-        (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(&ID, "a", n, at(500 + n), 0));
-        assert_eq!(gaps.look(&ID, "a", 9_999), Ok(Seen::New), "it was refused before, so it is new");
-        assert_eq!(gaps.look(&ID, "a", 9_998), Ok(Seen::At(10_498, 1)));
-        assert_eq!(gaps.look(&ID, "a", 5_903).unwrap_err().code, Code::DedupWindowPassed);
+        (1..=10_000).filter(|n| n % 3 != 0).for_each(|n| gaps.store(&ID, "a", n, A, at(500 + n), 0));
+        assert_eq!(gaps.look(&ID, "a", 9_999, A), Ok(Seen::New), "it was refused before, so it is new");
+        assert_eq!(gaps.look(&ID, "a", 9_998, A), Ok(Seen::At(10_498, 1)));
+        assert_eq!(gaps.look(&ID, "a", 5_903, A).unwrap_err().code, Code::DedupWindowPassed);
+    }
+
+    #[test]
+    fn beyond_the_bound_the_fingerprints_of_the_producer_unused_for_longest_are_forgotten() {
+        let mut producers = Producers::new(1);
+        let max = FINGERPRINTS_MAX as u64 / PRODUCER_WINDOW;
+        // Of the first to the last of a window, as many as fill it.
+        let fill = |producers: &mut Producers, n: u64| {
+            [1, PRODUCER_WINDOW]
+                .into_iter()
+                .for_each(|sequence| producers.store(&producer(n), "a", sequence, A, at(n), 0));
+        };
+        let told = |producers: &Producers, n| producers.look(&producer(n), "a", PRODUCER_WINDOW, B).is_err();
+        let known =
+            |producers: &Producers, n| producers.look(&producer(n), "a", PRODUCER_WINDOW, A) == Ok(Seen::At(n, 1));
+        (0..max).for_each(|n| fill(&mut producers, n));
+        assert!(producers.fingerprints == FINGERPRINTS_MAX && (0..max).all(|n| told(&producers, n)));
+        producers.store(&producer(0), "a", PRODUCER_WINDOW + 1, A, at(0), 0);
+        (max..max + 10).for_each(|n| fill(&mut producers, n));
+        assert!(told(&producers, 0) && (11..max + 10).all(|n| told(&producers, n)));
+        assert!((1..11).all(|n| !told(&producers, n)));
+        assert!((1..max + 10).all(|n| known(&producers, n)), "by its number it is known as before");
+        assert_eq!(producers.fingerprints, FINGERPRINTS_MAX);
+        // Who comes again is told from then on.
+        producers.store(&producer(1), "a", PRODUCER_WINDOW + 1, A, at(1), 0);
+        assert!(producers.look(&producer(1), "a", PRODUCER_WINDOW + 1, B).is_err());
+    }
+
+    #[test]
+    fn a_producer_that_is_forgotten_leaves_no_fingerprints() {
+        let mut producers = Producers::new(1);
+        (1..=3).for_each(|n| producers.store(&producer(1), "a", n, A, at(n), 0));
+        producers.store(&producer(2), "a", 1, A, at(9), PRODUCER_IDLE_MS + 1);
+        assert_eq!((producers.known.len(), producers.fingerprints), (1, 1));
     }
 
     fn mark(id: u128) -> Mark {
@@ -272,12 +356,12 @@ mod tests {
     fn beyond_the_bound_the_producer_unused_for_longest_is_forgotten() {
         let mut producers = Producers::new(1);
         let max = PRODUCERS_MAX as u64;
-        (0..max).for_each(|n| producers.store(&producer(n), "a", 1, at(n), 0));
+        (0..max).for_each(|n| producers.store(&producer(n), "a", 1, A, at(n), 0));
         // The first half is used again, in turn.
-        (2..8).for_each(|round| (0..max / 2).for_each(|n| producers.store(&producer(n), "a", round, at(n), 0)));
+        (2..8).for_each(|round| (0..max / 2).for_each(|n| producers.store(&producer(n), "a", round, A, at(n), 0)));
         assert!(producers.uses.len() <= 2 * PRODUCERS_MAX, "{} uses", producers.uses.len());
-        (max..max + max / 2).for_each(|n| producers.store(&producer(n), "a", 1, at(n), 0));
-        let known = |n| producers.look(&producer(n), "a", 1) != Ok(Seen::New);
+        (max..max + max / 2).for_each(|n| producers.store(&producer(n), "a", 1, A, at(n), 0));
+        let known = |n| producers.look(&producer(n), "a", 1, A) != Ok(Seen::New);
         assert!((0..max / 2).all(known), "used of late");
         assert!(!(max / 2..max).any(known), "unused for longest");
         assert!((max..max + max / 2).all(known), "the newest");
@@ -287,14 +371,14 @@ mod tests {
     fn a_producer_unused_for_a_week_is_forgotten_and_one_that_comes_again_is_not() {
         let mut producers = Producers::new(1);
         let [idle, busy, other] = [1, 2, 3].map(producer);
-        producers.store(&idle, "a", 1, at(10), 0);
-        producers.store(&busy, "a", 1, at(20), 0);
-        producers.store(&busy, "a", 2, at(21), PRODUCER_IDLE_MS);
-        producers.store(&other, "a", 1, at(30), PRODUCER_IDLE_MS);
-        assert_eq!(producers.look(&idle, "a", 1), Ok(Seen::At(10, 1)), "a week to the millisecond");
-        producers.store(&busy, "a", 3, at(22), PRODUCER_IDLE_MS + 1);
-        assert_eq!(producers.look(&idle, "a", 1), Ok(Seen::New));
-        assert_eq!(producers.look(&busy, "a", 1), Ok(Seen::At(20, 1)));
+        producers.store(&idle, "a", 1, A, at(10), 0);
+        producers.store(&busy, "a", 1, A, at(20), 0);
+        producers.store(&busy, "a", 2, A, at(21), PRODUCER_IDLE_MS);
+        producers.store(&other, "a", 1, A, at(30), PRODUCER_IDLE_MS);
+        assert_eq!(producers.look(&idle, "a", 1, A), Ok(Seen::At(10, 1)), "a week to the millisecond");
+        producers.store(&busy, "a", 3, A, at(22), PRODUCER_IDLE_MS + 1);
+        assert_eq!(producers.look(&idle, "a", 1, A), Ok(Seen::New));
+        assert_eq!(producers.look(&busy, "a", 1, A), Ok(Seen::At(20, 1)));
         assert_eq!((producers.known.len(), producers.uses.len()), (2, 2));
     }
 
@@ -322,8 +406,8 @@ mod tests {
         let flip = xxhash_rust::xxh3::xxh3_128(mine.as_bytes()) ^ xxhash_rust::xxh3::xxh3_128(theirs.as_bytes());
         let forged = ProducerId((u128::from_be_bytes(ID.0) ^ flip).to_be_bytes());
         let mut producers = Producers::new(5);
-        producers.store(&forged, mine, 1, at(500), 0);
-        assert_eq!(producers.look(&ID, theirs, 1), Ok(Seen::New));
+        producers.store(&forged, mine, 1, A, at(500), 0);
+        assert_eq!(producers.look(&ID, theirs, 1, A), Ok(Seen::New));
         assert_ne!(producers.key(&ID, mine), Producers::new(6).key(&ID, mine), "the seed is the store's own");
     }
 

@@ -18,6 +18,7 @@
 //! | ids | seed 8; of each: when, hash 16, position, queues, hash of the payload 8 |
 //! | facts | of each: key, revision, end, value |
 //! | owed | of each: position of the death, place, position, queue, reason, attempts |
+//! | fingerprints | of each producer: key 16, those of its last sequences 4, or 0; not in a snapshot of version 2 |
 //!
 //! Ready entries are those of each priority in order of position. Died is of each dead letter of which it is known: position, when (unix
 //! ms). Tries are of each message that says itself how it is tried again: position, the text of its `retry`. The end of an attempt is its
@@ -120,6 +121,10 @@ impl Engine {
         out.ids(ids);
         out.facts(facts);
         out.owed(owed);
+        out.list(sorted(&producers.known), |out, (key, Producer { stored, used: _ })| {
+            out.fixed(&key.to_le_bytes());
+            out.list(stored.fingerprints(), |out, told_by| out.fixed(&told_by.to_le_bytes()));
+        });
         out.finish()
     }
 }
@@ -262,7 +267,16 @@ impl Out<'_> {
         });
     }
 
-    fn producers(&mut self, Producers { seed, known, uses, uses_count }: &Producers) {
+    fn producers(&mut self, producers: &Producers) {
+        let Producers {
+            seed,
+            known,
+            uses,
+            uses_count,
+            // These follow from the fingerprints, which come last.
+            fingerprints: _,
+            bare: _,
+        } = producers;
         self.hash(*seed);
         self.number(*uses_count);
         self.list(sorted(known), |out, (key, Producer { stored, used })| {

@@ -12,6 +12,8 @@ const NUMBER: u64 = NUMBER_BYTES_MAX;
 const HASH: u64 = 8;
 /// The key of a producer, or of an id.
 const KEY: u64 = 16;
+/// By what a message is told from another.
+const FINGERPRINT: u64 = 4;
 /// A queue's declaration but for its texts, and what says how much of everything follows.
 const QUEUE: u64 = 1024;
 /// How a message is tried again, in words: three numbers.
@@ -49,7 +51,9 @@ impl Engine {
         let taken: u64 = recovering.chain(leased).map(|progress| 2 * NUMBER + 1 + progress).sum();
         let settled = (4 * NUMBER + 1) * self.settled.order.len() as u64;
         let runs: usize = self.producers.known.values().map(|producer| producer.stored.runs().1.len()).sum();
-        let producers = (KEY + 3 * NUMBER) * self.producers.known.len() as u64
+        // Once with its sequences, and once with its fingerprints.
+        let producers = (2 * KEY + 4 * NUMBER) * self.producers.known.len() as u64
+            + FINGERPRINT * self.producers.fingerprints as u64
             + 4 * NUMBER * runs as u64
             + (KEY + 2 * NUMBER) * self.producers.uses.len() as u64;
         let ids = (KEY + HASH + 3 * NUMBER) * self.ids.order.len() as u64;

@@ -1,7 +1,7 @@
 //! The state, read from what [`Engine::dump`] wrote, some of it at a time. Whatever else the bytes are, the answer is an error: nothing is
 //! allocated but for what is there, and no sum runs over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, Read};
 
 use skep_core::{Level, Recent};
@@ -20,16 +20,18 @@ use super::replay::{Recovering, beyond};
 use crate::journal::{QueueId, Token};
 use crate::log::Corrupt;
 
+/// Snapshots say from this version on by what messages are told from others under their sequence.
+const WITH_FINGERPRINTS: u32 = 3;
 /// No time and no count is larger, so that what is added to one does not run over.
 const NUMBER_MAX: u64 = 1 << 62;
 
 impl Engine {
-    /// An engine that goes on replaying at a position, where the one stood that wrote these bytes. `seed` is for its jitter; its
-    /// hashes are as they were.
+    /// An engine that goes on replaying at a position, where the one stood that wrote these bytes, of a snapshot of this version.
+    /// `seed` is for its jitter; its hashes are as they were.
     ///
     /// # Errors
     /// When they are not such bytes, or cannot be read.
-    pub(crate) fn load(from: &mut dyn BufRead, position: u64, seed: u64) -> Result<Self, Corrupt> {
+    pub(crate) fn load(from: &mut dyn BufRead, version: u32, position: u64, seed: u64) -> Result<Self, Corrupt> {
         let mut engine = Engine::new(seed);
         let mut loading = Loading { from, position, before: NOTHING };
         engine.seed = loading.hash()?;
@@ -65,6 +67,9 @@ impl Engine {
             engine.owed.insert(at, Notice { place, position, queue, reason, attempts });
             Ok(())
         })?;
+        if version >= WITH_FINGERPRINTS {
+            loading.fingerprints(&mut engine)?;
+        }
         match loading.byte() {
             Ok(_) => Err(Corrupt("something follows the state".into())),
             Err(_) => Ok(engine),
@@ -213,6 +218,17 @@ impl Loading<'_> {
             let (number, key, unix_ms) = (loading.number()?, loading.key()?, loading.number()?);
             producers.uses.push_back(Use { number, key, unix_ms });
             Ok(())
+        })
+    }
+
+    fn fingerprints(&mut self, engine: &mut Engine) -> Result<(), Corrupt> {
+        self.list(|loading| {
+            let (key, mut told_by) = (loading.key()?, VecDeque::new());
+            loading.list(|loading| loading.fixed().map(|bytes| told_by.push_back(u32::from_le_bytes(bytes))))?;
+            match engine.producers.set_fingerprints(key, told_by) {
+                true => Ok(()),
+                false => Err(Corrupt("more messages of a producer are known than it sent".into())),
+            }
         })
     }
 

@@ -36,6 +36,8 @@ const FILTER_BYTES: u64 = 128;
 const BRANCH_BYTES: u64 = 256;
 /// A producer and the sequences of it that are known.
 const PRODUCER_BYTES: u64 = 512;
+/// A fingerprint of a message, in a ring that may be half empty.
+const FINGERPRINT_BYTES: u64 = 6;
 /// An id of an exactly-once message.
 const ID_BYTES: u64 = 128;
 /// A settle that is remembered.
@@ -90,6 +92,7 @@ impl Engine {
     /// What the index takes, and what it may take, in bytes.
     pub(crate) fn memory(&self) -> (u64, u64) {
         let rest = PRODUCER_BYTES * self.producers.known.len() as u64
+            + FINGERPRINT_BYTES * self.producers.fingerprints as u64
             + ID_BYTES * self.ids.order.len() as u64
             + SETTLED_BYTES * self.settled.order.len() as u64
             + FACT_BYTES * self.facts.known.len() as u64

@@ -7,7 +7,7 @@ use skep_core::{Kept, Level, Now, Outgoing, Write, check_expiry};
 use skep_protocol::{Code, Error, MessageRef, Position, ProducerId, QueueName, Topic};
 
 use super::dead::HUB;
-use super::dedup::{Seen, Stored};
+use super::dedup::{Seen, Stored, told_by};
 use super::entry::{Entry, Place};
 use super::refusals::{is_before_window, no_queue, other_payload, queue_full, too_far, window_passed};
 use super::submission::Results;
@@ -119,7 +119,8 @@ impl Engine {
 
     fn seen(&mut self, write: &Write<'_>, outgoing: &Outgoing<'_>, now: Now) -> Result<Seen, Error> {
         if let Some(producer) = &write.producer
-            && let seen @ Seen::At(..) = self.producers.look(producer, write.party, outgoing.sequence)?
+            && let seen @ Seen::At(..) =
+                self.producers.look(producer, write.party, outgoing.sequence, told_by(&outgoing.message))?
         {
             return Ok(seen);
         }
@@ -295,7 +296,7 @@ impl Engine {
         }
         let at = Stored { position: staged.position, queues: count(queues.len()) };
         if let Some((id, sequence)) = producer {
-            self.producers.store(&id, party, sequence, at, now.unix_ms);
+            self.producers.store(&id, party, sequence, told_by(message), at, now.unix_ms);
         }
         if outgoing.by_id {
             self.ids.store(self.ids.mark(party, message), at, now.unix_ms);

@@ -6,7 +6,7 @@ use skep_protocol::{Ended, MessageRef};
 
 use super::Engine;
 use super::dead::{Notice, comes_back};
-use super::dedup::Stored;
+use super::dedup::{Stored, told_by};
 use super::entry::{Entry, Place};
 use super::settled::Kind;
 use super::timers::Timer;
@@ -149,7 +149,7 @@ impl Engine {
         let queues = u32::try_from(record.queues().count()).unwrap_or(u32::MAX);
         let at = Stored { position: view.position, queues };
         if let Some((id, sequence)) = record.producer {
-            self.producers.store(&id, record.party, sequence, at, view.time_ms);
+            self.producers.store(&id, record.party, sequence, told_by(&message), at, view.time_ms);
         }
         if record.by_id {
             self.ids.forget_old(view.time_ms);

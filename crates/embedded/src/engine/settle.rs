@@ -132,6 +132,9 @@ impl Engine {
 
     /// Whether everything of it can be done, or what room it waits for; and that it goes into one batch.
     fn check_atomic(&mut self, write: &Write<'_>, plans: &[Plan], short: &Shortage) -> Result<Option<Need>, Error> {
+        if let Some(error) = was_another(plans) {
+            return Err(error.clone());
+        }
         // What publishes anew needs every lease; only a resend of what was done may come without.
         let publishes = plans.iter().any(|plan| matches!(plan, Plan::Store { .. }));
         let mut leases = HashSet::default();
@@ -183,11 +186,13 @@ impl Engine {
         Ok(None)
     }
 
-    /// Whether a step is the resend of one that was done: something of it is stored, and not all of
-    /// its leases are held still.
+    /// Whether a step is the resend of one that was done: something of it is stored, nothing is another message under its sequence,
+    /// and not all of its leases are held still.
     fn is_done_before(&self, write: &Write<'_>, plans: &[Plan]) -> bool {
         let is_stored = plans.iter().any(|plan| matches!(plan, Plan::Duplicate(..)));
-        is_stored && (write.settles.is_empty() || !write.settles.iter().all(|settle| self.is_held(settle)))
+        is_stored
+            && was_another(plans).is_none()
+            && (write.settles.is_empty() || !write.settles.iter().all(|settle| self.is_held(settle)))
     }
 
     /// Of how many queues leases are settled.
@@ -313,6 +318,14 @@ impl Lease {
     pub(super) fn of(&self, token: Token) -> LeaseOf {
         LeaseOf { queue: self.queue, position: self.entry.position, token, attempt: self.entry.attempts }
     }
+}
+
+/// What is said of a message under whose sequence another one came, or whose sequence is too old to know: it is no resend.
+fn was_another(plans: &[Plan]) -> Option<&Error> {
+    plans.iter().find_map(|plan| match plan {
+        Plan::Refused(error) if matches!(error.code, Code::Conflict | Code::DedupWindowPassed) => Some(error),
+        _ => None,
+    })
 }
 
 /// How many more messages queues hold after a step than before: what is acked makes room for what is published.

@@ -56,6 +56,8 @@ pub(crate) use self::segment::{DATA_OFFSET, NUMBER_MAX};
 pub use self::segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderFault, SegmentSizes, file_name, segment_number,
 };
-pub use self::snapshot::{FoundSnapshot, KeptSegment, Snapshot, SnapshotHeader, snapshot_name, snapshots};
+pub use self::snapshot::{
+    FoundSnapshot, KeptSegment, SNAPSHOT_VERSION, Snapshot, SnapshotHeader, snapshot_name, snapshots,
+};
 pub use self::spares::Spares;
 pub use self::writer::{Writer, Written};

@@ -6,7 +6,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 0..8 | magic, `skep.snp` |
-//! | 8..12 | format version, `u32`, now 2 |
+//! | 8..12 | format version, `u32`, now 3; 2 is read as well |
 //! | 12..16 | checksum, `u32`: low half of `xxh3_64(bytes 16..4096, seed = format version)` |
 //! | 16..32 | store id |
 //! | 32..40 | number of the segment where the tail begins, `u64` |
@@ -46,7 +46,10 @@ const HEADER_BYTES: usize = 4096;
 /// The lengths of both lists.
 const LISTS_BYTES: usize = 16;
 const MAGIC: &[u8; 8] = b"skep.snp";
-const VERSION: u32 = 2;
+/// The version that is written: from 3 on the state says by what messages are told from others under their sequence.
+pub const SNAPSHOT_VERSION: u32 = 3;
+/// The oldest version that is read.
+const OLDEST_VERSION: u32 = 2;
 /// No number is larger, so that what is added to one does not run over.
 const NUMBER_MAX: u64 = 1 << 62;
 
@@ -114,6 +117,8 @@ pub struct SnapshotHeader {
     pub position: u64,
     /// When it was made, unix milliseconds.
     pub made_ms: u64,
+    /// The version of its format.
+    pub version: u32,
     chain: u64,
     open_count: u32,
     time_ms: u64,
@@ -154,7 +159,7 @@ impl FoundSnapshot {
         let file_bytes = file.size().map_err(OpenError::io("reading", &name))?;
         let header = match SnapshotHeader::decode(&block) {
             Err(Unread::Version(version)) => {
-                return Err(OpenError::UnknownVersion { file: name, version, known: VERSION });
+                return Err(OpenError::UnknownVersion { file: name, version, known: SNAPSHOT_VERSION });
             }
             Err(Unread::Blank) => None,
             Err(Unread::Damaged) => Some(Err(Corrupt("its header block is damaged".into()))),
@@ -283,6 +288,7 @@ impl Snapshot {
             segment,
             position,
             made_ms,
+            version: SNAPSHOT_VERSION,
             chain,
             open_count,
             time_ms,
@@ -368,7 +374,7 @@ impl SnapshotHeader {
     fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut block = [0; HEADER_BYTES];
         block[0..8].copy_from_slice(MAGIC);
-        block[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        block[8..12].copy_from_slice(&self.version.to_le_bytes());
         block[16..32].copy_from_slice(&self.store_id);
         let Self { segment, position, chain, time_ms, reserved, made_ms, body_bytes, body_hash, .. } = *self;
         let open_count = self.open_count.into();
@@ -376,7 +382,7 @@ impl SnapshotHeader {
         for (place, number) in block[32..].chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
-        let checksum = checksum(&block, VERSION);
+        let checksum = checksum(&block, self.version);
         block[12..16].copy_from_slice(&checksum.to_le_bytes());
         block
     }
@@ -389,7 +395,7 @@ impl SnapshotHeader {
         if &block[0..8] != MAGIC || u32_at(block, 12) != checksum(block, version) {
             return Err(Unread::Damaged);
         }
-        if version != VERSION {
+        if !(OLDEST_VERSION..=SNAPSHOT_VERSION).contains(&version) {
             return Err(Unread::Version(version));
         }
         let mut store_id = [0; 16];
@@ -403,6 +409,7 @@ impl SnapshotHeader {
             time_ms: u64_at(block, 64),
             reserved: u64_at(block, 72),
             made_ms: u64_at(block, 80),
+            version,
             body_bytes: u64_at(block, 88),
             body_hash: u64_at(block, 96),
         })
@@ -498,6 +505,17 @@ mod tests {
     }
 
     #[test]
+    fn the_version_before_is_read_and_named() {
+        let disk = RecordingDisk::new();
+        let written = write(&disk, &snapshot());
+        for version in [2, 3] {
+            disk.tamper(&snapshot_name(7), 0, &SnapshotHeader { version, ..written }.encode());
+            assert_eq!(found(&disk).valid().map(|header| header.version), Some(version));
+            assert_eq!(read(&disk), Ok((snapshot(), STATE.to_vec())));
+        }
+    }
+
+    #[test]
     fn lists_that_are_longer_than_the_body_or_out_of_order_are_damage() {
         let disk = RecordingDisk::new();
         let header = snapshot().header((0, 0));
@@ -585,7 +603,7 @@ mod tests {
         block[12..16].copy_from_slice(&checksum.to_le_bytes());
         disk.tamper(&snapshot_name(7), 0, &block);
         let error = snapshots(&disk).expect_err("it is of another version");
-        assert!(matches!(&error, OpenError::UnknownVersion { version: 1, known: 2, .. }), "{error}");
+        assert!(matches!(&error, OpenError::UnknownVersion { version: 1, known: SNAPSHOT_VERSION, .. }), "{error}");
         assert!(error.to_string().ends_with("start the program that wrote it"), "{error}");
     }
 }

@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::log::{
-    Base, BatchAt, Corrupt, FoundSnapshot, Mode, OpenError, OpenWith, Opened, RecordView, Report, Snapshot, check_from,
-    open_from, open_headless, snapshots,
+    Base, BatchAt, Corrupt, FoundSnapshot, Mode, OpenError, OpenWith, Opened, RecordView, Report, SNAPSHOT_VERSION,
+    Snapshot, check_from, open_from, open_headless, snapshots,
 };
 
 /// A store that was opened.
@@ -159,7 +159,8 @@ pub(crate) fn load(
     found: &FoundSnapshot,
     seed: u64,
 ) -> Result<Result<(Snapshot, Engine), Corrupt>, OpenError> {
-    found.read(disk, |snapshot, body| Engine::load(body, snapshot.position, seed))
+    let version = found.valid().map_or(SNAPSHOT_VERSION, |header| header.version);
+    found.read(disk, |snapshot, body| Engine::load(body, version, snapshot.position, seed))
 }
 
 /// The snapshots there are.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use skep_protocol::limits::{BATCH_MAX, FRAME_BYTES_MAX};
 use skep_protocol::{
-    Action, Code, Encoding, Frame, LeaseToken, Managed, Publish, Settle, SettleBatch, Settlement, Subscribe, Target,
-    Window,
+    Accepted, Action, Code, Encoding, Error, Frame, LeaseToken, Managed, Publish, Settle, SettleBatch, Settlement,
+    Subscribe, Target, Window,
 };
 
 use crate::hub::{Hub, declare, info, note, publish, queue};
@@ -221,6 +221,42 @@ async fn a_message_that_cannot_be_read_is_refused_under_its_sequence_and_the_oth
         raw.lives().await;
     }
     neighbour.content(&hub).await;
+    hub.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sequence_that_does_not_count_on_is_refused_by_what_it_was_and_loses_nothing() {
+    let hub = Hub::start().await;
+    let client = hub.client().await;
+    declare(&client, "jobs").await;
+    let mut raw = Raw::web_socket(&hub, Encoding::Json).await;
+    raw.connect(&hub).await;
+    let say = |id: &str, sequence: u64| {
+        let event = format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"t","to":"jobs","data":"{id}"}}"#);
+        format!(r#"{{"publish":{{"sequence":{sequence},"messages":[{event}]}}}}"#)
+    };
+    let mut told = Vec::new();
+    for (id, sequence) in [("a", 1), ("b", 1), ("c", 1), ("a", 1), ("b", 2)] {
+        raw.say_bytes(say(id, sequence).as_bytes()).await;
+        let heard = raw.hear().await;
+        let Heard::Frame(Frame::Receipt(runs)) = heard else { panic!("{heard:?}") };
+        assert_eq!((runs.len(), runs[0].sequence, runs[0].count), (1, sequence, 1));
+        told.push(Result::<Accepted, Error>::from(runs[0].result.clone()));
+    }
+    let first = told[0].clone().expect("it is new");
+    for refused in &told[1..3] {
+        let error = refused.as_ref().expect_err("it is another message");
+        let at = format!("position {}", first.position.as_ref().expect("it is stored"));
+        assert!(
+            error.code == Code::Conflict && error.text.contains("sequence 1 ") && error.text.contains(&at),
+            "{error}"
+        );
+    }
+    let resent = told[3].clone().expect("a resend");
+    assert_eq!((resent.duplicate, resent.position), (true, first.position));
+    assert!(!told[4].clone().expect("a number of its own").duplicate);
+    assert_eq!(info(&client, "jobs").await.ready, 2);
+    raw.lives().await;
     hub.close().await;
 }
 

@@ -1,10 +1,11 @@
 //! What is recognised when it comes again.
 
 use skep_protocol::{
-    Action, AgentId, Ask, Code, Command, Guarantee, Message, MessageId, ProducerId, Settlement, Topic,
+    Accepted, Action, AgentId, Ask, Code, Command, Error, Guarantee, Message, MessageId, Outcome, ProducerId, Retry,
+    Settlement, Topic,
 };
 
-use super::{Opener, close, declare, hub, jobs, peek, settle};
+use super::{Opener, close, declare, hub, jobs, peek, settle, text};
 use crate::peer::{Peer, message, topic};
 
 /// A resend with the same sequence is answered as it was, also after a restart.
@@ -28,6 +29,76 @@ pub async fn a_resend_is_recognised_by_its_sequence_across_a_restart(opener: Ope
     assert_eq!(again.position, receipt.position);
     assert_eq!(peek(&mut publisher, "jobs").await.len(), 1);
     close(second, publisher).await;
+}
+
+/// A sequence stands for one message: another one is refused under it, also after a restart, and what stands beside it is stored.
+pub async fn another_message_under_a_used_sequence_is_refused_and_the_first_is_untouched(opener: Opener<'_>) {
+    let producer = ProducerId([9; 16]);
+    let build = |text: &str| message("jobs").text(text).finish().expect("a message");
+    let (one, other, two) = (build("one"), build("other"), build("two"));
+    let first = hub(opener).await;
+    let peer = jobs(&first).await;
+    let mut publisher = Peer::attach_as(&first, None, producer);
+    let receipt = publisher.publish_at(1, &one).await.expect("a receipt");
+    let now = first.now();
+    publisher.session().publish(1, &[other.clone(), two.clone()], now);
+    let told = [publisher.receipt().await, publisher.receipt().await];
+    let told = told.map(|told| (told.sequence, Result::<Accepted, Error>::from(told.result)));
+    let refused = told.iter().find(|(sequence, _)| *sequence == 1).and_then(|(_, result)| result.clone().err());
+    let refused = refused.expect("it is another message");
+    let position = receipt.position.expect("it is stored");
+    assert_eq!((refused.code, refused.outcome, refused.retry), (Code::Conflict, Outcome::Refused, Retry::Never));
+    for said in ["sequence 1 ".to_owned(), format!("position {position}"), "a batch of n takes n".to_owned()] {
+        assert!(refused.text.contains(&said), "{refused} does not say {said}");
+    }
+    assert!(told.iter().any(|(sequence, result)| *sequence == 2 && result.as_ref().is_ok_and(|kept| !kept.duplicate)));
+    publisher.goodbye();
+    close(first, peer).await;
+    let second = hub(opener).await;
+    let mut publisher = Peer::attach_as(&second, None, producer);
+    let again = publisher.publish_at(1, &one).await.expect("a resend");
+    assert_eq!((again.duplicate, again.position), (true, receipt.position));
+    assert_eq!(publisher.publish_at(1, &other).await.expect_err("it is another").code, Code::Conflict);
+    assert_eq!(publisher.publish_at(2, &one).await.expect_err("it is another").code, Code::Conflict);
+    assert!(publisher.publish_at(2, &two).await.expect("a resend").duplicate);
+    assert!(!publisher.publish_at(3, &other).await.expect("a number of its own").duplicate);
+    let texts: Vec<String> = peek(&mut publisher, "jobs").await.iter().map(|stored| text(&stored.message)).collect();
+    assert_eq!(texts, ["one", "two", "other"]);
+    close(second, publisher).await;
+}
+
+/// A step that brings another message under a used sequence is none that was done: it is refused whole, whatever its leases are.
+pub async fn another_message_under_a_used_sequence_is_refused_in_a_step(opener: Opener<'_>) {
+    let hub = hub(opener).await;
+    let mut peer = jobs(&hub).await;
+    declare(&mut peer, "results", |spec| spec).await;
+    let build = |text: &str| message("results").text(text).finish().expect("a message");
+    let (done, other) = (build("done"), build("other"));
+    peer.publish(message("jobs").text("work")).await.expect("a receipt");
+    peer.publish(message("jobs").text("more")).await.expect("a receipt");
+    peer.consume("jobs", 2).await;
+    let [job, more] = [peer.delivery().await, peer.delivery().await].map(|job| vec![settle(job.lease, Action::Ack)]);
+    let step = vec![done.clone(), build("done, too")];
+    let first = peer.settle_at(60, job.clone(), step.clone()).await;
+    assert_eq!(first.results, [Settlement::Ok(())]);
+    // With a lease that is held, with one that is gone, and where the one before it is a resend.
+    for (settles, messages) in [(&more, vec![&other]), (&job, vec![&other]), (&job, vec![&done, &other])] {
+        let messages = messages.into_iter().cloned().collect();
+        let refused = peer.settle_at(60, settles.clone(), messages).await;
+        assert!(
+            matches!(&refused.results[..], [Settlement::Error(error)] if error.code == Code::Conflict),
+            "{refused:?}"
+        );
+        assert!(
+            matches!(&refused.receipts[0].result, Settlement::Error(error) if error.code == Code::Conflict),
+            "{refused:?}"
+        );
+    }
+    let again = peer.settle_at(60, job, step).await;
+    assert_eq!((again.results, peek(&mut peer, "results").await.len()), (vec![Settlement::Ok(())], 2));
+    let next = peer.settle_at(62, more, vec![other]).await;
+    assert_eq!((next.results, peek(&mut peer, "results").await.len()), (vec![Settlement::Ok(())], 3));
+    assert!(peek(&mut peer, "jobs").await.is_empty());
 }
 
 /// What would be refused now may be stored already: a resend is answered as it was, and only what is not stored is refused.

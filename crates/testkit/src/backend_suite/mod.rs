@@ -91,6 +91,8 @@ macro_rules! backend_suite {
             a_critical_message_goes_before_those_that_wait
             a_hub_that_stops_in_order_uses_up_no_attempt
             a_resend_is_recognised_by_its_sequence_across_a_restart
+            another_message_under_a_used_sequence_is_refused_and_the_first_is_untouched
+            another_message_under_a_used_sequence_is_refused_in_a_step
             a_resend_of_what_is_stored_is_not_refused_for_what_holds_now
             an_exactly_once_message_is_recognised_by_its_id_across_a_restart
             an_id_that_comes_again_with_another_payload_is_refused

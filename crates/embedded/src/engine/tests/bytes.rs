@@ -8,6 +8,7 @@ use skep_protocol::{Ended, Filter, Message, QueueSpec};
 
 use super::bench::{Bench, name};
 use crate::engine::Engine;
+use crate::log::SNAPSHOT_VERSION;
 use crate::log::limits::SNAPSHOT_BUFFER_BYTES;
 
 /// Messages of one write.
@@ -149,7 +150,8 @@ fn a_snapshot_of_a_million_messages_takes_one_buffer_of_memory_to_write_and_less
     let writing = measure(|| bench.engine.dump(&mut dumped).expect("there is memory"));
     let room = dumped.capacity();
     let mut loaded = None;
-    let reading = measure(|| loaded = Some(Engine::load(&mut &dumped[..], 1 << 40, 1).expect("it was dumped")));
+    let reading =
+        measure(|| loaded = Some(Engine::load(&mut &dumped[..], SNAPSHOT_VERSION, 1 << 40, 1).expect("it was dumped")));
     let beside = reading.bytes_max as i64 - reading.bytes_current;
     println!("{} bytes: {} to write, {beside} to read", dumped.len(), writing.bytes_max);
     assert!(dumped.len() > 3 * SNAPSHOT_BUFFER_BYTES && room == 64 << 20);

@@ -5,6 +5,7 @@ use skep_protocol::{Action, Binding, Position, QueueSpec};
 
 use super::bench::{Bench, nack, name, spec};
 use crate::engine::Engine;
+use crate::log::SNAPSHOT_VERSION;
 
 const MESSAGES: usize = 5_000;
 
@@ -59,7 +60,7 @@ fn a_long_line_drains_in_order_over_a_restart_and_over_a_snapshot() {
     let (shadow, position) = bench.shadow(bench.batches());
     let (mut dumped, mut again) = (Vec::new(), Vec::new());
     shadow.dump(&mut dumped).expect("there is memory");
-    let mut loaded = Engine::load(&mut &dumped[..], position, 1).expect("it was dumped");
+    let mut loaded = Engine::load(&mut &dumped[..], SNAPSHOT_VERSION, position, 1).expect("it was dumped");
     loaded.dump(&mut again).expect("there is memory");
     assert!(dumped == again && loaded.places() == shadow.places());
     bench.recover(&mut loaded, bench.batches());

@@ -11,7 +11,7 @@ use super::bench::{Bench, TRIED_KEY, nack, name, reject, spec};
 use crate::engine::Engine;
 use crate::journal::Record;
 use crate::limits::DEDUP_MS;
-use crate::log::{BatchAt, RecordView};
+use crate::log::{BatchAt, RecordView, SNAPSHOT_VERSION};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -301,7 +301,7 @@ proptest! {
         let (all, at) = (bench.batches(), at.index(bench.batches() + 1));
         let (mut whole, position) = bench.shadow(at);
         let bytes = dumped(&whole);
-        let mut loaded = Engine::load(&mut &bytes[..], position, 99).expect("it was dumped");
+        let mut loaded = Engine::load(&mut &bytes[..], SNAPSHOT_VERSION, position, 99).expect("it was dumped");
         prop_assert_eq!(&dumped(&loaded), &bytes);
         prop_assert!(bytes.len() as u64 <= whole.dump_bytes_max(), "of {} bytes", whole.dump_bytes_max());
         bench.replay(&mut whole, at..all);
@@ -325,19 +325,19 @@ proptest! {
         let (engine, position) = bench.shadow(bench.batches());
         let mut bytes = dumped(&engine);
         let cut = &bytes[..cut.index(bytes.len())];
-        prop_assert!(Engine::load(&mut &*cut, position, 1).is_err());
+        prop_assert!(Engine::load(&mut &*cut, SNAPSHOT_VERSION, position, 1).is_err());
         for (at, to) in flips {
             let at = at.index(bytes.len());
             bytes[at] = to;
         }
-        if let Ok(mut engine) = Engine::load(&mut &bytes[..], position, 1) {
+        if let Ok(mut engine) = Engine::load(&mut &bytes[..], SNAPSHOT_VERSION, position, 1) {
             bench.recover(&mut engine, bench.batches());
         }
     }
 
     #[test]
     fn any_bytes_at_all_are_no_reason_to_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        drop(Engine::load(&mut &bytes[..], u64::MAX >> 2, 1));
+        drop(Engine::load(&mut &bytes[..], SNAPSHOT_VERSION, u64::MAX >> 2, 1));
     }
 }
 
@@ -347,7 +347,7 @@ fn a_count_that_is_not_true_asks_for_no_memory() {
     // Behind the seed and the next number: the queues, said to be as many as can be said.
     assert_eq!(bytes.get(8..10), Some(&[1, 0][..]));
     bytes.splice(9..10, [0xff; 9].into_iter().chain([1]));
-    assert!(Engine::load(&mut &bytes[..], 10, 1).is_err());
+    assert!(Engine::load(&mut &bytes[..], SNAPSHOT_VERSION, 10, 1).is_err());
 }
 
 /// A bench on which one message of `jobs` is leased and taken; its lease.
