@@ -111,20 +111,13 @@ impl Engine {
             out.number(*until_ms);
             out.entry(entry);
         });
-        out.list(recovering, |out, ((queue, _), Recovering { entry, progress })| {
-            out.number(*queue);
-            out.entry(entry);
-            out.optional(progress.as_deref());
-        });
+        out.recovering(recovering);
         out.settled(settled);
         out.producers(producers);
         out.ids(ids);
         out.facts(facts);
         out.owed(owed);
-        out.list(sorted(&producers.known), |out, (key, Producer { stored, used: _ })| {
-            out.fixed(&key.to_le_bytes());
-            out.list(stored.fingerprints(), |out, told_by| out.fixed(&told_by.to_le_bytes()));
-        });
+        out.fingerprints(producers);
         out.finish()
     }
 }
@@ -226,6 +219,14 @@ impl Out<'_> {
         });
     }
 
+    fn recovering(&mut self, recovering: &BTreeMap<(QueueId, u64), Recovering>) {
+        self.list(recovering, |out, ((queue, _), Recovering { entry, progress })| {
+            out.number(*queue);
+            out.entry(entry);
+            out.optional(progress.as_deref());
+        });
+    }
+
     fn facts(&mut self, table: &FactTable) {
         let FactTable {
             known,
@@ -295,6 +296,13 @@ impl Out<'_> {
             out.number(*number);
             out.fixed(&key.to_le_bytes());
             out.number(*unix_ms);
+        });
+    }
+
+    fn fingerprints(&mut self, producers: &Producers) {
+        self.list(sorted(&producers.known), |out, (key, Producer { stored, used: _ })| {
+            out.fixed(&key.to_le_bytes());
+            out.list(stored.fingerprints(), |out, told_by| out.fixed(&told_by.to_le_bytes()));
         });
     }
 
