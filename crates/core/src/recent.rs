@@ -1,8 +1,8 @@
 //! What was said of the last sequences of a producer, as long as it may resend them: receipts of
 //! what a session passed on live, since nothing of it is stored; positions of what a store keeps.
 //!
-//! Beside that, by what each one's message is told from another: whoever numbers two messages alike is to learn that
-//! the second was not taken, and not to be told of the first.
+//! Beside that, for a store, by what each one's message is told from another: whoever numbers two messages alike is to
+//! learn that the second was not taken, and not to be told of the first. What is passed on live is known by number alone.
 
 use std::collections::VecDeque;
 use std::iter::repeat_n;
@@ -13,7 +13,7 @@ use skep_protocol::{Code, Error};
 /// As many are known, in a size of memory.
 const WINDOW: usize = PRODUCER_WINDOW as usize;
 /// Of a sequence that never came, or of which nothing else is known any more.
-const UNKNOWN: u32 = 0;
+pub(crate) const UNKNOWN: u32 = 0;
 
 /// Values by sequence, as runs of which the same can be said; of the last 4,096 sequences.
 #[derive(Debug)]
@@ -114,6 +114,10 @@ impl<T> Recent<T> {
     /// Keeps the fingerprint of a sequence; one that is the highest makes room for itself.
     fn keep(&mut self, sequence: u64, fingerprint: u32) {
         let known = &mut self.fingerprints;
+        if fingerprint == UNKNOWN && known.is_empty() {
+            self.highest = self.highest.max(sequence);
+            return;
+        }
         if let Some(ahead) = sequence.checked_sub(self.highest).filter(|ahead| *ahead > 0) {
             self.highest = sequence;
             let between = usize::try_from(ahead - 1).unwrap_or(WINDOW);
@@ -139,7 +143,7 @@ impl<T> Recent<T> {
     fn is_other(&self, sequence: u64, fingerprint: u32) -> bool {
         let behind = usize::try_from(self.highest - sequence).unwrap_or(WINDOW);
         let known = self.fingerprints.len().checked_sub(behind + 1).and_then(|at| self.fingerprints.get(at));
-        known.is_some_and(|known| *known != UNKNOWN && *known != fingerprint)
+        fingerprint != UNKNOWN && known.is_some_and(|known| *known != UNKNOWN && *known != fingerprint)
     }
 }
 
@@ -169,21 +173,13 @@ impl<T: Clone> Recent<T> {
         sequence > self.highest
     }
 
-    /// Remembers what is said of all these messages, from a sequence on that [is ahead](Self::is_ahead), or of one that may not be.
-    /// They join the run before as in [`remember`](Self::remember).
-    pub fn remember_run(
-        &mut self,
-        sequence: u64,
-        mut fingerprints: impl Iterator<Item = u32>,
-        value: &T,
-        joins: impl FnOnce(&T, u64) -> bool,
-    ) {
-        let Some(first) = fingerprints.next() else { return };
-        self.remember(sequence, first, value, joins);
-        for (fingerprint, sequence) in fingerprints.zip(sequence + 1..) {
-            self.runs.back_mut().into_iter().for_each(|last| last.count += 1);
-            self.keep(sequence, fingerprint);
-        }
+    /// Remembers what is said of so many sequences from one on that [is ahead](Self::is_ahead), or of one that may not be, and no
+    /// fingerprints of them. They join the run before as in [`remember`](Self::remember).
+    pub fn remember_run(&mut self, sequence: u64, count: u64, value: &T, joins: impl FnOnce(&T, u64) -> bool) {
+        self.remember(sequence, UNKNOWN, value, joins);
+        let (Some(last), true) = (self.runs.back_mut(), count > 1) else { return };
+        last.count += count - 1;
+        self.highest = self.highest.saturating_add(count - 1);
         self.forget_oldest();
     }
 
@@ -289,7 +285,7 @@ mod tests {
     #[test]
     fn of_a_long_run_another_message_is_known_for_a_window_and_refused_before_it() {
         let mut recent = Recent::default();
-        recent.remember_run(1, repeat_n(A, 10_000), &"a", |_, _| true);
+        (1..=10_000).for_each(|n| said(&mut recent, n, "a"));
         assert_eq!((recent.runs.len(), recent.fingerprints.len()), (1, WINDOW));
         let oldest = 10_001 - PRODUCER_WINDOW;
         assert_eq!(recent.look(oldest, A), Look::Known(&"a", oldest - 1));

@@ -178,10 +178,10 @@ impl Producers {
     }
 }
 
-/// By what a message is told from another under its sequence: its source and id, as CloudEvents have it. Snapshots keep it, so it is the
-/// same in every process; whoever finds another message for it harms nobody but themselves.
+/// By what a message is told from another under its sequence: its id. Snapshots keep it, so it is the same in every process; whoever
+/// finds another id for it harms nobody but themselves.
 pub(super) fn told_by(message: &MessageRef<'_>) -> u32 {
-    fingerprint(xxh3_64_with_seed(message.id().as_bytes(), xxh3_64(message.source().as_bytes())))
+    fingerprint(xxh3_64(message.id().as_bytes()))
 }
 
 /// By what an exactly-once message is recognised, and told from another under its id.
