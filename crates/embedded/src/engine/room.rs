@@ -150,6 +150,8 @@ impl Engine {
     /// What waited for room is tried again.
     fn go_on(&mut self) {
         let (queues, lapses) = (mem::take(&mut self.postponed.queues), mem::take(&mut self.postponed.lapses));
+        // What came to lie in a mailbox since then is under leases that end now.
+        self.withdraw(lapses.keys().copied());
         // The newest first: what goes back to the front of a queue then costs little.
         for (count, why) in lapses.into_iter().rev() {
             let queue = self.lapse(count, why);
